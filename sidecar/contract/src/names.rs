@@ -1,0 +1,274 @@
+//! The names themselves, in tables from which the reference is rendered.
+
+use crate::Entry;
+
+/// Declares constants and the table that lists them with their documentation.
+macro_rules! names {
+    ($(#[doc = $table_doc:literal])+ $table:ident: $($(#[doc = $doc:literal])+ $name:ident = $value:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $value;)+
+
+        $(#[doc = $table_doc])+
+        pub const $table: &[Entry] = &[$(Entry { name: $name, docs: &[$($doc),+] },)+];
+    };
+}
+
+/// Prefix of every label and annotation of ours.
+pub const PREFIX: &str = "ado-agent.dev/";
+
+names! {
+    /// Labels.
+    LABELS:
+    /// On a namespace, `"true"` opts the namespace in. On a pod, `"true"` asks for the sidecar, `"false"` declines it, and
+    /// any other value is denied. Both labels are needed: the API server sends us no other pod.
+    INJECT_LABEL = "ado-agent.dev/inject";
+}
+
+names! {
+    /// Annotations that a person puts on a pod (template).
+    POD_ANNOTATIONS:
+    /// Organisation URL, `https://dev.azure.com/ORGANISATION` or `https://ORGANISATION.visualstudio.com`. Default: the agent container's `AZP_URL`, else the operator's.
+    URL_ANNOTATION = "ado-agent.dev/url";
+    /// Agent pool, by name. Default: the agent container's `AZP_POOL`, else the operator's, else `Default`.
+    POOL_ANNOTATION = "ado-agent.dev/pool";
+    /// Client id (a GUID) of the application or managed identity. Default: the ServiceAccount's annotation `azure.workload.identity/client-id`, else the operator's.
+    CLIENT_ID_ANNOTATION = "ado-agent.dev/client-id";
+    /// Entra tenant (a GUID or a domain). Default: the ServiceAccount's annotation `azure.workload.identity/tenant-id`, else the operator's, else what the organisation says.
+    TENANT_ID_ANNOTATION = "ado-agent.dev/tenant-id";
+    /// Name of the container that is the agent. Needed where a pod has several containers and none has a documented name.
+    AGENT_CONTAINER_ANNOTATION = "ado-agent.dev/agent-container";
+    /// How the agent container gets what it needs. `token-file` (the default) is the only one of this version.
+    HANDOFF_ANNOTATION = "ado-agent.dev/handoff";
+    /// Needed where the pod also carries azwi's label: `hide` keeps the federated token out of the agent container, `keep` leaves it there for scripts that do their own exchange.
+    FEDERATED_TOKEN_ANNOTATION = "ado-agent.dev/federated-token";
+    /// Termination grace period of the pod in seconds. Default: the operator's where the pod has none of its own or the API's 30; a running job may finish within it.
+    GRACE_SECONDS_ANNOTATION = "ado-agent.dev/grace-seconds";
+    /// ConfigMap in the pod's namespace with a private CA bundle, `NAME` or `NAME/KEY` (key `ca.crt` by default), if the operator allows it.
+    CA_CONFIG_MAP_ANNOTATION = "ado-agent.dev/ca-config-map";
+    /// Image of the sidecar instead of the operator's.
+    SIDECAR_IMAGE_ANNOTATION = "ado-agent.dev/sidecar-image";
+    /// CPU request and limit of the sidecar, a Kubernetes quantity.
+    SIDECAR_CPU_ANNOTATION = "ado-agent.dev/sidecar-cpu";
+    /// Memory request and limit of the sidecar, a Kubernetes quantity.
+    SIDECAR_MEMORY_ANNOTATION = "ado-agent.dev/sidecar-memory";
+    /// Log level of the sidecar: `error`, `warn`, `info`, `debug` or `trace`.
+    SIDECAR_LOG_LEVEL_ANNOTATION = "ado-agent.dev/sidecar-log-level";
+    /// User id of the sidecar, or `none` to leave it to the platform (OpenShift).
+    SIDECAR_RUN_AS_USER_ANNOTATION = "ado-agent.dev/sidecar-run-as-user";
+}
+
+names! {
+    /// Annotations that the webhook writes.
+    WRITTEN_ANNOTATIONS:
+    /// What the webhook did to the pod, as JSON: contract version, what was added, removed and changed, warnings.
+    STATUS_ANNOTATION = "ado-agent.dev/status";
+    /// Set to `"false"` unless present, so that the cluster autoscaler does not remove the node under a running job.
+    SAFE_TO_EVICT_ANNOTATION = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+}
+
+names! {
+    /// Names of the Azure Workload Identity webhook (azwi) that we read; their meaning is theirs.
+    AZWI_NAMES:
+    /// Pod label that makes azwi mutate the pod.
+    AZWI_USE_LABEL = "azure.workload.identity/use";
+    /// ServiceAccount annotation with the client id.
+    AZWI_CLIENT_ID_ANNOTATION = "azure.workload.identity/client-id";
+    /// ServiceAccount annotation with the tenant id.
+    AZWI_TENANT_ID_ANNOTATION = "azure.workload.identity/tenant-id";
+    /// Pod annotation: containers that azwi leaves alone, separated by `;`.
+    AZWI_SKIP_CONTAINERS_ANNOTATION = "azure.workload.identity/skip-containers";
+    /// Pod annotation whose presence makes azwi add its migration proxy.
+    AZWI_PROXY_ANNOTATION = "azure.workload.identity/inject-proxy-sidecar";
+    /// Pod annotation: AKS identity binding; the identity is left to azwi.
+    AZWI_BINDING_ANNOTATION = "azure.workload.identity/use-identity-binding";
+}
+
+names! {
+    /// Containers and volumes that the webhook adds; a pod's own of these names is a clash and is denied.
+    OBJECTS:
+    /// The native sidecar, last of the init containers.
+    SIDECAR_CONTAINER = "ado-agent-sidecar";
+    /// Projected service-account token for Entra; mounted into the sidecar only.
+    ASSERTION_VOLUME = "ado-agent-assertion";
+    /// Memory volume with the token file; mounted into the sidecar and the agent container.
+    HANDOFF_VOLUME = "ado-agent-handoff";
+    /// Memory volume with the sidecar's socket and state; mounted into the sidecar only.
+    STATE_VOLUME = "ado-agent-state";
+    /// Empty memory volume over the Kubernetes API token's place in the sidecar.
+    NO_API_TOKEN_VOLUME = "ado-agent-no-api-token";
+    /// ConfigMap volume with the private CA bundle of the annotation.
+    CA_VOLUME = "ado-agent-ca";
+}
+
+names! {
+    /// Paths in the containers.
+    PATHS:
+    /// Where the sidecar's program is in its image.
+    SIDECAR_PROGRAM = "/ado-agent-sidecar";
+    /// Mount path of the assertion volume.
+    ASSERTION_DIR = "/run/ado-agent/assertion";
+    /// The service-account token.
+    ASSERTION_FILE = "/run/ado-agent/assertion/assertion";
+    /// Mount path of the handoff volume, in the sidecar and in the agent container.
+    HANDOFF_DIR = "/run/ado-agent/handoff";
+    /// The token file that the agent's start script reads, in a directory that the sidecar makes: writable for every user, since some images delete the file.
+    TOKEN_FILE = "/run/ado-agent/handoff/token/token";
+    /// Mount path of the state volume.
+    STATE_DIR = "/run/ado-agent/state";
+    /// Mount path of the CA volume.
+    CA_DIR = "/run/ado-agent/ca";
+    /// Where the API server mounts the Kubernetes API token unless something is mounted there already.
+    API_TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount";
+    /// Where the sidecar says what is wrong, for `kubectl describe pod`.
+    TERMINATION_LOG = "/dev/termination-log";
+}
+
+/// Directory below the handoff volume and file in it, of which [`TOKEN_FILE`] is made.
+pub const TOKEN_SUBDIRECTORY: &str = "token";
+/// See [`TOKEN_SUBDIRECTORY`].
+pub const TOKEN_FILE_NAME: &str = "token";
+/// Key of the CA bundle in a ConfigMap where the annotation names none.
+pub const CA_DEFAULT_KEY: &str = "ca.crt";
+
+names! {
+    /// Variables that the webhook sets on the agent container. The agent publishes its environment as capabilities, so none holds a secret.
+    AGENT_VARIABLES:
+    /// Path of the token file, as Microsoft's start script reads it.
+    AZP_TOKEN_FILE_VARIABLE = "AZP_TOKEN_FILE";
+    /// The same path, for images of the older recipe.
+    VSTS_TOKEN_FILE_VARIABLE = "VSTS_TOKEN_FILE";
+    /// The same path, for images that use this name.
+    AZDO_TOKEN_FILE_VARIABLE = "AZDO_TOKEN_FILE";
+    /// Organisation URL; set where the container has none.
+    AZP_URL_VARIABLE = "AZP_URL";
+    /// Pool; set where the container has none.
+    AZP_POOL_VARIABLE = "AZP_POOL";
+    /// Agent name; the pod's name where the container sets none.
+    AZP_AGENT_NAME_VARIABLE = "AZP_AGENT_NAME";
+    /// The ownership marker: who owns the agent that this container registers. Also given to the sidecar.
+    OWNER_VARIABLE = "ADO_AGENT_OWNER";
+    /// The pod's name, part of the marker. Also given to the sidecar.
+    POD_NAME_VARIABLE = "ADO_AGENT_POD_NAME";
+    /// The pod's UID, part of the marker. Also given to the sidecar.
+    POD_UID_VARIABLE = "ADO_AGENT_POD_UID";
+}
+
+/// Variables with secrets that the webhook removes from the agent container, and sets to the empty string where `envFrom`
+/// could bring them: the secrets and settings of the start scripts that would win over the token file
+/// (Microsoft's recipe, vsts-agent, azdo, and the env-only images).
+pub const SECRET_VARIABLES: &[&str] = &[
+    "AZP_TOKEN",
+    "AZP_CLIENTID",
+    "AZP_CLIENTSECRET",
+    "AZP_TENANTID",
+    "VSTS_TOKEN",
+    "AZDO_TOKEN",
+    "VSTS_AGENT_INPUT_TOKEN",
+    "VSTS_AGENT_INPUT_PASSWORD",
+    "VSTS_AGENT_INPUT_CLIENTSECRET",
+];
+
+/// Token file variables; a value of the user's own is replaced.
+pub const TOKEN_FILE_VARIABLES: &[&str] = &[
+    AZP_TOKEN_FILE_VARIABLE,
+    VSTS_TOKEN_FILE_VARIABLE,
+    AZDO_TOKEN_FILE_VARIABLE,
+];
+
+/// Proxy variables that the sidecar gets from the agent container, else from the operator.
+pub const PROXY_VARIABLES: &[&str] = &[
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+];
+
+/// Containers that are taken for the agent where a pod has several and no annotation, in this order.
+pub const AGENT_CONTAINER_NAMES: &[&str] = &["azp-agent", "azure-pipelines-agent", "azdo-agent", "ado-agent", "agent"];
+
+names! {
+    /// Variables that the webhook sets on the sidecar. No one types them.
+    SIDECAR_VARIABLES:
+    /// Contract version.
+    CONTRACT_VARIABLE = "ADO_AGENT_CONTRACT";
+    /// The handoff.
+    HANDOFF_VARIABLE = "ADO_AGENT_HANDOFF";
+    /// Client id.
+    AZURE_CLIENT_ID_VARIABLE = "AZURE_CLIENT_ID";
+    /// Tenant; absent: the organisation is asked.
+    AZURE_TENANT_ID_VARIABLE = "AZURE_TENANT_ID";
+    /// The service-account token's file.
+    AZURE_FEDERATED_TOKEN_FILE_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE";
+    /// Entra's authority.
+    AZURE_AUTHORITY_HOST_VARIABLE = "AZURE_AUTHORITY_HOST";
+    /// Identity binding, set by azwi: the cluster's token proxy.
+    AZURE_TOKEN_PROXY_VARIABLE = "AZURE_KUBERNETES_TOKEN_PROXY";
+    /// Identity binding, set by azwi: the proxy's server name.
+    AZURE_SNI_NAME_VARIABLE = "AZURE_KUBERNETES_SNI_NAME";
+    /// Identity binding, set by azwi: file with the proxy's CA.
+    AZURE_CA_FILE_VARIABLE = "AZURE_KUBERNETES_CA_FILE";
+    /// Identity binding, set by azwi: the proxy's CA itself.
+    AZURE_CA_DATA_VARIABLE = "AZURE_KUBERNETES_CA_DATA";
+    /// `true` where the identity is left to azwi (identity binding): the `AZURE_…` variables are then azwi's.
+    AZWI_IDENTITY_VARIABLE = "ADO_AGENT_AZWI_IDENTITY";
+    /// Scope of the access token.
+    SCOPE_VARIABLE = "ADO_AGENT_SCOPE";
+    /// Organisation URL that wins: the annotation's, or the agent container's own entry.
+    URL_VARIABLE = "ADO_AGENT_URL";
+    /// Organisation URL from the n-th `envFrom` source of the agent container, `…_0`, `…_1` and so on; the last non-empty one counts, below `ADO_AGENT_URL`.
+    URL_FROM_VARIABLE = "ADO_AGENT_URL_FROM";
+    /// The operator's organisation URL, where nothing else is set.
+    URL_DEFAULT_VARIABLE = "ADO_AGENT_URL_DEFAULT";
+    /// Pool that wins.
+    POOL_VARIABLE = "ADO_AGENT_POOL";
+    /// Pool from the n-th `envFrom` source, as with the URL.
+    POOL_FROM_VARIABLE = "ADO_AGENT_POOL_FROM";
+    /// The operator's pool.
+    POOL_DEFAULT_VARIABLE = "ADO_AGENT_POOL_DEFAULT";
+    /// The name under which the agent is expected to register.
+    AGENT_NAME_VARIABLE = "ADO_AGENT_NAME";
+    /// Expected name from the n-th `envFrom` source, as with the URL.
+    AGENT_NAME_FROM_VARIABLE = "ADO_AGENT_NAME_FROM";
+    /// The pod's termination grace period in seconds.
+    GRACE_SECONDS_VARIABLE = "ADO_AGENT_GRACE_SECONDS";
+    /// Hosts that may get the Azure DevOps token, separated by `,`; a leading `*.` stands for exactly one label.
+    ALLOWED_HOSTS_VARIABLE = "ADO_AGENT_ALLOWED_HOSTS";
+    /// Hosts that may get the service-account token, separated by `,`.
+    ALLOWED_AUTHORITIES_VARIABLE = "ADO_AGENT_ALLOWED_AUTHORITIES";
+    /// The operator's private CA bundle, PEM, in addition to the public roots.
+    CA_PEM_VARIABLE = "ADO_AGENT_CA_PEM";
+    /// File with the CA bundle of the annotation.
+    CA_FILE_VARIABLE = "ADO_AGENT_CA_FILE";
+    /// Directory of the handoff volume.
+    HANDOFF_DIR_VARIABLE = "ADO_AGENT_HANDOFF_DIR";
+    /// Mode of the token file in octal: `0640` where the pod has an fsGroup, else `0644`.
+    TOKEN_FILE_MODE_VARIABLE = "ADO_AGENT_TOKEN_FILE_MODE";
+    /// Directory of the state volume.
+    STATE_DIR_VARIABLE = "ADO_AGENT_STATE_DIR";
+    /// File for the termination message.
+    TERMINATION_LOG_VARIABLE = "ADO_AGENT_TERMINATION_LOG";
+    /// Log level.
+    LOG_LEVEL_VARIABLE = "ADO_AGENT_LOG_LEVEL";
+}
+
+/// Audience of the projected service-account token, as Entra expects it (Microsoft Entra, workload identity federation).
+pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
+/// Lifetime of the projected service-account token in seconds: the longest that fits below Entra's limit of 25 hours, since
+/// the kubelet stops refreshing it when the pod terminates (kubernetes/kubernetes#116481).
+pub const ASSERTION_SECONDS: i64 = 86_400;
+/// Entra's authority in the public cloud.
+pub const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com/";
+/// Scope of an access token for Azure DevOps Services; the GUID is the service's application id.
+pub const DEFAULT_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
+/// Hosts that may get the Azure DevOps token unless the operator says otherwise.
+pub const DEFAULT_ALLOWED_HOSTS: &str = "dev.azure.com,*.visualstudio.com";
+/// Hosts that may get the service-account token unless the operator says otherwise: Entra's public cloud, US government and China.
+pub const DEFAULT_ALLOWED_AUTHORITIES: &str =
+    "login.microsoftonline.com,login.microsoftonline.us,login.partner.microsoftonline.cn,login.chinacloudapi.cn";
+/// Pool where nothing names one, as in Microsoft's start script.
+pub const DEFAULT_POOL: &str = "Default";
+/// Namespace of the webhook.
+pub const SYSTEM_NAMESPACE: &str = "ado-agent-system";
+/// Name of the webhook configuration. It has to sort before `azure-wi-…`, so that azwi sees what we add.
+pub const WEBHOOK_CONFIGURATION: &str = "ado-agent-injector";

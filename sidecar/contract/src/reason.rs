@@ -1,0 +1,197 @@
+//! The closed list of reasons.
+
+/// Declares [`Reason`] with its words and its documentation in one table.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+) => {
+        /// Why something was refused, failed or ended the way it did.
+        ///
+        /// The same words appear in log lines (`reason=`), in the sidecar's termination message and probe output and in
+        /// metric labels. A reason that was released is never renamed and never reused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the reference.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word that stands in logs, messages and labels.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// What it means, as lines of prose for a user.
+            pub fn docs(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$($doc),+],)+ }
+            }
+
+            /// Reads a word back, for instance from persisted state.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+            }
+        }
+    };
+}
+
+reasons! {
+    // The webhook leaves the pod alone.
+    /// The webhook left the pod alone: its label says `"false"`.
+    OptedOut = "opted-out",
+    /// The webhook left the pod alone: it already has our container and our status annotation.
+    AlreadyInjected = "already-injected",
+    /// The webhook left the object alone: it is no pod, or the request does not create one.
+    NotAPodCreation = "not-a-pod-creation",
+    /// The webhook left the pod alone: it is the mirror of a static pod, which no admission can change.
+    MirrorPod = "mirror-pod",
+    // The webhook denies the pod.
+    /// Denied: the pod is not shaped like a pod (for instance `containers` is not a list).
+    MalformedPod = "malformed-pod",
+    /// Denied: the pod's label is neither `"true"` nor `"false"`.
+    BadLabel = "bad-label",
+    /// Denied: the value of one of our annotations cannot be understood; the message names key, value and form.
+    BadAnnotation = "bad-annotation",
+    /// Denied: the annotation asks for something that the operator's settings do not allow.
+    NotAllowed = "not-allowed",
+    /// Denied: the value of an identity annotation on the ServiceAccount cannot be understood.
+    BadIdentity = "bad-identity",
+    /// Denied: no client id on the pod, on its ServiceAccount or in the operator's defaults.
+    NoIdentity = "no-identity",
+    /// Denied: the pod's ServiceAccount does not exist.
+    AccountMissing = "account-missing",
+    /// Denied: the webhook could not read the pod's ServiceAccount.
+    AccountUnreadable = "account-unreadable",
+    /// Denied: several containers could be the agent, or the named one does not exist.
+    AgentContainer = "agent-container",
+    /// Denied: no organisation URL on the pod, in the agent container's environment or in the operator's defaults.
+    NoUrl = "no-url",
+    /// Denied: the organisation URL is no URL of Azure DevOps Services, or its host is not on the operator's list.
+    BadUrl = "bad-url",
+    /// Denied: the agent container already sets a different organisation URL or pool than the annotation.
+    Conflict = "conflict",
+    /// Denied: a container, volume, mount path or variable of the pod has one of our names.
+    NameClash = "name-clash",
+    /// Denied: the pod has our container or our status annotation, but not both.
+    HalfInjected = "half-injected",
+    /// Denied: the pod carries azwi's label and nobody said what happens to the federated token in its agent container.
+    FederatedTokenChoice = "federated-token-choice",
+    /// Denied: a Windows pod; the sidecar is a Linux program.
+    WindowsPod = "windows-pod",
+    /// Denied: the API server does not keep an init container's `restartPolicy` (older than Kubernetes 1.29).
+    NoNativeSidecars = "no-native-sidecars",
+    // The sidecar, before it can start.
+    /// The sidecar does not know the contract version that it was given; no agent starts.
+    ContractUnknown = "contract-unknown",
+    /// The sidecar's environment is incomplete or wrong; the message names every variable.
+    BadConfiguration = "bad-configuration",
+    // The sidecar and Entra.
+    /// The projected service-account token is missing or empty.
+    AssertionMissing = "assertion-missing",
+    /// Entra says that the service-account token is expired or not yet valid (AADSTS700024): no rotation, or a wrong clock.
+    AssertionExpired = "assertion-expired",
+    /// Entra does not accept the service-account token's signature or shape (AADSTS7000272, 700027, 700025).
+    AssertionRejected = "assertion-rejected",
+    /// The service-account token lives longer than Entra accepts (AADSTS70023).
+    AssertionTooLong = "assertion-too-long",
+    /// Entra knows no federated credential for this issuer, subject and audience, or not yet (AADSTS70021, 700211, 700212, 700213).
+    CredentialMissing = "credential-missing",
+    /// Entra cannot read the cluster's issuer document or keys (AADSTS50166, 90061).
+    IssuerUnreachable = "issuer-unreachable",
+    /// Entra does not know the application, or it is disabled, or not in this tenant (AADSTS700016, 7000112 and kin).
+    ApplicationUnknown = "application-unknown",
+    /// Entra does not know the tenant, or it is of another cloud (AADSTS90002, 900023, 900382 and kin).
+    TenantUnknown = "tenant-unknown",
+    /// Entra does not know Azure DevOps as a resource of this tenant, or refuses the scope (AADSTS500011, 650052, 650057, 70011).
+    ResourceUnknown = "resource-unknown",
+    /// A conditional access policy refuses the identity (AADSTS53003, 530032).
+    ConditionalAccess = "conditional-access",
+    /// Entra refuses for another reason; the message carries its code.
+    EntraRefused = "entra-refused",
+    /// Entra could not be reached: name, connection, TLS, time-out, or an answer that is not Entra's.
+    EntraUnreachable = "entra-unreachable",
+    /// Entra answered with a failure of its own.
+    EntraUnavailable = "entra-unavailable",
+    /// Entra asks for a pause (429, AADSTS90055, AADSTS50196).
+    EntraThrottled = "entra-throttled",
+    /// Identity binding: the cluster's token proxy refuses; the ServiceAccount may lack the ClusterRole.
+    BindingRefused = "binding-refused",
+    // The sidecar and Azure DevOps.
+    /// The URL is one of Azure DevOps Server or otherwise no URL of Azure DevOps Services.
+    NotServices = "not-services",
+    /// The URL's host is not on the operator's list, so no token goes there.
+    HostNotAllowed = "host-not-allowed",
+    /// Azure DevOps could not be reached: name, connection, TLS, time-out, or an answer that is not Azure DevOps'.
+    AdoUnreachable = "ado-unreachable",
+    /// Azure DevOps answered with a failure of its own (5xx).
+    AdoUnavailable = "ado-unavailable",
+    /// Azure DevOps asks for a pause (429).
+    AdoThrottled = "ado-throttled",
+    /// Azure DevOps does not accept the token (401, 203 or 302 with a sign-in page).
+    TokenRefused = "token-refused",
+    /// The identity is no user of the organisation (TF401444 and kin).
+    IdentityUnknown = "identity-unknown",
+    /// The token is of another tenant than the one that the organisation trusts.
+    TenantMismatch = "tenant-mismatch",
+    /// The organisation does not exist.
+    OrganisationMissing = "organisation-missing",
+    /// The pool does not exist, or the identity may not see it.
+    PoolMissing = "pool-missing",
+    /// The identity is not Administrator of the pool.
+    RoleMissing = "role-missing",
+    /// The pool has an agent of this name that is not ours.
+    NameTaken = "name-taken",
+    /// The token file could not be written.
+    TokenFileFailed = "token-file-failed",
+    // States.
+    /// The sidecar is getting its first token and checking pool and role.
+    Starting = "starting",
+    /// The token file is there and everything was checked: the agent may start.
+    Ready = "ready",
+    /// The pod is leaving: the agent is being removed.
+    Draining = "draining",
+    // Outcomes.
+    /// Outcome: the agent was removed from the pool.
+    Removed = "removed",
+    /// Outcome: nothing of ours was in the pool any more; the image had removed its agent itself.
+    AlreadyGone = "already-gone",
+    /// Outcome: no agent of this pod ever appeared in the pool.
+    NeverRegistered = "never-registered",
+    /// Outcome: an agent of this name stayed because it is not ours (a successor's, a stranger's, or one that was there before).
+    NotOurs = "not-ours",
+    /// Outcome: the agent stayed because Azure DevOps still has a job assigned to it.
+    JobStillAssigned = "job-still-assigned",
+    /// Outcome: the agent may have stayed because Azure DevOps could not be reached until the end.
+    LeftUnreachable = "left-unreachable",
+    /// Outcome: the agent may have stayed because Azure DevOps refused its removal until the end.
+    LeftRefused = "left-refused",
+    /// Outcome: the agent may have stayed because no valid token could be had until the end.
+    LeftWithoutToken = "left-without-token",
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_word_is_unique_and_reads_back() {
+        let words: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+            assert!(
+                reason
+                    .as_str()
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{reason}"
+            );
+        }
+    }
+}

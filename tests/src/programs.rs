@@ -1,0 +1,45 @@
+//! Finds the project's own programs, built from the sources as they are now.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The repository's top folder.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate lies in the repository's top folder")
+}
+
+/// Path of `ado-agent-webhook`, `ado-agent-sidecar` or `stub-agent`.
+///
+/// Cargo does not build another package's programs for a test, and a stale one would be tested silently. So this asks
+/// cargo, once a process; where nothing changed that takes a fraction of a second.
+pub fn program(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(build).join(name)
+}
+
+fn build() -> PathBuf {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(repository())
+        .args(["build", "--quiet", "--message-format=json"]);
+    cargo.args(["--package=webhook", "--package=sidecar", "--package=tests"]);
+    cargo.args(["--bin=ado-agent-webhook", "--bin=ado-agent-sidecar", "--bin=stub-agent"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.output().expect("cargo can be started");
+    assert!(
+        output.status.success(),
+        "cargo build failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
+        .find_map(|executable| executable.parent().map(Path::to_owned))
+        .expect("cargo names the programs that it built")
+}

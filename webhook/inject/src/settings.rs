@@ -1,0 +1,76 @@
+//! What the operator fixed, as plain values. The webhook's `config.rs` fills it from flags and variables.
+
+/// The operator's settings. Every field is validated before it gets here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Image of the sidecar.
+    pub sidecar_image: String,
+    /// CPU request and limit of the sidecar.
+    pub sidecar_cpu: String,
+    /// Memory request and limit of the sidecar.
+    pub sidecar_memory: String,
+    /// Log level of the sidecar.
+    pub sidecar_log_level: LogLevel,
+    /// User id of the sidecar; `None` leaves it to the platform (OpenShift assigns one).
+    pub sidecar_run_as_user: Option<i64>,
+    /// Grace period in seconds for pods that have none of their own, or the API's default of 30.
+    pub grace_seconds: i64,
+    /// Identifies the cluster in ownership markers: the UID of `kube-system`, or what the operator set.
+    pub cluster: String,
+    /// Organisation URL where the pod names none.
+    pub url: Option<String>,
+    /// Pool where the pod names none.
+    pub pool: Option<String>,
+    /// Client id where neither pod nor ServiceAccount name one.
+    pub client_id: Option<String>,
+    /// Tenant where neither pod nor ServiceAccount name one.
+    pub tenant_id: Option<String>,
+    /// Entra's authority, an `https` URL.
+    pub authority: String,
+    /// Audience of the projected service-account token.
+    pub audience: String,
+    /// Scope of the access token.
+    pub scope: String,
+    /// Hosts that may get the Azure DevOps token.
+    pub allowed_hosts: Vec<String>,
+    /// Hosts that may get the service-account token.
+    pub allowed_authorities: Vec<String>,
+    /// Private CA bundle, PEM, that travels in the sidecar's environment.
+    pub ca_pem: Option<String>,
+    /// Whether a pod may name a ConfigMap with a CA bundle.
+    pub allow_ca_config_map: bool,
+    /// What happens to azwi's federated token in the agent container where the pod does not say.
+    pub federated_token: Option<FederatedToken>,
+    /// What a pod may choose for it.
+    pub allowed_federated_token: Vec<FederatedToken>,
+    /// `HTTPS_PROXY` of the sidecar where the agent container sets no proxy variables.
+    pub https_proxy: Option<String>,
+    /// `NO_PROXY` of the sidecar where the agent container sets no proxy variables.
+    pub no_proxy: Option<String>,
+    /// Whether the API server keeps `restartPolicy` on init containers (Kubernetes 1.29 and later).
+    pub native_sidecars: bool,
+}
+
+/// Log level of the sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what ends a registration.
+    Error,
+    /// And what needs attention.
+    Warn,
+    /// And every change of state.
+    Info,
+    /// And every request.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+/// What happens to azwi's federated token in the agent container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FederatedToken {
+    /// The agent container is put on azwi's `skip-containers`: jobs cannot act as the pool's identity.
+    Hide,
+    /// The agent container keeps it, for scripts that do their own exchange and jobs that use `az login`.
+    Keep,
+}
