@@ -164,6 +164,8 @@ reasons! {
     LeftUnreachable = "left-unreachable",
     /// Outcome: the agent may have stayed because Azure DevOps refused its removal until the end.
     LeftRefused = "left-refused",
+    /// Outcome: an agent may have stayed because nothing proved which one is this pod's.
+    LeftUnproven = "left-unproven",
     /// Outcome: the agent may have stayed because no valid token could be had until the end.
     LeftWithoutToken = "left-without-token",
 }

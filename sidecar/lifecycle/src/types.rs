@@ -8,6 +8,18 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(pub Duration);
 
+impl Time {
+    /// This much later.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// How long after `earlier` this is; zero where it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// A point in the server's time: seconds since 1970-01-01T00:00:00Z, as in `Date` headers and `createdOn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerTime(pub i64);
@@ -265,6 +277,8 @@ pub struct Snapshot {
     pub pinned: Option<(AgentId, Option<ServerTime>)>,
     /// Pool id.
     pub pool: Option<PoolId>,
+    /// Whether the agent container was ever let start: until then there can be no agent of ours.
+    pub admitted: bool,
     /// Tenant that the organisation told us.
     pub tenant: Option<String>,
     /// The agent that we disabled ourselves.
