@@ -252,6 +252,10 @@ names! {
     LOG_LEVEL_VARIABLE = "ADO_AGENT_LOG_LEVEL";
 }
 
+/// Most `envFrom` sources of an agent container that the webhook looks into: the numbered variables end in `_0` to
+/// `_63`, with gaps where a source cannot bring the name or lacks the key.
+pub const ENV_FROM_SOURCES_MAX: usize = 64;
+
 /// Audience of the projected service-account token, as Entra expects it (Microsoft Entra, workload identity federation).
 pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
 /// Lifetime of the projected service-account token in seconds: the longest that fits below Entra's limit of 25 hours, since

@@ -38,6 +38,8 @@ reasons! {
     // The webhook leaves the pod alone.
     /// The webhook left the pod alone: its label says `"false"`.
     OptedOut = "opted-out",
+    /// The webhook left the pod alone: it does not carry our label.
+    NotLabelled = "not-labelled",
     /// The webhook left the pod alone: it already has our container and our status annotation.
     AlreadyInjected = "already-injected",
     /// The webhook left the object alone: it is no pod, or the request does not create one.
