@@ -1,4 +1,10 @@
 //! The world that the project is tested in: emulators of Entra and Azure DevOps, doubles of the API server and the
 //! kubelet. Everything that is imitated is imitated here.
 
+pub mod kustomize;
 pub mod programs;
+pub mod stub_agent;
+pub mod clock;
+pub mod tls;
+pub mod jwt;
+pub mod http;
