@@ -8,3 +8,6 @@ pub mod clock;
 pub mod tls;
 pub mod jwt;
 pub mod http;
+pub mod faults;
+pub mod recording;
+pub mod cluster_issuer;

@@ -1,0 +1,19 @@
+#!/bin/bash
+# STUB of the Azure Pipelines agent: runs the stub listener once and hands its exit code on, as the real run.sh does.
+
+if [ "$(id -u)" -eq 0 ] && [ -z "$AGENT_ALLOW_RUNASROOT" ]; then
+    echo "Must not run interactively with sudo" >&2
+    exit 1
+fi
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+
+"$root"/bin/Agent.Listener run $*
+code=$?
+# 4: the listener updated itself under --once; the new one runs the job.
+if [ "$code" -eq 4 ]; then
+    sleep 5
+    "$root"/bin/Agent.Listener run $*
+    code=$?
+fi
+exit "$code"

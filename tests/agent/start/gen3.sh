@@ -1,0 +1,93 @@
+#!/bin/bash
+# Start script of our own wording that behaves like Microsoft's recipe of 2024 (generation 3): the agent lives in /azp and
+# runs as a user of its own, a service principal's variables are used where there is no token file, three traps,
+# `config.sh remove` in an endless loop, the token file read anew at each use.
+set -e
+
+if [ -z "${AZP_URL}" ]; then
+    echo 1>&2 "error: missing AZP_URL environment variable"
+    exit 1
+fi
+
+if [ -n "$AZP_CLIENTID" ]; then
+    echo "Using service principal credentials to get a token"
+    az login --allow-no-subscriptions --service-principal \
+        --username "$AZP_CLIENTID" --password "$AZP_CLIENTSECRET" --tenant "$AZP_TENANTID" >/dev/null
+    AZP_TOKEN=$(az account get-access-token --query accessToken --output tsv)
+    echo "Token retrieved"
+fi
+
+if [ -z "${AZP_TOKEN_FILE}" ]; then
+    if [ -z "${AZP_TOKEN}" ]; then
+        echo 1>&2 "error: missing AZP_TOKEN environment variable"
+        exit 1
+    fi
+    AZP_TOKEN_FILE="/azp/.token"
+    echo -n "${AZP_TOKEN}" >"${AZP_TOKEN_FILE}"
+fi
+
+unset AZP_CLIENTSECRET
+unset AZP_TOKEN
+
+if [ -n "${AZP_WORK}" ]; then
+    mkdir -p "${AZP_WORK}"
+fi
+
+cleanup() {
+    trap "" EXIT
+    if [ -e ./config.sh ]; then
+        print_header "Cleanup. Removing Azure Pipelines agent..."
+        # A running job makes the removal fail; it succeeds once the job has ended.
+        while true; do
+            ./config.sh remove --unattended --auth "PAT" --token "$(cat "${AZP_TOKEN_FILE}")" && break
+            echo "Retrying in ${STUB_RETRY_SECONDS:-30} seconds..."
+            sleep "${STUB_RETRY_SECONDS:-30}"
+        done
+    fi
+}
+
+print_header() {
+    echo "==> $1"
+}
+
+# Not for the agent's list of capabilities.
+export VSO_AGENT_IGNORE="AZP_TOKEN,AZP_TOKEN_FILE"
+
+print_header "1. Determining matching Azure Pipelines agent..."
+answer=$(curl -LsS -u "user:$(cat "${AZP_TOKEN_FILE}")" -H "Accept:application/json" \
+    "${AZP_URL}/_apis/distributedtask/packages/agent?platform=${TARGETARCH}&top=1")
+package=$(echo "${answer}" | jq -r ".value[0].downloadUrl")
+if [ -z "${package}" ] || [ "${package}" = "null" ]; then
+    echo 1>&2 "error: could not determine a matching Azure Pipelines agent"
+    echo 1>&2 "check that account '${AZP_URL}' is correct and the token is valid for that account"
+    exit 1
+fi
+
+print_header "2. Downloading and extracting Azure Pipelines agent..."
+curl -LsS "${package}" | tar -xz &
+wait $!
+
+source ./env.sh
+
+trap "cleanup; exit 0" EXIT
+trap "cleanup; exit 130" INT
+trap "cleanup; exit 143" TERM
+
+print_header "3. Configuring Azure Pipelines agent..."
+# --replace: an agent of this name that a predecessor left behind is taken over.
+./config.sh --unattended \
+    --agent "${AZP_AGENT_NAME:-$(hostname)}" \
+    --url "${AZP_URL}" \
+    --auth "PAT" \
+    --token "$(cat "${AZP_TOKEN_FILE}")" \
+    --pool "${AZP_POOL:-Default}" \
+    --work "${AZP_WORK:-_work}" \
+    --replace \
+    --acceptTeeEula &
+wait $!
+
+print_header "4. Running Azure Pipelines agent..."
+chmod +x ./run.sh
+# In the background with `wait`, so that the traps run while the agent does.
+./run.sh "$@" &
+wait $!

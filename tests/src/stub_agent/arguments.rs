@@ -1,0 +1,119 @@
+//! The command line of the listener, with `VSTS_AGENT_INPUT_…` variables behind it (`CommandSettings.cs`).
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Configure,
+    Remove,
+    Run,
+}
+
+/// The arguments that the stub understands; the others of the real agent are taken and ignored.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    pub(super) verb: Verb,
+    pub(super) url: Option<String>,
+    pub(super) auth: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) pool: String,
+    pub(super) agent: Option<String>,
+    pub(super) work: String,
+    pub(super) replace: bool,
+    pub(super) once: bool,
+}
+
+impl Arguments {
+    /// Reads the arguments; names are case-insensitive, the command line wins over the environment.
+    pub(super) fn parse(
+        arguments: impl Iterator<Item = String>,
+        environment: &[(String, String)],
+    ) -> Result<Self, String> {
+        let mut verb = Verb::Run;
+        let mut given: Vec<(String, Option<String>)> = Vec::new();
+        for (index, argument) in arguments.enumerate() {
+            if let Some(name) = argument.strip_prefix("--") {
+                given.push((name.to_ascii_lowercase(), None));
+            } else if let Some((_, value @ None)) = given.last_mut() {
+                *value = Some(argument);
+            } else {
+                verb = match (index, argument.as_str()) {
+                    (0, "configure") => Verb::Configure,
+                    (0, "remove") => Verb::Remove,
+                    (0, "run") => Verb::Run,
+                    // `interactive` and the like of the wrappers.
+                    _ => verb,
+                };
+            }
+        }
+        let from_environment = |name: &str| {
+            environment
+                .iter()
+                .find(|(key, _)| {
+                    key.to_ascii_lowercase()
+                        .strip_prefix("vsts_agent_input_")
+                        .is_some_and(|rest| rest == name)
+                })
+                .map(|(_, value)| value.trim().to_owned())
+                .filter(|value| !value.is_empty())
+        };
+        let value = |name: &str| {
+            given
+                .iter()
+                .find(|(key, _)| key == name)
+                .and_then(|(_, value)| value.clone())
+                .or_else(|| from_environment(name))
+        };
+        let flag = |name: &str| {
+            given.iter().any(|(key, _)| key == name)
+                || from_environment(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        };
+        if verb == Verb::Configure && !flag("unattended") {
+            return Err("the stub asks no questions: --unattended is needed".to_owned());
+        }
+        Ok(Self {
+            verb,
+            url: value("url"),
+            auth: value("auth"),
+            token: value("token"),
+            pool: value("pool").unwrap_or_else(|| "default".to_owned()),
+            agent: value("agent"),
+            work: value("work").unwrap_or_else(|| "_work".to_owned()),
+            replace: flag("replace"),
+            once: flag("once"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str, environment: &[(&str, &str)]) -> Result<Arguments, String> {
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        Arguments::parse(line.split_whitespace().map(str::to_owned), &environment)
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let arguments = parse(
+            "configure --unattended --URL https://a/ --replace --pool p",
+            &[("VSTS_AGENT_INPUT_POOL", "q"), ("vsts_agent_input_token", " t ")],
+        )
+        .unwrap();
+        assert_eq!(arguments.verb, Verb::Configure);
+        assert_eq!(arguments.url.as_deref(), Some("https://a/"));
+        assert_eq!(arguments.pool, "p");
+        assert_eq!(arguments.token.as_deref(), Some("t"));
+        assert!(arguments.replace && !arguments.once);
+    }
+
+    #[test]
+    fn once_can_come_from_the_environment() {
+        assert!(parse("run", &[("VSTS_AGENT_INPUT_ONCE", "true")]).unwrap().once);
+        assert!(parse("run --once", &[]).unwrap().once);
+        assert!(!parse("run", &[]).unwrap().once);
+    }
+}

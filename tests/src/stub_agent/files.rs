@@ -1,0 +1,141 @@
+//! The files in the agent's root: `.agent`, `.credentials`, `.credentials_rsaparams`.
+//!
+//! Indented JSON in UTF-8 with a byte order mark, as .NET writes it; read with or without one.
+
+use super::keys::KeyParameters;
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// The directory above `bin/`; nothing relocates it.
+#[derive(Debug)]
+pub(super) struct Root(PathBuf);
+
+/// `.agent`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Settings {
+    #[serde(default)]
+    pub(super) accept_tee_eula: bool,
+    pub(super) agent_id: i64,
+    pub(super) agent_name: String,
+    pub(super) pool_id: i64,
+    #[serde(default)]
+    pub(super) pool_name: String,
+    pub(super) server_url: String,
+    pub(super) work_folder: String,
+}
+
+/// `.credentials`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Credentials {
+    pub(super) scheme: String,
+    pub(super) data: CredentialData,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CredentialData {
+    pub(super) client_id: String,
+    /// Audience of the client assertion.
+    pub(super) authorization_url: String,
+    /// Where the assertion is sent; the audience's URL where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) oauth_endpoint_url: Option<String>,
+}
+
+impl Root {
+    pub(super) fn of_this_program() -> std::io::Result<Self> {
+        let program = std::env::current_exe()?;
+        let root = program.ancestors().nth(2).map(PathBuf::from);
+        root.map(Self)
+            .ok_or_else(|| std::io::Error::other("the program is not in a directory `bin`"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        self.path(".agent").exists()
+    }
+
+    pub(super) fn has_credentials(&self) -> bool {
+        self.path(".credentials").exists()
+    }
+
+    /// Variables of `.env`, `KEY=VALUE` a line.
+    pub(super) fn extra_environment(&self) -> Vec<(String, String)> {
+        std::fs::read_to_string(self.path(".env"))
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    pub(super) fn has_license(&self) -> bool {
+        self.path("license.html").exists()
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        self.read(".agent")
+    }
+
+    pub(super) fn credentials(&self) -> anyhow::Result<Credentials> {
+        self.read(".credentials")
+    }
+
+    /// The key of an earlier configuration, or a new one.
+    pub(super) fn key_or_new(&self) -> anyhow::Result<KeyParameters> {
+        let name = ".credentials_rsaparams";
+        if self.path(name).exists() {
+            return self.read(name);
+        }
+        let key = KeyParameters::from_the_pool();
+        self.write(name, &key)?;
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600))?;
+        Ok(key)
+    }
+
+    pub(super) fn key(&self) -> anyhow::Result<KeyParameters> {
+        self.read(".credentials_rsaparams")
+    }
+
+    pub(super) fn save_credentials(&self, credentials: &Credentials) -> anyhow::Result<()> {
+        self.write(".credentials", credentials)
+    }
+
+    pub(super) fn save_settings(&self, settings: &Settings) -> anyhow::Result<()> {
+        std::fs::create_dir_all(self.0.join(&settings.work_folder))?;
+        self.write(".agent", settings)
+    }
+
+    /// Removes what a configuration wrote.
+    pub(super) fn forget(&self) -> anyhow::Result<()> {
+        for name in [".credentials", ".credentials_rsaparams", ".agent"] {
+            match std::fs::remove_file(self.path(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {name}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<T> {
+        let text = std::fs::read_to_string(self.path(name)).with_context(|| format!("cannot read {name}"))?;
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
+        serde_json::from_str(text).with_context(|| format!("{name} is damaged"))
+    }
+
+    fn write<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
+        let text = format!("{BYTE_ORDER_MARK}{}", serde_json::to_string_pretty(value)?);
+        std::fs::write(self.path(name), text).with_context(|| format!("cannot write {name}"))
+    }
+}
