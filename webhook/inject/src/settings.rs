@@ -74,3 +74,42 @@ pub enum FederatedToken {
     /// The agent container keeps it, for scripts that do their own exchange and jobs that use `az login`.
     Keep,
 }
+
+impl LogLevel {
+    /// Every level, the quietest first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The word in settings, annotations and variables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == word)
+    }
+}
+
+impl FederatedToken {
+    /// Both choices.
+    pub const ALL: [Self; 2] = [Self::Hide, Self::Keep];
+
+    /// The word in settings and annotations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hide => "hide",
+            Self::Keep => "keep",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.as_str() == word)
+    }
+}

@@ -1,0 +1,218 @@
+//! The Azure Workload Identity webhook (azwi) beside us: what it will do to the pod, and what we ask it not to do.
+//!
+//! azwi mounts a federated token into every container of a pod with its label, except those on `skip-containers`. Our
+//! configuration sorts before azwi's, so it sees what we write; where it ran first nonetheless, `hide` also takes the
+//! token out of the agent container again. azwi's volume names and paths change between its versions, so none is
+//! spelled here: the mount is found through `AZURE_FEDERATED_TOKEN_FILE`.
+
+use crate::environment::{Environment, Found};
+use crate::overrides::Overrides;
+use crate::raw::{self, Container, Pod};
+use crate::text::quote;
+use crate::{Denial, FederatedToken, Settings};
+use contract::Reason;
+
+/// What azwi does to this pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Azwi {
+    /// Nothing: the pod does not carry its label.
+    Absent,
+    /// It mutates the pod.
+    Present {
+        /// AKS identity binding: the sidecar uses azwi's identity instead of our own projection.
+        binding: bool,
+        /// What happens to the federated token in the agent container.
+        token: FederatedToken,
+    },
+}
+
+impl Azwi {
+    /// Whether the identity is left to azwi.
+    pub(crate) fn is_binding(&self) -> bool {
+        matches!(self, Self::Present { binding: true, .. })
+    }
+
+    /// The choice for the agent container's federated token, where there is one to make.
+    pub(crate) fn token(&self) -> Option<FederatedToken> {
+        match self {
+            Self::Absent => None,
+            Self::Present { token, .. } => Some(*token),
+        }
+    }
+}
+
+/// Reads azwi's label and annotations and the choice that they demand.
+pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides, settings: &Settings) -> Result<Azwi, Denial> {
+    let labelled = pod.label(contract::AZWI_USE_LABEL)? == Some("true");
+    let binding = pod
+        .annotation(contract::AZWI_BINDING_ANNOTATION)?
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if !labelled {
+        return if binding {
+            Err(Denial::new(
+                Reason::NoIdentity,
+                format!(
+                    "annotation {} leaves the identity to the Azure Workload Identity webhook, which needs label {}: \"true\" on \
+                     the pod; add the label, or remove the annotation",
+                    contract::AZWI_BINDING_ANNOTATION,
+                    contract::AZWI_USE_LABEL
+                ),
+            ))
+        } else {
+            Ok(Azwi::Absent)
+        };
+    }
+    let skipped = skip_list(pod)?;
+    if binding && skipped.contains(&contract::SIDECAR_CONTAINER) {
+        return Err(Denial::new(
+            Reason::NoIdentity,
+            format!(
+                "annotation {} lists {}, but annotation {} leaves the sidecar's identity to azwi; remove one of them",
+                contract::AZWI_SKIP_CONTAINERS_ANNOTATION,
+                contract::SIDECAR_CONTAINER,
+                contract::AZWI_BINDING_ANNOTATION
+            ),
+        ));
+    }
+    let token = choice(skipped.contains(&agent), agent, overrides, settings)?;
+    if token == FederatedToken::Hide && pod.annotation(contract::AZWI_PROXY_ANNOTATION)?.is_some() {
+        return Err(Denial::new(
+            Reason::FederatedTokenChoice,
+            format!(
+                "the federated token cannot be hidden from the agent container: annotation {} (of any value) makes azwi add a \
+                 proxy that gives tokens to every container of the pod; remove it, or set annotation {} to \"keep\"",
+                contract::AZWI_PROXY_ANNOTATION,
+                contract::FEDERATED_TOKEN_ANNOTATION
+            ),
+        ));
+    }
+    Ok(Azwi::Present { binding, token })
+}
+
+fn choice(skipped: bool, agent: &str, overrides: &Overrides, settings: &Settings) -> Result<FederatedToken, Denial> {
+    let key = contract::FEDERATED_TOKEN_ANNOTATION;
+    match (overrides.federated_token, skipped) {
+        (Some(FederatedToken::Keep), true) => Err(Denial::new(
+            Reason::Conflict,
+            format!(
+                "annotation {key} is \"keep\", but annotation {} lists the agent container {}; remove one of them",
+                contract::AZWI_SKIP_CONTAINERS_ANNOTATION,
+                quote(agent)
+            ),
+        )),
+        (Some(token), _) if settings.allowed_federated_token.contains(&token) => Ok(token),
+        (Some(token), _) => {
+            let allowed: Vec<&str> = settings.allowed_federated_token.iter().map(|token| token.as_str()).collect();
+            Err(Denial::new(
+                Reason::NotAllowed,
+                format!(
+                    "annotation {key} is \"{}\", which the operator does not allow; allowed: {}",
+                    token.as_str(),
+                    if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") }
+                ),
+            ))
+        }
+        (None, true) => Ok(FederatedToken::Hide),
+        (None, false) => settings.federated_token.ok_or_else(|| {
+            Denial::new(
+                Reason::FederatedTokenChoice,
+                format!(
+                    "the pod carries azwi's label {}, so every job in container {} could use its identity; set annotation {key} \
+                     to \"hide\" (jobs cannot) or \"keep\" (for scripts that do their own exchange, jobs that use az login). Or \
+                     remove the label: the sidecar has a token of its own and does not need it",
+                    contract::AZWI_USE_LABEL,
+                    quote(agent)
+                ),
+            )
+        }),
+    }
+}
+
+fn skip_list<'a>(pod: &Pod<'a>) -> Result<Vec<&'a str>, Denial> {
+    let value = pod
+        .annotation(contract::AZWI_SKIP_CONTAINERS_ANNOTATION)?
+        .unwrap_or_default();
+    Ok(value
+        .split(';')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect())
+}
+
+/// The value that `skip-containers` must get, where it has to change.
+///
+/// The sidecar is on it unless azwi provides its identity: it has a token of its own, and azwi would add a second one and
+/// its own tenant.
+pub(crate) fn skip_containers(pod: &Pod<'_>, agent: &str, azwi: &Azwi) -> Result<Option<String>, Denial> {
+    let Azwi::Present { binding, token } = azwi else {
+        return Ok(None);
+    };
+    let mut names = skip_list(pod)?;
+    let before = names.len();
+    let wanted = [
+        (!binding).then_some(contract::SIDECAR_CONTAINER),
+        (*token == FederatedToken::Hide).then_some(agent),
+    ];
+    for name in wanted.into_iter().flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok((names.len() > before).then(|| names.join(";")))
+}
+
+/// The federated token that the agent container already has: positions of its variables and of its mounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Exposed {
+    pub(crate) variables: Vec<usize>,
+    pub(crate) mounts: Vec<usize>,
+}
+
+/// Finds the token where azwi ran before us although it is to be hidden.
+pub(crate) fn exposed(
+    pod: &Pod<'_>,
+    agent: Container<'_>,
+    path: &str,
+    environment: &Environment<'_>,
+    azwi: &Azwi,
+) -> Result<Exposed, Denial> {
+    let variable = contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE;
+    if azwi.token() != Some(FederatedToken::Hide) {
+        return Ok(Exposed::default());
+    }
+    let Found::Literal(_, file) = environment.find(variable) else {
+        return Ok(Exposed::default());
+    };
+    // The deepest mount above the file is the one that it is in.
+    let mut deepest = None;
+    for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
+        let path = format!("{path}volumeMounts[{index}].");
+        let place = raw::text(mount, "mountPath", &path)?
+            .unwrap_or_default()
+            .trim_end_matches('/');
+        if file.strip_prefix(place).is_some_and(|rest| rest.starts_with('/')) {
+            let volume = raw::text(mount, "name", &path)?.unwrap_or_default();
+            deepest = deepest.max(Some((place.len(), index, volume)));
+        }
+    }
+    match deepest {
+        Some((_, index, volume)) if is_service_account_token(pod, volume)? => Ok(Exposed {
+            variables: environment.positions(variable).collect(),
+            mounts: vec![index],
+        }),
+        Some(_) | None => Ok(Exposed::default()),
+    }
+}
+
+/// Whether the volume projects a service-account token.
+fn is_service_account_token(pod: &Pod<'_>, name: &str) -> Result<bool, Denial> {
+    for (volume, raw) in pod.volumes()? {
+        if volume == name
+            && let Some(projected) = raw::object(raw, "projected", "spec.volumes[].")?
+        {
+            let sources = raw::objects(projected, "sources", "spec.volumes[].projected.")?;
+            return Ok(sources.iter().any(|source| source.contains_key("serviceAccountToken")));
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,290 @@
+//! The decision: inject, skip or deny.
+
+use crate::agent;
+use crate::azwi::{self, Azwi};
+use crate::environment::Environment;
+use crate::identity;
+use crate::organisation::{self, Organisation};
+use crate::overrides::Overrides;
+use crate::raw::{self, Container, Pod};
+use crate::text::quote;
+use crate::values::{is_label, is_subdomain};
+use crate::{Plan, Settings};
+use contract::Reason;
+use serde_json::Value;
+
+/// Annotation of a static pod's mirror (kubernetes/kubernetes `pkg/kubelet/types`, `ConfigMirrorAnnotationKey`).
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// What the admission request says beside the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// Namespace of the request; the object's own may be missing.
+    pub namespace: &'a str,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    pub operation: &'a str,
+    /// API group of the resource, empty for core.
+    pub group: &'a str,
+    /// Plural name of the resource.
+    pub resource: &'a str,
+    /// Subresource, empty for none.
+    pub subresource: &'a str,
+}
+
+/// What is known of the pod's ServiceAccount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceAccount {
+    /// It exists, with these annotations of azwi's (empty strings are absent).
+    Found {
+        /// `azure.workload.identity/client-id`.
+        client_id: Option<String>,
+        /// `azure.workload.identity/tenant-id`.
+        tenant_id: Option<String>,
+    },
+    /// It does not exist.
+    Missing,
+    /// It could not be read; the sentence says why.
+    Unreadable(String),
+    /// Nobody asked, since [`needs`] said `None`.
+    NotAsked,
+}
+
+/// What happens to the object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// The sidecar is injected.
+    Inject(Box<Plan>),
+    /// The object stays as it is.
+    Skip(Reason),
+    /// The object is refused.
+    Deny(Denial),
+}
+
+/// Why an object is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The word for logs and metrics.
+    pub reason: Reason,
+    /// The sentence that a user reads: key, value and what to do.
+    pub sentence: String,
+}
+
+impl Denial {
+    pub(crate) fn new(reason: Reason, sentence: String) -> Self {
+        Self { reason, sentence }
+    }
+}
+
+impl From<Denial> for Decision {
+    fn from(denial: Denial) -> Self {
+        Self::Deny(denial)
+    }
+}
+
+/// A pod that will be injected unless its identity says otherwise.
+#[derive(Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) pod: Pod<'a>,
+    /// Position of the agent in `spec.containers`.
+    pub(crate) position: usize,
+    pub(crate) agent: Container<'a>,
+    /// The agent's place, for sentences.
+    pub(crate) path: String,
+    pub(crate) overrides: Overrides,
+    pub(crate) azwi: Azwi,
+    pub(crate) environment: Environment<'a>,
+    pub(crate) organisation: Organisation,
+    pub(crate) account: &'a str,
+}
+
+/// Name of the ServiceAccount (in the request's namespace) whose annotations the decision depends on; `None` where it can
+/// be made without. The name is a valid one, whatever the pod says.
+pub fn needs(pod: &Value, request: &Request<'_>, settings: &Settings) -> Option<String> {
+    let candidate = inspect(pod, request, settings).ok()?;
+    identity::needs_account(&candidate.overrides, &candidate.azwi).then(|| candidate.account.to_owned())
+}
+
+/// Decides what happens to the object.
+pub fn decide(pod: &Value, request: &Request<'_>, account: &ServiceAccount, settings: &Settings) -> Decision {
+    try_decide(pod, request, account, settings).unwrap_or_else(|decision| decision)
+}
+
+fn try_decide(
+    pod: &Value,
+    request: &Request<'_>,
+    account: &ServiceAccount,
+    settings: &Settings,
+) -> Result<Decision, Decision> {
+    let candidate = inspect(pod, request, settings)?;
+    let identity = identity::resolve(
+        &candidate.overrides,
+        &candidate.azwi,
+        candidate.account,
+        account,
+        settings,
+    )?;
+    let plan = Plan::new(candidate, &identity, request.namespace, settings)?;
+    Ok(Decision::Inject(Box::new(plan)))
+}
+
+/// Everything that can be decided without the ServiceAccount, in the order that `docs/what-the-webhook-does.md` gives.
+fn inspect<'a>(pod: &'a Value, request: &Request<'_>, settings: &Settings) -> Result<Candidate<'a>, Decision> {
+    let pod = asks(pod, request)?;
+    can_run(&pod, request, settings)?;
+    agent::check_names(&pod)?;
+    let overrides = Overrides::read(&pod, settings)?;
+    let containers = pod.containers("containers")?;
+    let position = agent::choose(&containers, &overrides)?;
+    let agent = containers[position];
+    let path = format!("spec.containers[{position}].");
+    agent::check_agent(agent, &path)?;
+    let azwi = azwi::read(&pod, agent.name, &overrides, settings)?;
+    let environment = Environment::read(agent, &path)?;
+    let organisation = organisation::find(agent.name, &environment, &overrides, settings)?;
+    let account = pod.service_account()?;
+    if !is_subdomain(account) {
+        return Err(malformed(format!(
+            "spec.serviceAccountName is {}, which is no name of a ServiceAccount",
+            quote(account)
+        )));
+    }
+    Ok(Candidate {
+        pod,
+        position,
+        agent,
+        path,
+        overrides,
+        azwi,
+        environment,
+        organisation,
+        account,
+    })
+}
+
+/// Whether the object is a pod that asks for the sidecar and does not have it yet.
+fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decision> {
+    let Request {
+        namespace: _,
+        operation,
+        group,
+        resource,
+        subresource,
+    } = request;
+    let is_pod_creation = (*operation, *group, *resource, *subresource) == ("CREATE", "", "pods", "")
+        && object
+            .get("kind")
+            .and_then(Value::as_str)
+            .is_none_or(|kind| kind == "Pod");
+    if !is_pod_creation {
+        return Err(Decision::Skip(Reason::NotAPodCreation));
+    }
+    let root = raw::as_object(object, "the object")?;
+    let metadata = raw::object(root, "metadata", "")?;
+    let part = |key| metadata.map_or(Ok(None), |metadata| raw::object(metadata, key, "metadata."));
+    let (labels, annotations) = (part("labels")?, part("annotations")?);
+    let empty = Pod {
+        labels,
+        annotations,
+        spec: root,
+    };
+    if annotations.is_some_and(|annotations| annotations.contains_key(MIRROR_ANNOTATION)) {
+        return Err(Decision::Skip(Reason::MirrorPod));
+    }
+    match empty.label(contract::INJECT_LABEL)? {
+        None => return Err(Decision::Skip(Reason::NotLabelled)),
+        Some("false") => return Err(Decision::Skip(Reason::OptedOut)),
+        Some("true") => {}
+        Some(other) => {
+            return Err(Decision::Deny(Denial::new(
+                Reason::BadLabel,
+                format!(
+                    "label {} is {}; expected \"true\" (inject the sidecar) or \"false\" (leave the pod alone)",
+                    contract::INJECT_LABEL,
+                    quote(other)
+                ),
+            )));
+        }
+    }
+    let spec =
+        raw::object(root, "spec", "")?.ok_or_else(|| malformed("the pod is malformed: spec is missing".to_owned()))?;
+    let pod = Pod {
+        labels,
+        annotations,
+        spec,
+    };
+    let container = pod
+        .containers("initContainers")?
+        .iter()
+        .any(|container| container.name == contract::SIDECAR_CONTAINER);
+    let status = pod.annotation(contract::STATUS_ANNOTATION)?.is_some();
+    let (has, lacks) = match (container, status) {
+        (false, false) => return Ok(pod),
+        (true, true) => return Err(Decision::Skip(Reason::AlreadyInjected)),
+        (true, false) => (
+            format!("init container {}", contract::SIDECAR_CONTAINER),
+            format!("annotation {}", contract::STATUS_ANNOTATION),
+        ),
+        (false, true) => (
+            format!("annotation {}", contract::STATUS_ANNOTATION),
+            format!("init container {}", contract::SIDECAR_CONTAINER),
+        ),
+    };
+    Err(Decision::Deny(Denial::new(
+        Reason::HalfInjected,
+        format!(
+            "the pod has {has} but no {lacks}, so it is half of an injected pod; remove what is left of the injection, and the webhook does it anew"
+        ),
+    )))
+}
+
+/// Whether the sidecar can work in this pod at all.
+fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings) -> Result<(), Decision> {
+    // It becomes part of the ownership marker and of the path of an API call.
+    if !is_label(request.namespace) {
+        return Err(malformed(format!(
+            "the request's namespace is {}, which is no name of a namespace",
+            quote(request.namespace)
+        )));
+    }
+    if let Some(place) = windows(pod)? {
+        return Err(Decision::Deny(Denial::new(
+            Reason::WindowsPod,
+            format!(
+                "{place} is \"windows\", but the sidecar is a Linux program; remove label {}",
+                contract::INJECT_LABEL
+            ),
+        )));
+    }
+    if !settings.native_sidecars {
+        return Err(Decision::Deny(Denial::new(
+            Reason::NoNativeSidecars,
+            "the API server does not keep an init container's restartPolicy, so the pod would wait for the sidecar for ever; \
+             the sidecar needs Kubernetes 1.29 or later"
+                .to_owned(),
+        )));
+    }
+    Ok(())
+}
+
+fn windows(pod: &Pod<'_>) -> Result<Option<String>, Denial> {
+    let os = match raw::object(pod.spec, "os", "spec.")? {
+        Some(os) => raw::text(os, "name", "spec.os.")?,
+        None => None,
+    };
+    if os == Some("windows") {
+        return Ok(Some("spec.os.name".to_owned()));
+    }
+    let Some(selector) = raw::object(pod.spec, "nodeSelector", "spec.")? else {
+        return Ok(None);
+    };
+    for key in ["kubernetes.io/os", "beta.kubernetes.io/os"] {
+        if raw::text(selector, key, "spec.nodeSelector.")? == Some("windows") {
+            return Ok(Some(format!("spec.nodeSelector {key}")));
+        }
+    }
+    Ok(None)
+}
+
+fn malformed(sentence: String) -> Decision {
+    Decision::Deny(Denial::new(Reason::MalformedPod, sentence))
+}

@@ -1,0 +1,120 @@
+//! What the `token-file` handoff changes in the agent container.
+
+use crate::azwi::Exposed;
+use crate::environment::Environment;
+use crate::organisation::literal;
+use crate::text::quote;
+use contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE;
+use serde_json::{Value, json};
+
+/// Changes of a list. Positions are those before any change.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Edits {
+    pub(crate) replace: Vec<(usize, Value)>,
+    pub(crate) remove: Vec<usize>,
+    pub(crate) append: Vec<Value>,
+}
+
+/// Changes of the agent container and what is said about them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Changes {
+    pub(crate) variables: Edits,
+    pub(crate) mounts: Edits,
+    /// Names of variables that were removed, replaced, or set to the empty string.
+    pub(crate) removed: Vec<&'static str>,
+    pub(crate) replaced: Vec<&'static str>,
+    pub(crate) shadowed: Vec<&'static str>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Makes the changes: `owner` are the marker and what it refers to, `settings` what the start script needs and lacks.
+pub(crate) fn changes(
+    agent: &str,
+    environment: &Environment<'_>,
+    owner: &[Value],
+    settings: Vec<(Option<usize>, Value)>,
+    exposed: Exposed,
+) -> Changes {
+    let mut changes = Changes::default();
+    changes.variables.append.extend_from_slice(owner);
+    changes.token_file(agent, environment);
+    for (position, entry) in settings {
+        match position {
+            Some(position) => changes.variables.replace.push((position, entry)),
+            None => changes.variables.append.push(entry),
+        }
+    }
+    changes.secrets(agent, environment);
+    changes.hide_federated_token(agent, exposed);
+    changes
+        .mounts
+        .append
+        .push(json!({ "name": contract::HANDOFF_VOLUME, "mountPath": contract::HANDOFF_DIR }));
+    changes
+}
+
+impl Changes {
+    fn token_file(&mut self, agent: &str, environment: &Environment<'_>) {
+        for name in contract::TOKEN_FILE_VARIABLES {
+            let entry = literal(name, contract::TOKEN_FILE);
+            match environment.positions(name).next_back() {
+                None => self.variables.append.push(entry),
+                Some(position) if environment.literal(position) == Some(contract::TOKEN_FILE) => {}
+                Some(position) => {
+                    self.variables.replace.push((position, entry));
+                    self.replaced.push(name);
+                }
+            }
+        }
+        if !self.replaced.is_empty() {
+            self.warnings.push(format!(
+                "container {}: {} now names the sidecar's token file",
+                quote(agent),
+                self.replaced.join(", ")
+            ));
+        }
+    }
+
+    /// Start scripts prefer these variables to the token file. Where `envFrom` could bring one, the empty string hides it.
+    fn secrets(&mut self, agent: &str, environment: &Environment<'_>) {
+        for name in contract::SECRET_VARIABLES {
+            let positions: Vec<usize> = environment.positions(name).collect();
+            let all_empty = positions
+                .iter()
+                .all(|position| environment.literal(*position) == Some(""));
+            if all_empty && !positions.is_empty() {
+                continue;
+            }
+            if !positions.is_empty() {
+                self.variables.remove.extend(positions);
+                self.removed.push(name);
+            }
+            if environment.may_bring(name) {
+                self.variables.append.push(literal(name, ""));
+                self.shadowed.push(name);
+            }
+        }
+        if !self.removed.is_empty() {
+            self.warnings.push(format!(
+                "container {}: {} removed, since the sidecar's token file takes the place of secrets; delete them from the pod \
+                 template",
+                quote(agent),
+                self.removed.join(", ")
+            ));
+        }
+    }
+
+    fn hide_federated_token(&mut self, agent: &str, exposed: Exposed) {
+        if exposed.variables.is_empty() {
+            return;
+        }
+        self.variables.remove.extend(exposed.variables);
+        self.mounts.remove.extend(exposed.mounts);
+        self.removed.push(AZURE_FEDERATED_TOKEN_FILE_VARIABLE);
+        self.warnings.push(format!(
+            "container {}: azwi's federated token taken out again; the webhook configuration {} should sort before azwi's",
+            quote(agent),
+            contract::WEBHOOK_CONFIGURATION
+        ));
+    }
+}

@@ -1,0 +1,153 @@
+//! Whose identity the sidecar uses: pod annotations, then the ServiceAccount, then the operator's defaults.
+
+use crate::azwi::Azwi;
+use crate::overrides::{CLIENT_ID_FORM, Overrides, TENANT_FORM};
+use crate::text::quote;
+use crate::values::{is_guid, is_tenant};
+use crate::{Denial, ServiceAccount, Settings};
+use contract::Reason;
+
+/// Where a value was found, as the status annotation says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Annotation,
+    ServiceAccount,
+    Operator,
+}
+
+impl Source {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Annotation => "annotation",
+            Self::ServiceAccount => "service-account",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// The identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// Our own projected token, traded for this client.
+    Own {
+        client_id: (String, Source),
+        /// `None`: the sidecar learns it from the organisation.
+        tenant_id: Option<(String, Source)>,
+        /// What could not be found out.
+        warning: Option<String>,
+    },
+    /// Everything comes from azwi (identity binding).
+    Azwi,
+}
+
+/// Whether the ServiceAccount has to be read.
+pub(crate) fn needs_account(overrides: &Overrides, azwi: &Azwi) -> bool {
+    !azwi.is_binding() && (overrides.client_id.is_none() || overrides.tenant_id.is_none())
+}
+
+/// Finds client id and tenant.
+pub(crate) fn resolve(
+    overrides: &Overrides,
+    azwi: &Azwi,
+    name: &str,
+    account: &ServiceAccount,
+    settings: &Settings,
+) -> Result<Identity, Denial> {
+    if azwi.is_binding() {
+        return Ok(Identity::Azwi);
+    }
+    let mut warning = None;
+    let (account_client, account_tenant) = match account {
+        ServiceAccount::Found { client_id, tenant_id } => (client_id.as_deref(), tenant_id.as_deref()),
+        // With a client id of the pod's own the account could only have named the tenant.
+        ServiceAccount::Missing | ServiceAccount::NotAsked if overrides.client_id.is_some() => (None, None),
+        ServiceAccount::Unreadable(why) if overrides.client_id.is_some() => {
+            if overrides.tenant_id.is_none() {
+                warning = Some(format!(
+                    "ServiceAccount {} could not be read for its tenant: {}",
+                    quote(name),
+                    crate::text::sentence(why)
+                ));
+            }
+            (None, None)
+        }
+        ServiceAccount::Missing => return Err(missing(name)),
+        ServiceAccount::Unreadable(why) => return Err(unreadable(name, why)),
+        ServiceAccount::NotAsked => return Err(unreadable(name, "nobody asked for it")),
+    };
+    let from_account = |value: Option<&str>, key: &str, form: &str, is_valid: fn(&str) -> bool| match value {
+        None | Some("") => Ok(None),
+        Some(value) if is_valid(value) => Ok(Some((value.to_owned(), Source::ServiceAccount))),
+        Some(value) => Err(Denial::new(
+            Reason::BadIdentity,
+            format!(
+                "ServiceAccount {}: annotation {key} is {}; expected {form}",
+                quote(name),
+                quote(value)
+            ),
+        )),
+    };
+    let annotation = |value: &Option<String>| value.clone().map(|value| (value, Source::Annotation));
+    let operator = |value: &Option<String>| value.clone().map(|value| (value, Source::Operator));
+    let client_id = match annotation(&overrides.client_id) {
+        Some(found) => Some(found),
+        None => from_account(
+            account_client,
+            contract::AZWI_CLIENT_ID_ANNOTATION,
+            CLIENT_ID_FORM,
+            is_guid,
+        )?
+        .or_else(|| operator(&settings.client_id)),
+    };
+    let tenant_id = match annotation(&overrides.tenant_id) {
+        Some(found) => Some(found),
+        None => from_account(
+            account_tenant,
+            contract::AZWI_TENANT_ID_ANNOTATION,
+            TENANT_FORM,
+            is_tenant,
+        )?
+        .or_else(|| operator(&settings.tenant_id)),
+    };
+    Ok(Identity::Own {
+        client_id: client_id.ok_or_else(|| no_identity(name))?,
+        tenant_id,
+        warning,
+    })
+}
+
+fn missing(name: &str) -> Denial {
+    Denial::new(
+        Reason::AccountMissing,
+        format!(
+            "ServiceAccount {} does not exist in the pod's namespace; create it with annotation {}, or set annotation {} on the pod",
+            quote(name),
+            contract::AZWI_CLIENT_ID_ANNOTATION,
+            contract::CLIENT_ID_ANNOTATION
+        ),
+    )
+}
+
+fn unreadable(name: &str, why: &str) -> Denial {
+    Denial::new(
+        Reason::AccountUnreadable,
+        format!(
+            "ServiceAccount {} could not be read for the client id: {}; try again, or set annotation {} on the pod",
+            quote(name),
+            crate::text::sentence(why),
+            contract::CLIENT_ID_ANNOTATION
+        ),
+    )
+}
+
+fn no_identity(name: &str) -> Denial {
+    Denial::new(
+        Reason::NoIdentity,
+        format!(
+            "no client id: set annotation {} on ServiceAccount {} or {} on the pod; it is {CLIENT_ID_FORM}",
+            contract::AZWI_CLIENT_ID_ANNOTATION,
+            quote(name),
+            contract::CLIENT_ID_ANNOTATION
+        ),
+    )
+}

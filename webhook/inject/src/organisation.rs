@@ -1,0 +1,232 @@
+//! Organisation URL, pool and agent name: where they are found, what the sidecar is told, what the agent container lacks.
+
+use crate::environment::{Environment, Found, escape, unescape};
+use crate::overrides::Overrides;
+use crate::text::quote;
+use crate::url::organisation_url;
+use crate::{Denial, Settings};
+use contract::Reason;
+use serde_json::{Value, json};
+
+/// What is set on the sidecar and on the agent container.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Organisation {
+    /// Variables of the sidecar.
+    pub(crate) sidecar: Vec<Value>,
+    /// Entries of the agent container that the sidecar gets a copy of, and their names there.
+    pub(crate) copies: Vec<(usize, &'static str)>,
+    /// Variables that the agent container lacks, and the position of an empty entry that each replaces.
+    pub(crate) agent: Vec<(Option<usize>, Value)>,
+    pub(crate) warnings: Vec<String>,
+    /// Where URL, pool and name were found, as the status annotation says it.
+    pub(crate) sources: [&'static str; 3],
+}
+
+/// One of the settings.
+struct Wanted<'a> {
+    /// The start script's variable.
+    variable: &'static str,
+    /// The sidecar's variables: what wins, and what a source of `envFrom` may say.
+    explicit: &'static str,
+    from: &'static str,
+    /// The sidecar's variable for what counts when nothing else does.
+    fallback: Option<&'static str>,
+    annotation: Option<(&'static str, &'a str)>,
+    default: Option<Default<'a>>,
+    /// Whether the container's value means the same as the annotation's.
+    same: &'a dyn Fn(&str, &str) -> bool,
+}
+
+/// What counts where the pod says nothing.
+#[derive(Clone, Copy)]
+enum Default<'a> {
+    /// A value of the operator's.
+    Operator(&'a str),
+    /// A value of ours.
+    BuiltIn(&'a str),
+    /// The pod's name, which nobody knows yet.
+    PodName,
+}
+
+impl Default<'_> {
+    fn source(self) -> &'static str {
+        match self {
+            Self::Operator(_) => "operator",
+            Self::BuiltIn(_) => "default",
+            Self::PodName => "pod-name",
+        }
+    }
+
+    fn entry(self, name: &str) -> Value {
+        match self {
+            Self::Operator(value) | Self::BuiltIn(value) => literal(name, value),
+            Self::PodName => field(name, "metadata.name"),
+        }
+    }
+}
+
+/// A variable with a fixed value.
+pub(crate) fn literal(name: &str, value: &str) -> Value {
+    json!({ "name": name, "value": escape(value) })
+}
+
+/// A variable from the downward API.
+pub(crate) fn field(name: &str, path: &str) -> Value {
+    json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } })
+}
+
+/// Finds all three.
+pub(crate) fn find(
+    agent: &str,
+    environment: &Environment<'_>,
+    overrides: &Overrides,
+    settings: &Settings,
+) -> Result<Organisation, Denial> {
+    if let Found::Literal(_, url) = environment.find(contract::AZP_URL_VARIABLE) {
+        organisation_url(&unescape(url), &settings.allowed_hosts).map_err(|sentence| {
+            let place = format!("{} of container {}", contract::AZP_URL_VARIABLE, quote(agent));
+            Denial::new(Reason::BadUrl, format!("{place} is {sentence}"))
+        })?;
+    }
+    let same_url = |theirs: &str, ours: &str| {
+        organisation_url(theirs, &settings.allowed_hosts).is_ok_and(|theirs| theirs.eq_ignore_ascii_case(ours))
+    };
+    let wanted = [
+        Wanted {
+            variable: contract::AZP_URL_VARIABLE,
+            explicit: contract::URL_VARIABLE,
+            from: contract::URL_FROM_VARIABLE,
+            fallback: Some(contract::URL_DEFAULT_VARIABLE),
+            annotation: overrides.url.as_deref().map(|url| (contract::URL_ANNOTATION, url)),
+            default: settings.url.as_deref().map(Default::Operator),
+            same: &same_url,
+        },
+        Wanted {
+            variable: contract::AZP_POOL_VARIABLE,
+            explicit: contract::POOL_VARIABLE,
+            from: contract::POOL_FROM_VARIABLE,
+            fallback: Some(contract::POOL_DEFAULT_VARIABLE),
+            annotation: overrides.pool.as_deref().map(|pool| (contract::POOL_ANNOTATION, pool)),
+            default: Some(match &settings.pool {
+                Some(pool) => Default::Operator(pool),
+                None => Default::BuiltIn(contract::DEFAULT_POOL),
+            }),
+            same: &str::eq_ignore_ascii_case,
+        },
+        Wanted {
+            variable: contract::AZP_AGENT_NAME_VARIABLE,
+            explicit: contract::AGENT_NAME_VARIABLE,
+            from: contract::AGENT_NAME_FROM_VARIABLE,
+            fallback: None,
+            annotation: None,
+            default: Some(Default::PodName),
+            same: &|theirs, ours| theirs == ours,
+        },
+    ];
+    let mut found = Organisation::default();
+    for (nth, wanted) in wanted.iter().enumerate() {
+        found.sources[nth] = one(agent, environment, wanted, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Finds one setting and says where.
+fn one(
+    agent: &str,
+    environment: &Environment<'_>,
+    wanted: &Wanted<'_>,
+    found: &mut Organisation,
+) -> Result<&'static str, Denial> {
+    let place = environment.find(wanted.variable);
+    if let Some((key, value)) = wanted.annotation {
+        found.sidecar.push(literal(wanted.explicit, value));
+        match place {
+            Found::Literal(_, theirs) if !(wanted.same)(&unescape(theirs), value) => {
+                return Err(conflict(agent, wanted.variable, &unescape(theirs), key, value));
+            }
+            Found::Literal(..) => {}
+            Found::Dynamic(_) => found.warnings.push(format!(
+                "annotation {key} is used, but {} of container {} is set from elsewhere and must say the same",
+                wanted.variable,
+                quote(agent)
+            )),
+            Found::Blank(index) => found.agent.push((Some(index), literal(wanted.variable, value))),
+            // An explicit annotation hides what a source may bring.
+            Found::Perhaps | Found::Absent => found.agent.push((None, literal(wanted.variable, value))),
+        }
+        return Ok("annotation");
+    }
+    let replaced = match place {
+        Found::Literal(index, _) | Found::Dynamic(index) => {
+            found.copies.push((index, wanted.explicit));
+            return Ok("container");
+        }
+        Found::Perhaps => {
+            found
+                .sidecar
+                .extend(environment.numbered_references(wanted.variable, wanted.from));
+            let default = wanted.fallback.zip(wanted.default);
+            found.sidecar.extend(default.map(|(name, default)| default.entry(name)));
+            if let Some((_, Default::Operator(value))) = default {
+                found.warnings.push(format!(
+                    "{} of container {} is left to its envFrom; the operator's default {} is not set there",
+                    wanted.variable,
+                    quote(agent),
+                    quote(value)
+                ));
+            }
+            return Ok("envFrom");
+        }
+        Found::Blank(index) => Some(index),
+        Found::Absent => None,
+    };
+    let Some(default) = wanted.default else {
+        return Err(no_url(agent));
+    };
+    found
+        .sidecar
+        .push(default.entry(wanted.fallback.unwrap_or(wanted.explicit)));
+    found.agent.push((replaced, default.entry(wanted.variable)));
+    Ok(default.source())
+}
+
+fn conflict(agent: &str, variable: &str, theirs: &str, key: &str, value: &str) -> Denial {
+    Denial::new(
+        Reason::Conflict,
+        format!(
+            "annotation {key} is {}, but {variable} of container {} is {}; remove one of them",
+            quote(value),
+            quote(agent),
+            quote(theirs)
+        ),
+    )
+}
+
+fn no_url(agent: &str) -> Denial {
+    Denial::new(
+        Reason::NoUrl,
+        format!(
+            "no organisation URL: set {} on container {} or annotation {} on the pod, for instance to \
+             \"https://dev.azure.com/ORGANISATION\"",
+            contract::AZP_URL_VARIABLE,
+            quote(agent),
+            contract::URL_ANNOTATION
+        ),
+    )
+}
+
+/// The proxy variables: copies of the agent container's entries, else the operator's.
+pub(crate) fn proxies(environment: &Environment<'_>, settings: &Settings) -> (Vec<(usize, &'static str)>, Vec<Value>) {
+    let mut copies = Vec::new();
+    for name in contract::PROXY_VARIABLES {
+        copies.extend(environment.positions(name).next_back().map(|index| (index, *name)));
+    }
+    if !copies.is_empty() {
+        return (copies, Vec::new());
+    }
+    let operator = [("HTTPS_PROXY", &settings.https_proxy), ("NO_PROXY", &settings.no_proxy)];
+    let set = operator
+        .into_iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| literal(name, value)));
+    (copies, set.collect())
+}

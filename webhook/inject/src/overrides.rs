@@ -1,0 +1,235 @@
+//! The annotations that a person puts on a pod, read once into types. Every bad value is a [`Denial`].
+
+use crate::raw::Pod;
+use crate::text::{list, nearest, quote};
+use crate::url::organisation_url;
+use crate::values::{is_config_map_key, is_guid, is_image, is_subdomain, is_tenant, quantity};
+use crate::{Denial, FederatedToken, LogLevel, Settings};
+use contract::{Handoff, Reason};
+
+/// Longest grace period that an annotation may ask for: 30 days.
+const MAX_GRACE_SECONDS: i64 = 30 * 24 * 3600;
+/// Less memory than this does not start a container.
+const MIN_MEMORY_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
+/// Handoffs of later versions, so that the denial can say so.
+const LATER_HANDOFFS: [&str; 2] = ["credentials", "env"];
+
+/// What the pod's annotations ask for; `None` leaves it to the next source.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Overrides {
+    pub(crate) url: Option<String>,
+    pub(crate) pool: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) agent_container: Option<String>,
+    pub(crate) handoff: Handoff,
+    pub(crate) federated_token: Option<FederatedToken>,
+    pub(crate) grace_seconds: Option<i64>,
+    pub(crate) ca_config_map: Option<ConfigMapKey>,
+    pub(crate) sidecar_image: Option<String>,
+    pub(crate) sidecar_cpu: Option<String>,
+    pub(crate) sidecar_memory: Option<String>,
+    pub(crate) sidecar_log_level: Option<LogLevel>,
+    pub(crate) sidecar_run_as_user: Option<RunAsUser>,
+}
+
+/// A key of a ConfigMap in the pod's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfigMapKey {
+    pub(crate) name: String,
+    pub(crate) key: String,
+}
+
+/// Who the sidecar runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunAsUser {
+    /// The platform chooses.
+    Platform,
+    /// This user and group.
+    Id(i64),
+}
+
+impl Overrides {
+    /// Reads every known annotation.
+    pub(crate) fn read(pod: &Pod<'_>, settings: &Settings) -> Result<Self, Denial> {
+        let owned = |value: &str| Some(value.to_owned());
+        Ok(Self {
+            url: url(pod, settings)?,
+            pool: parsed(pod, contract::POOL_ANNOTATION, "the name of an agent pool", |value| {
+                (!value.trim().is_empty() && !value.chars().any(char::is_control)).then(|| value.trim().to_owned())
+            })?,
+            client_id: parsed(pod, contract::CLIENT_ID_ANNOTATION, CLIENT_ID_FORM, |value| {
+                is_guid(value).then(|| value.to_owned())
+            })?,
+            tenant_id: parsed(pod, contract::TENANT_ID_ANNOTATION, TENANT_FORM, |value| {
+                is_tenant(value).then(|| value.to_owned())
+            })?,
+            agent_container: parsed(
+                pod,
+                contract::AGENT_CONTAINER_ANNOTATION,
+                "the name of a container",
+                owned,
+            )?,
+            handoff: handoff(pod)?,
+            federated_token: parsed(
+                pod,
+                contract::FEDERATED_TOKEN_ANNOTATION,
+                "\"hide\" or \"keep\"",
+                FederatedToken::parse,
+            )?,
+            grace_seconds: parsed(
+                pod,
+                contract::GRACE_SECONDS_ANNOTATION,
+                "a whole number of seconds from 0 to 2592000, for instance \"3600\"",
+                |value| digits(value).filter(|seconds| *seconds <= MAX_GRACE_SECONDS),
+            )?,
+            ca_config_map: ca_config_map(pod, settings)?,
+            sidecar_image: parsed(
+                pod,
+                contract::SIDECAR_IMAGE_ANNOTATION,
+                "an image reference, for instance \"registry.example/ado-agent-sidecar:0.1.0\"",
+                |value| is_image(value).then(|| value.to_owned()),
+            )?,
+            sidecar_cpu: parsed(
+                pod,
+                contract::SIDECAR_CPU_ANNOTATION,
+                "a Kubernetes quantity of at least 1m, for instance \"100m\"",
+                |value| quantity(value).filter(|cpu| *cpu >= 0.001).and_then(|_| owned(value)),
+            )?,
+            sidecar_memory: parsed(
+                pod,
+                contract::SIDECAR_MEMORY_ANNOTATION,
+                "a Kubernetes quantity of at least 4Mi, for instance \"32Mi\"",
+                |value| {
+                    quantity(value)
+                        .filter(|bytes| *bytes >= MIN_MEMORY_BYTES)
+                        .and_then(|_| owned(value))
+                },
+            )?,
+            sidecar_log_level: parsed(
+                pod,
+                contract::SIDECAR_LOG_LEVEL_ANNOTATION,
+                "one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+                LogLevel::parse,
+            )?,
+            sidecar_run_as_user: parsed(
+                pod,
+                contract::SIDECAR_RUN_AS_USER_ANNOTATION,
+                "a user id from 1 to 2147483647 (the sidecar does not run as root), or \"none\" to leave it to the platform",
+                |value| match value {
+                    "none" => Some(RunAsUser::Platform),
+                    id => digits(id)
+                        .filter(|id| (1..=i64::from(i32::MAX)).contains(id))
+                        .map(RunAsUser::Id),
+                },
+            )?,
+        })
+    }
+}
+
+pub(crate) const CLIENT_ID_FORM: &str = "the client id (a GUID) of an application or managed identity, for instance \"11111111-2222-3333-4444-555555555555\"";
+pub(crate) const TENANT_FORM: &str = "an Entra tenant, as a GUID or a domain";
+
+fn bad(key: &str, value: &str, form: &str) -> Denial {
+    Denial::new(
+        Reason::BadAnnotation,
+        format!("annotation {key} is {}; expected {form}", quote(value)),
+    )
+}
+
+fn parsed<T>(pod: &Pod<'_>, key: &str, form: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Denial> {
+    pod.annotation(key)?
+        .map(|value| parse(value).ok_or_else(|| bad(key, value, form)))
+        .transpose()
+}
+
+/// A whole number without a sign.
+fn digits(value: &str) -> Option<i64> {
+    value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| value.parse().ok())
+        .flatten()
+}
+
+fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<String>, Denial> {
+    let key = contract::URL_ANNOTATION;
+    pod.annotation(key)?
+        .map(|value| {
+            organisation_url(value, &settings.allowed_hosts)
+                .map_err(|sentence| Denial::new(Reason::BadUrl, format!("annotation {key} is {sentence}")))
+        })
+        .transpose()
+}
+
+fn handoff(pod: &Pod<'_>) -> Result<Handoff, Denial> {
+    let key = contract::HANDOFF_ANNOTATION;
+    let Some(value) = pod.annotation(key)? else {
+        return Ok(Handoff::TokenFile);
+    };
+    let offered = list(Handoff::ALL.into_iter().map(Handoff::as_str));
+    Handoff::parse(value).ok_or_else(|| {
+        if LATER_HANDOFFS.contains(&value) {
+            bad(
+                key,
+                value,
+                &format!("{offered}, the only handoff of this version; remove the annotation or set it so"),
+            )
+        } else {
+            bad(key, value, &offered)
+        }
+    })
+}
+
+fn ca_config_map(pod: &Pod<'_>, settings: &Settings) -> Result<Option<ConfigMapKey>, Denial> {
+    let key = contract::CA_CONFIG_MAP_ANNOTATION;
+    let form = "the NAME of a ConfigMap in the pod's namespace, or NAME/KEY";
+    let wanted = parsed(pod, key, form, |value| {
+        let (name, key) = value.split_once('/').unwrap_or((value, contract::CA_DEFAULT_KEY));
+        (is_subdomain(name) && is_config_map_key(key)).then(|| ConfigMapKey {
+            name: name.to_owned(),
+            key: key.to_owned(),
+        })
+    })?;
+    if let Some(wanted) = &wanted
+        && !settings.allow_ca_config_map
+    {
+        return Err(Denial::new(
+            Reason::NotAllowed,
+            format!(
+                "annotation {key} names {}, but the operator does not allow CA bundles of the pod's own; remove the \
+                 annotation, or ask the operator to allow it or to add the CA to the webhook's bundle",
+                quote(&wanted.name)
+            ),
+        ));
+    }
+    Ok(wanted)
+}
+
+/// One sentence for every key under our prefix that this version does not know.
+///
+/// They warn and do not deny: a rollback must not block the pods that a newer version allowed.
+pub(crate) fn unknown_keys(pod: &Pod<'_>) -> Vec<(String, String)> {
+    let annotations: Vec<&str> = contract::POD_ANNOTATIONS.iter().map(|entry| entry.name).collect();
+    let labels: Vec<&str> = contract::LABELS.iter().map(|entry| entry.name).collect();
+    let mut unknown = Vec::new();
+    for (kind, map, known, other_kind, other) in [
+        ("annotation", pod.annotations, &annotations, "a label", &labels),
+        ("label", pod.labels, &labels, "an annotation", &annotations),
+    ] {
+        for key in map.into_iter().flat_map(|map| map.keys()) {
+            let ours = key.starts_with(contract::PREFIX) && key != contract::STATUS_ANNOTATION;
+            if !ours || known.contains(&key.as_str()) {
+                continue;
+            }
+            let hint = if other.contains(&key.as_str()) {
+                format!("; it is {other_kind}")
+            } else {
+                let near = nearest(key, known.iter().chain(other).copied());
+                near.map(|near| format!("; did you mean {near}?")).unwrap_or_default()
+            };
+            unknown.push((key.clone(), format!("unknown {kind} {} is ignored{hint}", quote(key))));
+        }
+    }
+    unknown
+}

@@ -1,0 +1,213 @@
+//! What will be added to a pod, as values: the sidecar, its volumes, and what the handoff needs in the agent container.
+
+use crate::decision::Candidate;
+use crate::handoff::{self, Changes};
+use crate::identity::{Identity, Source};
+use crate::overrides::{Overrides, unknown_keys};
+use crate::raw::{self, Pod};
+use crate::status::{Added, Sources, Status};
+use crate::text::{bounded, quote};
+use crate::{Denial, Settings, azwi, isolation, organisation, patch, sidecar};
+use serde_json::Value;
+
+/// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
+const API_GRACE_SECONDS: i64 = 30;
+/// Most unknown keys that the status annotation lists.
+const UNKNOWN_KEYS_MAX: usize = 20;
+
+/// What will be added to the pod, before it is a patch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub(crate) annotations: Vec<(&'static str, String)>,
+    pub(crate) volumes: Vec<Value>,
+    pub(crate) sidecar: Value,
+    /// Position of the agent in `spec.containers`.
+    pub(crate) position: usize,
+    pub(crate) agent: Changes,
+    /// Grace period, where it changes.
+    pub(crate) grace_seconds: Option<i64>,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The patch against the raw object, which must be the one that was decided on.
+    pub fn patch(&self, pod: &Value) -> json_patch::Patch {
+        patch::patch(self, pod)
+    }
+
+    /// What the user should know; each fits the API server's 256 characters, and all of them its 4096.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    pub(crate) fn new(
+        candidate: Candidate<'_>,
+        identity: &Identity,
+        namespace: &str,
+        settings: &Settings,
+    ) -> Result<Self, Denial> {
+        let Candidate {
+            pod,
+            position,
+            agent,
+            path,
+            overrides,
+            azwi,
+            environment,
+            organisation,
+            account: _,
+        } = candidate;
+        let owner = sidecar::owner(namespace, settings);
+        let exposed = azwi::exposed(&pod, agent, &path, &environment, &azwi)?;
+        let changes = handoff::changes(agent.name, &environment, &owner, organisation.agent, exposed);
+        let grace = Grace::find(&pod, &overrides, settings)?;
+        let not_isolated = isolation::weaknesses(&pod, agent, &path)?;
+        let unknown = unknown_keys(&pod);
+        let (proxy_copies, proxies) = organisation::proxies(&environment, settings);
+
+        let mut env = owner.to_vec();
+        env.extend(sidecar::identity(identity, settings));
+        env.extend(sidecar::variables(
+            &overrides,
+            grace.seconds,
+            has_fs_group(&pod)?,
+            settings,
+        ));
+        env.extend(proxies);
+        env.extend(organisation.sidecar);
+        env.extend(environment.copies(&[organisation.copies, proxy_copies].concat())?);
+        let (volumes, mounts): (Vec<_>, Vec<_>) = sidecar::volumes(identity, &overrides, settings).into_iter().unzip();
+        let container = sidecar::container(env, mounts, &overrides, settings);
+
+        let mut warnings: Vec<String> = unknown.iter().map(|(_, sentence)| sentence.clone()).collect();
+        warnings.extend_from_slice(&changes.warnings);
+        warnings.extend(organisation.warnings);
+        warnings.extend(identity_warning(identity, &overrides));
+        warnings.extend((!not_isolated.is_empty()).then(|| {
+            let why = not_isolated.join(", ");
+            format!(
+                "container {} is not isolated ({why}): its jobs may reach the sidecar's tokens",
+                quote(agent.name)
+            )
+        }));
+        warnings.extend((grace.seconds == 0).then(|| {
+            "the grace period is 0 seconds, so the sidecar has no time to remove the agent from the pool".to_owned()
+        }));
+        let warnings = bounded(warnings);
+
+        let mut annotations = Vec::new();
+        let skip = azwi::skip_containers(&pod, agent.name, &azwi)?;
+        annotations.extend(skip.map(|list| (contract::AZWI_SKIP_CONTAINERS_ANNOTATION, list)));
+        if pod.annotation(contract::SAFE_TO_EVICT_ANNOTATION)?.is_none() {
+            annotations.push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
+        }
+        let [url, pool, agent_name] = organisation.sources;
+        let (client_id, tenant_id) = identity_sources(identity);
+        let status = Status {
+            version: contract::VERSION,
+            agent_container: agent.name,
+            handoff: overrides.handoff.as_str(),
+            sources: Sources {
+                client_id,
+                tenant_id,
+                url,
+                pool,
+                agent_name,
+                grace_seconds: grace.source,
+            },
+            grace_seconds: grace.seconds,
+            added: Added {
+                containers: [contract::SIDECAR_CONTAINER],
+                volumes: volumes.iter().map(|volume| volume.name.as_str()).collect(),
+                variables: changes
+                    .variables
+                    .append
+                    .iter()
+                    .filter_map(|entry| entry["name"].as_str())
+                    .collect(),
+                annotations: annotations.iter().map(|(key, _)| *key).collect(),
+            },
+            removed: changes.removed.clone(),
+            replaced: changes.replaced.clone(),
+            shadowed: changes.shadowed.clone(),
+            federated_token: azwi.token().map(|token| token.as_str()),
+            isolated: not_isolated.is_empty(),
+            not_isolated,
+            unknown_keys: unknown.into_iter().map(|(key, _)| key).take(UNKNOWN_KEYS_MAX).collect(),
+            warnings: &warnings,
+        };
+        annotations.push((contract::STATUS_ANNOTATION, status.to_json()));
+        let volumes = volumes
+            .into_iter()
+            .map(|volume| serde_json::to_value(volume).expect("a volume has a JSON form"))
+            .collect();
+        Ok(Self {
+            annotations,
+            volumes,
+            sidecar: container,
+            position,
+            agent: changes,
+            grace_seconds: grace.change,
+            warnings,
+        })
+    }
+}
+
+/// The pod's grace period: the annotation's, else the pod's own, else the operator's. The API's default of 30 seconds
+/// counts as none: nobody can tell the two apart.
+struct Grace {
+    seconds: i64,
+    source: &'static str,
+    /// The value to set, where it is another than the pod's.
+    change: Option<i64>,
+}
+
+impl Grace {
+    fn find(pod: &Pod<'_>, overrides: &Overrides, settings: &Settings) -> Result<Self, Denial> {
+        let own = raw::integer(pod.spec, "terminationGracePeriodSeconds", "spec.")?;
+        let (seconds, source) = match (overrides.grace_seconds, own) {
+            (Some(seconds), _) => (seconds, "annotation"),
+            (None, Some(seconds)) if seconds != API_GRACE_SECONDS => (seconds, "pod"),
+            (None, Some(_) | None) => (settings.grace_seconds, "operator"),
+        };
+        Ok(Self {
+            seconds,
+            source,
+            change: (own != Some(seconds)).then_some(seconds),
+        })
+    }
+}
+
+fn has_fs_group(pod: &Pod<'_>) -> Result<bool, Denial> {
+    let context = raw::object(pod.spec, "securityContext", "spec.")?;
+    Ok(context.is_some_and(|context| context.get("fsGroup").is_some_and(|group| !group.is_null())))
+}
+
+fn identity_warning(identity: &Identity, overrides: &Overrides) -> Option<String> {
+    match identity {
+        Identity::Own { warning, .. } => warning.clone(),
+        Identity::Azwi if overrides.client_id.is_some() || overrides.tenant_id.is_some() => Some(format!(
+            "annotations {} and {} are ignored: annotation {} leaves the identity to azwi",
+            contract::CLIENT_ID_ANNOTATION,
+            contract::TENANT_ID_ANNOTATION,
+            contract::AZWI_BINDING_ANNOTATION
+        )),
+        Identity::Azwi => None,
+    }
+}
+
+fn identity_sources(identity: &Identity) -> (&'static str, &'static str) {
+    match identity {
+        Identity::Own {
+            client_id,
+            tenant_id,
+            warning: _,
+        } => (
+            client_id.1.as_str(),
+            tenant_id
+                .as_ref()
+                .map_or("organisation", |(_, source): &(String, Source)| source.as_str()),
+        ),
+        Identity::Azwi => ("azwi", "azwi"),
+    }
+}

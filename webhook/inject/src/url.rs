@@ -1,0 +1,220 @@
+//! URLs of Azure DevOps Services, as far as they are known at admission.
+
+use crate::text::quote;
+
+const SERVICES_HOST: &str = "dev.azure.com";
+const LEGACY_SUFFIX: &str = ".visualstudio.com";
+const FORM: &str = "expected https://dev.azure.com/ORGANISATION or https://ORGANISATION.visualstudio.com";
+
+/// Reads an organisation URL in either of the two shapes, and normalises it: host in lower case, no trailing slash.
+///
+/// `allowed` holds hosts (`dev.azure.com`) and patterns (`*.visualstudio.com`, where `*.` is exactly one label). Entries
+/// match the host alone, whatever its port. Where a pattern matches, the first label is the organisation; else the first
+/// and only path segment is.
+///
+/// # Errors
+/// A sentence that says what is wrong with the value and which form is expected, without the place it came from.
+pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, String> {
+    let wrong = |what: &str| Err(format!("{}: {what}; {FORM}", quote(value)));
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return wrong("this is no URL");
+    };
+    if !scheme.eq_ignore_ascii_case("https") {
+        return wrong("only https is allowed, since a token travels with every request");
+    }
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains(['\\', '?', '#', '%']) {
+        return wrong("spaces, backslashes, queries, fragments and escapes do not belong into it");
+    }
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if authority.contains('@') {
+        return wrong("user names and passwords do not belong into it");
+    }
+    let Some((host, port)) = host_and_port(authority) else {
+        return wrong("this is no host name");
+    };
+    let host = host.to_ascii_lowercase();
+    let Some(entry) = allowed.iter().find(|entry| host_matches(entry, &host)) else {
+        return Err(not_allowed(value, &host, path, allowed));
+    };
+    let segments: Vec<&str> = path
+        .trim_end_matches('/')
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
+    let organisation_is_label = entry.starts_with("*.") || host.ends_with(LEGACY_SUFFIX);
+    match (organisation_is_label, segments.as_slice()) {
+        (true, []) => Ok(format!("https://{host}{port}")),
+        (true, _) => wrong("there is no path after the host"),
+        (false, [organisation]) if is_organisation(organisation) => Ok(format!("https://{host}{port}/{organisation}")),
+        (false, []) => wrong("the organisation is missing"),
+        (false, [_]) => wrong("this is no name of an organisation"),
+        (false, _) => wrong("it must end with the organisation, without a project"),
+    }
+}
+
+fn not_allowed(value: &str, host: &str, path: &str, allowed: &[String]) -> String {
+    let hosts = allowed.join(", ");
+    let value = quote(value);
+    if host == SERVICES_HOST || host.ends_with(LEGACY_SUFFIX) {
+        return format!("{value}: the operator allows tokens only for {hosts}");
+    }
+    let server = path
+        .split('/')
+        .any(|part| part.eq_ignore_ascii_case("tfs") || part.eq_ignore_ascii_case("DefaultCollection"));
+    if server || !host.contains("azure") && !host.contains("visualstudio") {
+        return format!(
+            "{value}: this host is not of Azure DevOps Services; Azure DevOps Server accepts no Entra token. The operator \
+             allows tokens only for {hosts}; {FORM}"
+        );
+    }
+    format!(
+        "{value}: this host only resembles Azure DevOps Services; the operator allows tokens only for {hosts}; {FORM}"
+    )
+}
+
+/// Splits `host[:port]`; the port comes with its colon, and the default one is left out.
+fn host_and_port(authority: &str) -> Option<(&str, String)> {
+    let (host, port) = match authority.rfind(']') {
+        Some(end) => authority.split_at(end + 1),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => String::new(),
+        None => return None,
+        Some(digits) => match digits.parse::<u16>().ok().filter(|_| !digits.starts_with('+'))? {
+            0 => return None,
+            443 => String::new(),
+            port => format!(":{port}"),
+        },
+    };
+    is_host(host).then_some((host, port))
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    !host.is_empty()
+        && host.len() <= 253
+        && host.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        })
+}
+
+/// Whether an entry of the operator's list covers the host (in lower case).
+fn host_matches(entry: &str, host: &str) -> bool {
+    match entry.strip_prefix("*.") {
+        Some(suffix) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(suffix)),
+        None => entry.eq_ignore_ascii_case(host),
+    }
+}
+
+fn is_organisation(name: &str) -> bool {
+    name.len() <= 64
+        && !name.starts_with(['_', '.'])
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> Result<String, String> {
+        let allowed: Vec<String> = contract::DEFAULT_ALLOWED_HOSTS.split(',').map(str::to_owned).collect();
+        organisation_url(value, &allowed)
+    }
+
+    #[test]
+    fn both_shapes_are_normalised() {
+        for (value, expected) in [
+            ("https://dev.azure.com/contoso", "https://dev.azure.com/contoso"),
+            ("https://dev.azure.com/contoso/", "https://dev.azure.com/contoso"),
+            ("HTTPS://Dev.Azure.COM:443/Contoso//", "https://dev.azure.com/Contoso"),
+            ("https://Contoso.visualstudio.com/", "https://contoso.visualstudio.com"),
+            ("https://contoso.visualstudio.com", "https://contoso.visualstudio.com"),
+            (
+                "https://dev.azure.com:8443/contoso",
+                "https://dev.azure.com:8443/contoso",
+            ),
+        ] {
+            assert_eq!(read(value).as_deref(), Ok(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_the_reason() {
+        for (value, part) in [
+            ("", "no URL"),
+            ("contoso", "no URL"),
+            ("dev.azure.com/contoso", "no URL"),
+            ("http://dev.azure.com/contoso", "only https"),
+            ("ftp://dev.azure.com/contoso", "only https"),
+            ("https://dev.azure.com", "organisation is missing"),
+            ("https://dev.azure.com/", "organisation is missing"),
+            ("https://dev.azure.com/contoso/project", "without a project"),
+            ("https://dev.azure.com/_apis", "no name of an organisation"),
+            ("https://dev.azure.com/..", "no name of an organisation"),
+            ("https://contoso.visualstudio.com/project", "no path"),
+            ("https://a.b.visualstudio.com", "allows tokens only for"),
+            ("https://visualstudio.com", "only resembles"),
+            ("https://dev.azure.com.evil.example/contoso", "only resembles"),
+            ("https://dev-azure.com/contoso", "only resembles"),
+            ("https://dev.azure.com./contoso", "no host name"),
+            ("https://user:secret@dev.azure.com/contoso", "user names"),
+            ("https://dev.azure.com@evil.example/contoso", "user names"),
+            ("https://dev.azure.com\\@evil.example/contoso", "backslashes"),
+            ("https://dev.azure.com/contoso?x=y", "queries"),
+            ("https://dev.azure.com/contoso#x", "fragments"),
+            ("https://dev.azure.com%2eevil.example/contoso", "escapes"),
+            ("https://dev.azure.com /contoso", "spaces"),
+            ("https://dev.azurе.com/contoso", "spaces"), // a Cyrillic letter
+            ("https://dev.azure.com:0/contoso", "no host name"),
+            ("https://dev.azure.com:+443/contoso", "no host name"),
+            ("https://dev.azure.com:/contoso", "no host name"),
+            ("https:///contoso", "no host name"),
+            (
+                "https://tfs.corp.example/tfs/DefaultCollection",
+                "Azure DevOps Server accepts no Entra token",
+            ),
+            (
+                "https://ado.corp.example/contoso",
+                "Azure DevOps Server accepts no Entra token",
+            ),
+        ] {
+            let sentence = read(value).expect_err(value);
+            assert!(sentence.contains(part), "{value}: {sentence}");
+            assert!(sentence.contains("dev.azure.com"), "{value}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn the_operator_may_list_other_hosts() {
+        let allowed = [
+            "ado.test".to_owned(),
+            "*.ado.test".to_owned(),
+            "[::1]".to_owned(),
+            "me.visualstudio.com".to_owned(),
+        ];
+        for (value, expected) in [
+            ("https://ado.test:7443/org", "https://ado.test:7443/org"),
+            ("https://org.ado.test:7443/", "https://org.ado.test:7443"),
+            ("https://[::1]:7443/org", "https://[::1]:7443/org"),
+            ("https://me.visualstudio.com", "https://me.visualstudio.com"),
+        ] {
+            assert_eq!(organisation_url(value, &allowed).as_deref(), Ok(expected));
+        }
+        let sentence = organisation_url("https://dev.azure.com/org", &allowed).expect_err("not listed");
+        assert!(
+            sentence.contains("the operator allows tokens only for ado.test"),
+            "{sentence}"
+        );
+    }
+}
