@@ -1,0 +1,53 @@
+//! Whose agent is it? The marker decides; see "Trust" in `docs/security.md` for what a job can forge.
+
+use crate::{Agent, ServerTime, Settings};
+use contract::Marker;
+
+/// How far `createdOn` and `Date` headers may be apart: both are the server's clock, but not the same machine's.
+const SLACK_SECONDS: i64 = 5;
+
+/// Whose an agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// It carries our marker.
+    Ours,
+    /// It carries no marker, but our name, and it was created after our start: an image that scrubs its environment (`sudo`).
+    Adoptable,
+    /// It carries another pod's marker, or one that this version cannot read.
+    Another,
+    /// It carries no marker and nothing proves it ours.
+    Unproven,
+}
+
+impl Owner {
+    /// Whether we may disable and remove the agent.
+    pub(crate) fn is_us(self) -> bool {
+        match self {
+            Self::Ours | Self::Adoptable => true,
+            Self::Another | Self::Unproven => false,
+        }
+    }
+}
+
+/// Decides by the newest answer; `started` is when our first run started.
+pub(crate) fn owner(agent: &Agent, settings: &Settings, started: Option<ServerTime>) -> Owner {
+    match &agent.owner {
+        Some(text) if Marker::parse(text).as_ref() == Ok(&settings.marker) => Owner::Ours,
+        Some(_) => Owner::Another,
+        None if has_our_name(agent, settings) && was_created_after(agent, started) => Owner::Adoptable,
+        None => Owner::Unproven,
+    }
+}
+
+/// Names of agents are compared as Azure DevOps does it, without regard to case.
+pub(crate) fn has_our_name(agent: &Agent, settings: &Settings) -> bool {
+    agent.name.to_lowercase() == settings.agent_name.to_lowercase()
+}
+
+/// Whether the agent is younger than we are; no, where either time is unknown.
+pub(crate) fn was_created_after(agent: &Agent, started: Option<ServerTime>) -> bool {
+    match (agent.created, started) {
+        (Some(created), Some(started)) => created.0 >= started.0.saturating_sub(SLACK_SECONDS),
+        (None, _) | (_, None) => false,
+    }
+}

@@ -1,0 +1,474 @@
+//! The end of the pod: find our agent, take it out of service, wait for its job, remove it.
+//!
+//! **Invariant:** an agent is disabled or removed only after an answer, at most [`PROOF`] old, that proved it ours.
+//! `--replace` keeps an agent's id, so an id alone proves nothing.
+
+use crate::backoff::Jitter;
+use crate::ownership::{Owner, has_our_name, owner, was_created_after};
+use crate::sentences;
+use crate::{Agent, AgentId, Answer, Failure, FailureKind, Outcome, PoolId, Question, Settings, Snapshot, Time};
+use contract::Reason;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How old the proof of ownership may be when we act on it.
+const PROOF: Duration = Duration::from_secs(30);
+/// How often a busy agent is looked at. It also keeps the connection open for the two seconds that may be left at the end.
+const LOOK: Duration = Duration::from_secs(12);
+/// When to search again, after nothing was found when the pod began to leave: the start script may just be registering.
+const SEARCH_AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(60)];
+/// How many agents of a list are fetched one by one.
+const FETCHES: usize = 12;
+
+/// An agent that an answer proved ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    id: AgentId,
+    pub(crate) name: String,
+    proven: Time,
+    enabled: bool,
+    pub(crate) busy: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// Looked for by its name.
+    ByName,
+    /// The agent that was pinned earlier is looked at; `named` is another one with our marker, found by name.
+    Pinned { id: AgentId, named: Option<Agent> },
+    /// Neither name nor pin helped: the pool's agents are listed.
+    Listing,
+    /// Those of the list that may be ours are fetched one by one; `all`: none was left out.
+    Fetching { candidates: VecDeque<AgentId>, all: bool },
+    /// It is taken out of service.
+    Disable(Target),
+    /// It is removed.
+    Delete(Target),
+    /// It is looked at again, at that time.
+    Look { target: Target, at: Time },
+    /// Nothing is left to do, but for searching again at that time.
+    Rest { outcome: Outcome, again: Option<Time> },
+}
+
+/// What the removal works with.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) kept: &'a mut Snapshot,
+    pub(crate) jitter: &'a mut Jitter,
+    /// Lines for the log, with a word each; all are warnings.
+    pub(crate) warnings: &'a mut Vec<(Reason, String)>,
+    pub(crate) now: Time,
+}
+
+/// Where the removal stands.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    stage: Stage,
+    /// When SIGTERM came.
+    pub(crate) terminated: Option<Time>,
+    /// Whether the name was asked for in vain while the agent ran: then the image invents names, and only a list helps.
+    invents_names: bool,
+    delete_sent: bool,
+    disable_refused: bool,
+    /// How it ended before the last look at the name; `Some` while that look is made.
+    verifying: Option<Outcome>,
+    /// An agent of our name that is not ours, and the agents that were looked at.
+    stranger: Option<Agent>,
+    seen: Vec<AgentId>,
+    searches: usize,
+}
+
+impl Removal {
+    /// The pod begins to leave. `invents_names`: see the field.
+    pub(crate) fn new(invents_names: bool, kept: &Snapshot) -> Self {
+        let mut removal = Self {
+            stage: Stage::ByName,
+            terminated: None,
+            invents_names,
+            delete_sent: false,
+            disable_refused: false,
+            verifying: None,
+            stranger: None,
+            seen: Vec::new(),
+            searches: 0,
+        };
+        removal.search(kept);
+        removal
+    }
+
+    /// No agent was ever let start: nothing is asked.
+    pub(crate) fn of_nothing(why: &str) -> Self {
+        Self {
+            stage: Stage::Rest {
+                outcome: Outcome {
+                    reason: Reason::NeverRegistered,
+                    sentence: sentences::never_started(why),
+                },
+                again: None,
+            },
+            // Nothing to search for, ever.
+            searches: usize::MAX,
+            ..Self::new(false, &Snapshot::default())
+        }
+    }
+
+    fn search(&mut self, kept: &Snapshot) {
+        self.stranger = None;
+        self.seen.clear();
+        self.stage = if self.invents_names && kept.pinned.is_none() {
+            Stage::Listing
+        } else {
+            Stage::ByName
+        };
+    }
+
+    /// What to ask, and when, if it is asked no earlier than `earliest`.
+    pub(crate) fn question(&self, pool: PoolId, settings: &Settings, earliest: Time) -> Option<(Time, Question)> {
+        match &self.stage {
+            Stage::ByName => Some((earliest, Question::AgentByName(pool, settings.agent_name.clone()))),
+            Stage::Pinned { id, .. } => Some((earliest, Question::Agent(pool, *id))),
+            Stage::Listing => Some((earliest, Question::Agents(pool))),
+            Stage::Fetching { candidates, .. } => {
+                let id = candidates.front()?;
+                Some((earliest, Question::Agent(pool, *id)))
+            }
+            Stage::Disable(target) | Stage::Delete(target) if earliest.since(target.proven) > PROOF => {
+                Some((earliest, Question::Agent(pool, target.id)))
+            }
+            Stage::Disable(target) => Some((earliest, Question::SetEnabled(pool, target.id, false))),
+            Stage::Delete(target) => Some((earliest, Question::Delete(pool, target.id))),
+            Stage::Look { target, at } => Some(((*at).max(earliest), Question::Agent(pool, target.id))),
+            Stage::Rest { again, .. } => Some((
+                (*again)?.max(earliest),
+                Question::AgentByName(pool, settings.agent_name.clone()),
+            )),
+        }
+    }
+
+    /// Whether the question is one that only a running job makes us ask.
+    pub(crate) fn is_waiting_for_job(&self) -> bool {
+        matches!(&self.stage, Stage::Look { target, .. } if target.busy)
+    }
+
+    /// The question goes out.
+    pub(crate) fn asked(&mut self, question: &Question, surroundings: &mut Surroundings<'_>) {
+        match question {
+            // Recorded before it happens: an agent that we may have disabled is ours to enable again.
+            Question::SetEnabled(_, id, false) => surroundings.kept.disabled = Some(*id),
+            Question::Delete(..) => self.delete_sent = true,
+            Question::AgentByName(..) | Question::Agents(_) => {
+                if let Stage::Rest { .. } = self.stage {
+                    self.search(surroundings.kept);
+                }
+            }
+            Question::Tenant
+            | Question::Pool
+            | Question::MayManage(_)
+            | Question::Agent(..)
+            | Question::SetEnabled(..) => {}
+        }
+    }
+
+    /// An answer came. `Err`: it is a failure that has to be followed by a pause.
+    pub(crate) fn answered(
+        &mut self,
+        question: &Question,
+        result: Result<Answer, Failure>,
+        surroundings: &mut Surroundings<'_>,
+    ) -> Result<(), Failure> {
+        match (question, result) {
+            (Question::AgentByName(..), Ok(Answer::Agents(agents))) => self.named(agents, surroundings),
+            (Question::Agents(_), Ok(Answer::Agents(agents))) => self.listed(agents, surroundings),
+            (Question::Agent(_, id), Ok(Answer::Agents(agents))) => {
+                self.looked(*id, agents.into_iter().find(|agent| agent.id == *id), surroundings);
+            }
+            (Question::Agent(_, id), Err(failure)) if failure.kind == FailureKind::NotFound => {
+                self.looked(*id, None, surroundings);
+            }
+            (Question::SetEnabled(..), Ok(Answer::Done)) => self.disabled(surroundings),
+            (Question::SetEnabled(..) | Question::Delete(..), Err(failure))
+                if failure.kind == FailureKind::NotFound =>
+            {
+                self.gone(surroundings);
+            }
+            (Question::SetEnabled(..), Err(failure)) => {
+                self.disable_refused |= matches!(failure.kind, FailureKind::Forbidden | FailureKind::Refused);
+                self.look_again(surroundings.now);
+                return Err(failure);
+            }
+            (Question::Delete(..), Ok(Answer::Done)) => self.gone(surroundings),
+            (Question::Delete(..), Err(failure)) if failure.kind == FailureKind::JobRunning => {
+                self.still_running(surroundings);
+            }
+            (Question::Delete(..), Err(failure)) => {
+                self.look_again(surroundings.now);
+                return Err(failure);
+            }
+            (_, Err(failure)) => {
+                self.give_up_verifying();
+                return Err(failure);
+            }
+            (_, Ok(_)) => {
+                self.give_up_verifying();
+                return Err(sentences::odd_answer());
+            }
+        }
+        Ok(())
+    }
+
+    fn named(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
+        let pinned = surroundings.kept.pinned.map(|pinned| pinned.0);
+        let mut ours = None;
+        for agent in agents {
+            if !has_our_name(&agent, surroundings.settings) {
+                continue;
+            }
+            self.seen.push(agent.id);
+            if owner(&agent, surroundings.settings, surroundings.kept.started).is_us() {
+                ours = Some(agent);
+            } else {
+                self.stranger = Some(agent);
+            }
+        }
+        if ours.is_none() && self.verifying.is_some() {
+            return self.give_up_verifying();
+        }
+        match (ours, pinned) {
+            (Some(agent), Some(id)) if agent.id != id => self.stage = Stage::Pinned { id, named: Some(agent) },
+            (Some(agent), _) => self.found(agent, surroundings),
+            // Who has the id that we pinned is not ours any more: a successor took it over.
+            (None, Some(id)) if self.seen.contains(&id) => self.not_found(true, surroundings),
+            (None, Some(id)) => self.stage = Stage::Pinned { id, named: None },
+            (None, None) => self.stage = Stage::Listing,
+        }
+    }
+
+    fn listed(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
+        let settings = surroundings.settings;
+        let started = surroundings.kept.started;
+        let needles = [settings.agent_name.to_lowercase(), settings.marker.pod.to_lowercase()];
+        let mut candidates: Vec<Agent> = agents
+            .into_iter()
+            .filter(|agent| !self.seen.contains(&agent.id))
+            .filter(|agent| has_our_name(agent, settings) || was_created_after(agent, started))
+            .collect();
+        // Names that contain ours first, then live ones, then the oldest: ours registered soon after our start.
+        candidates.sort_by_key(|agent| {
+            let name = agent.name.to_lowercase();
+            let akin = needles.iter().any(|needle| !needle.is_empty() && name.contains(needle));
+            (Reverse(akin), Reverse(agent.online), agent.created, agent.id)
+        });
+        let all = candidates.len() <= FETCHES;
+        let candidates: VecDeque<AgentId> = candidates.into_iter().take(FETCHES).map(|agent| agent.id).collect();
+        if candidates.is_empty() {
+            self.not_found(true, surroundings);
+        } else {
+            self.stage = Stage::Fetching { candidates, all };
+        }
+    }
+
+    /// One agent was asked for by its id.
+    fn looked(&mut self, id: AgentId, agent: Option<Agent>, surroundings: &mut Surroundings<'_>) {
+        let ours = agent
+            .as_ref()
+            .is_some_and(|agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us());
+        match (std::mem::replace(&mut self.stage, Stage::Listing), agent) {
+            (Stage::Pinned { named, .. }, Some(agent)) if ours => {
+                if named.is_some() {
+                    let sentence = sentences::several(surroundings.settings, id.0);
+                    surroundings.warnings.push((Reason::LeftUnproven, sentence));
+                }
+                self.found(agent, surroundings);
+            }
+            (Stage::Pinned { named: Some(named), .. }, _) => self.found(named, surroundings),
+            (Stage::Pinned { named: None, .. }, None) => self.gone(surroundings),
+            (Stage::Pinned { named: None, .. }, Some(agent)) => {
+                self.stranger = Some(agent);
+                self.not_found(true, surroundings);
+            }
+            (Stage::Fetching { mut candidates, all }, agent) => {
+                candidates.retain(|candidate| *candidate != id);
+                match agent {
+                    Some(agent) if ours => return self.found(agent, surroundings),
+                    Some(agent) if has_our_name(&agent, surroundings.settings) => self.stranger = Some(agent),
+                    Some(_) | None => {}
+                }
+                if candidates.is_empty() {
+                    self.not_found(all, surroundings);
+                } else {
+                    self.stage = Stage::Fetching { candidates, all };
+                }
+            }
+            (_, Some(agent)) if ours => self.found(agent, surroundings),
+            (_, Some(agent)) => {
+                self.stranger = Some(agent);
+                self.not_found(true, surroundings);
+            }
+            (stage, None) => {
+                self.stage = stage;
+                self.gone(surroundings);
+            }
+        }
+    }
+
+    /// An answer proved this agent ours.
+    fn found(&mut self, agent: Agent, surroundings: &mut Surroundings<'_>) {
+        pin(&agent, surroundings);
+        self.verifying = None;
+        self.next(
+            Target {
+                id: agent.id,
+                name: agent.name,
+                proven: surroundings.now,
+                enabled: agent.enabled,
+                busy: agent.assigned == Some(true),
+            },
+            surroundings,
+        );
+    }
+
+    /// Disable it while its container lives, wait while it is busy, else remove it.
+    fn next(&mut self, target: Target, surroundings: &mut Surroundings<'_>) {
+        self.stage = if target.enabled && self.terminated.is_none() && !self.disable_refused {
+            Stage::Disable(target)
+        } else if target.busy {
+            let at = surroundings.now.plus(surroundings.jitter.around(LOOK, 20));
+            Stage::Look { target, at }
+        } else {
+            Stage::Delete(target)
+        };
+    }
+
+    fn disabled(&mut self, surroundings: &mut Surroundings<'_>) {
+        if let Stage::Disable(mut target) = self.stage.clone() {
+            target.enabled = false;
+            self.next(target, surroundings);
+        }
+    }
+
+    fn still_running(&mut self, surroundings: &mut Surroundings<'_>) {
+        if let Stage::Delete(mut target) = self.stage.clone() {
+            target.busy = true;
+            self.next(target, surroundings);
+        }
+    }
+
+    /// Something failed that needs a fresh proof before the next attempt; the pause is not ours to choose.
+    fn look_again(&mut self, now: Time) {
+        if let Stage::Disable(target) | Stage::Delete(target) = &self.stage {
+            self.stage = Stage::Look {
+                target: target.clone(),
+                at: now,
+            };
+        }
+    }
+
+    /// The agent is not there any more.
+    fn gone(&mut self, surroundings: &mut Surroundings<'_>) {
+        let settings = surroundings.settings;
+        let name = self
+            .target()
+            .map_or(settings.agent_name.as_str(), |target| target.name.as_str());
+        let outcome = if self.delete_sent {
+            Outcome {
+                reason: Reason::Removed,
+                sentence: sentences::removed(name, settings),
+            }
+        } else {
+            Outcome {
+                reason: Reason::AlreadyGone,
+                sentence: sentences::already_gone(settings),
+            }
+        };
+        self.stage = Stage::Rest { outcome, again: None };
+    }
+
+    /// The search ended without an agent of ours; `all`: every agent that could be ours was looked at.
+    fn not_found(&mut self, all: bool, surroundings: &mut Surroundings<'_>) {
+        let settings = surroundings.settings;
+        let (reason, sentence) = match (&self.stranger, all) {
+            (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
+            (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
+            (None, true) => (Reason::NeverRegistered, sentences::never_registered(settings)),
+        };
+        let wait = SEARCH_AGAIN.get(self.searches).filter(|_| self.terminated.is_none());
+        self.searches = self.searches.saturating_add(1);
+        self.stage = Stage::Rest {
+            outcome: Outcome { reason, sentence },
+            again: wait.map(|wait| surroundings.now.plus(surroundings.jitter.above(*wait, 20))),
+        };
+    }
+
+    fn give_up_verifying(&mut self) {
+        if let Some(outcome) = self.verifying.take() {
+            self.stage = Stage::Rest { outcome, again: None };
+        }
+    }
+
+    /// SIGTERM. `verify`: whether one more request may be spent on a look whether the agent registered again.
+    pub(crate) fn terminate(&mut self, verify: bool, surroundings: &Surroundings<'_>) {
+        let now = surroundings.now;
+        if self.terminated.is_some() {
+            return;
+        }
+        self.terminated = Some(now);
+        match self.stage.clone() {
+            Stage::Rest { .. } if self.searches == usize::MAX => {}
+            Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
+                if verify && !self.invents_names {
+                    self.verifying = Some(outcome);
+                    self.stage = Stage::ByName;
+                }
+            }
+            Stage::Rest { .. } => self.search(surroundings.kept),
+            Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => {
+                self.stage = if now.since(target.proven) <= PROOF {
+                    Stage::Delete(target)
+                } else {
+                    Stage::Look { target, at: now }
+                };
+            }
+            Stage::ByName | Stage::Pinned { .. } | Stage::Listing | Stage::Fetching { .. } => {}
+        }
+    }
+
+    /// How it ended, once nothing is left to do.
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        match &self.stage {
+            Stage::Rest { outcome, .. } => Some(outcome),
+            Stage::ByName
+            | Stage::Pinned { .. }
+            | Stage::Listing
+            | Stage::Fetching { .. }
+            | Stage::Disable(_)
+            | Stage::Delete(_)
+            | Stage::Look { .. } => None,
+        }
+    }
+
+    /// How it ended before the last look, if that look is not finished.
+    pub(crate) fn outcome_before_verifying(&self) -> Option<&Outcome> {
+        self.verifying.as_ref()
+    }
+
+    /// The agent that was found.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match &self.stage {
+            Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => Some(target),
+            Stage::ByName | Stage::Pinned { .. } | Stage::Listing | Stage::Fetching { .. } | Stage::Rest { .. } => None,
+        }
+    }
+}
+
+/// Remembers the agent that was proven ours, and says so where it was by name and age only.
+pub(crate) fn pin(agent: &Agent, surroundings: &mut Surroundings<'_>) {
+    let new = surroundings.kept.pinned.is_none_or(|pinned| pinned.0 != agent.id);
+    if !new {
+        return;
+    }
+    if owner(agent, surroundings.settings, surroundings.kept.started) == Owner::Adoptable {
+        surroundings.warnings.push((Reason::Ready, sentences::adopted(agent)));
+    }
+    surroundings.kept.pinned = Some((agent.id, agent.created));
+}
