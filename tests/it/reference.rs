@@ -1,1 +1,142 @@
-//! placeholder
+//! The documentation that is tied to the code: the reference is up to date, the troubleshooting page knows every reason,
+//! and no link or name in the documentation leads nowhere.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use contract::Reason;
+use tests::programs::repository;
+use tests::reference::render;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_reference_is_what_the_code_says() {
+    let file = repository().join("docs/reference.md");
+    let rendered = render();
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        std::fs::write(&file, &rendered).expect("docs/reference.md is writable");
+    }
+    let written = read("docs/reference.md");
+    let first = rendered
+        .lines()
+        .zip(written.lines().chain(std::iter::repeat("")))
+        .find(|(rendered, written)| rendered != written);
+    assert!(
+        rendered == written,
+        "docs/reference.md is out of date, first at {first:?}; refresh it: UPDATE_GOLDENS=1 cargo test -p tests --test reference"
+    );
+}
+
+#[test]
+fn troubleshooting_says_what_to_do_about_every_reason() {
+    let page = read("docs/troubleshooting.md");
+    for reason in Reason::ALL {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{reason}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/troubleshooting.md has no row for {reason}"));
+        let advice = row.split('|').nth(2).unwrap_or_default().trim();
+        assert!(advice.len() > 20, "{reason}: {advice:?} tells nobody what to do");
+    }
+    let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let word = row.split('`').nth(1).expect("the row starts with a word");
+        assert!(
+            known.contains(word),
+            "docs/troubleshooting.md explains {word}, which is no reason"
+        );
+    }
+}
+
+/// Every page of the documentation.
+fn pages() -> Vec<PathBuf> {
+    let top = repository();
+    let mut pages: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"]
+        .iter()
+        .map(|page| top.join(page))
+        .filter(|page| page.exists())
+        .collect();
+    for entry in std::fs::read_dir(top.join("docs")).expect("docs exists") {
+        let path = entry.expect("it can be listed").path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+    assert!(pages.len() > 6, "{pages:?}");
+    pages
+}
+
+#[test]
+fn no_link_leads_nowhere() {
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("the page can be read");
+        let folder = page.parent().expect("a file lies in a folder");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("https://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if path.is_empty() {
+                page.clone()
+            } else {
+                folder.join(path)
+            };
+            assert!(file.exists(), "{}: {target}", page.display());
+            if !anchor.is_empty() {
+                assert!(anchors(&file).contains(anchor), "{}: {target}", page.display());
+            }
+        }
+    }
+}
+
+/// The anchors that GitHub makes of a page's headings.
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(page).expect("the page can be read");
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            line.trim_start_matches('#')
+                .trim()
+                .to_lowercase()
+                .chars()
+                .filter(|character| character.is_alphanumeric() || " -_".contains(*character))
+                .map(|character| if character == ' ' { '-' } else { character })
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn the_documentation_names_only_what_exists() {
+    let reference = render();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("the page can be read");
+        for prefix in [contract::PREFIX, "ADO_AGENT_", "ado_agent_webhook_"] {
+            for name in names(&text, prefix) {
+                assert!(
+                    reference.contains(&name) || name.len() == prefix.len(),
+                    "{}: {name} is in no table of docs/reference.md",
+                    page.display()
+                );
+            }
+        }
+    }
+}
+
+/// Every word of a text that starts with the prefix.
+fn names(text: &str, prefix: &str) -> BTreeSet<String> {
+    text.match_indices(prefix)
+        .map(|(start, _)| {
+            text[start..]
+                .chars()
+                .enumerate()
+                .take_while(|(at, character)| {
+                    *at < prefix.len() || character.is_ascii_alphanumeric() || "-_".contains(*character)
+                })
+                .map(|(_, character)| character)
+                .collect::<String>()
+        })
+        .map(|name| name.trim_end_matches('-').to_owned())
+        .collect()
+}

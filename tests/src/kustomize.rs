@@ -27,7 +27,8 @@ pub fn render(folder: &Path) -> Result<Vec<Value>> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    parse(&String::from_utf8(output.stdout)?).with_context(|| format!("output of kubectl kustomize {}", folder.display()))
+    parse(&String::from_utf8(output.stdout)?)
+        .with_context(|| format!("output of kubectl kustomize {}", folder.display()))
 }
 
 /// The objects in one of the repository's manifests, given from the top folder (`manifests/examples/job.yaml`).

@@ -1,0 +1,169 @@
+//! `docs/reference.md`, rendered from the code that gives the names their meaning.
+
+use contract::{Entry, Reason};
+
+const HEAD: &str = "\
+# Reference
+
+Every name that a person may type or meet. This page is rendered from the code and checked by a test; to change it, change the
+code and run `UPDATE_GOLDENS=1 cargo test -p tests --test reference`.
+";
+
+/// The whole page.
+pub fn render() -> String {
+    let mut page = HEAD.to_owned();
+    section(
+        &mut page,
+        "Labels",
+        "On namespaces and on pods.",
+        "label",
+        contract::LABELS,
+    );
+    section(
+        &mut page,
+        "Annotations on a pod",
+        "On the pod template. Unknown keys under the same prefix are reported as a warning and in the status annotation; a wrong \
+         value of a known key denies the pod.",
+        "annotation",
+        contract::POD_ANNOTATIONS,
+    );
+    section(
+        &mut page,
+        "Annotations that the webhook writes",
+        "",
+        "annotation",
+        contract::WRITTEN_ANNOTATIONS,
+    );
+    section(
+        &mut page,
+        "Names of Azure Workload Identity",
+        "The webhook reads these; it does not need the Azure Workload Identity webhook (azwi).",
+        "name",
+        contract::AZWI_NAMES,
+    );
+    agent_container(&mut page);
+    settings(&mut page);
+    section(
+        &mut page,
+        "Containers and volumes",
+        "What the webhook adds to a pod.",
+        "name",
+        contract::OBJECTS,
+    );
+    section(&mut page, "Paths", "", "path", contract::PATHS);
+    section(
+        &mut page,
+        "Variables of the agent container",
+        "",
+        "variable",
+        contract::AGENT_VARIABLES,
+    );
+    list(
+        &mut page,
+        "Variables that are removed from the agent container, and set to the empty string where `envFrom` could bring them:",
+        contract::SECRET_VARIABLES,
+    );
+    section(
+        &mut page,
+        "Variables of the sidecar",
+        "The webhook writes them. They are listed for reading a pod, not for typing.",
+        "variable",
+        contract::SIDECAR_VARIABLES,
+    );
+    list(
+        &mut page,
+        "Proxy variables that the sidecar gets from the agent container, else from the operator:",
+        contract::PROXY_VARIABLES,
+    );
+    metrics(&mut page);
+    reasons(&mut page);
+    page
+}
+
+fn title(page: &mut String, title: &str, text: &str) {
+    page.push_str(&format!("\n## {title}\n\n"));
+    if !text.is_empty() {
+        page.push_str(&format!("{text}\n\n"));
+    }
+}
+
+fn section(page: &mut String, name: &str, text: &str, column: &str, entries: &[Entry]) {
+    title(page, name, text);
+    table(
+        page,
+        &[column, "meaning"],
+        entries.iter().map(|entry| vec![code(entry.name), entry.text()]),
+    );
+}
+
+fn list(page: &mut String, text: &str, names: &[&str]) {
+    let names: Vec<_> = names.iter().map(|name| code(name)).collect();
+    page.push_str(&format!("\n{text} {}.\n", names.join(", ")));
+}
+
+fn agent_container(page: &mut String) {
+    title(page, "Which container is the agent", "");
+    let names: Vec<_> = contract::AGENT_CONTAINER_NAMES.iter().map(|name| code(name)).collect();
+    page.push_str(&format!(
+        "The one that {} names, else the pod's only container, else the first of these names that the pod has: {}.\n",
+        code(contract::AGENT_CONTAINER_ANNOTATION),
+        names.join(", ")
+    ));
+}
+
+fn settings(page: &mut String) {
+    title(
+        page,
+        "Settings of the webhook",
+        "As a flag or as a variable in the ConfigMap `ado-agent-webhook`; the flag wins.",
+    );
+    let rows = webhook::config::reference().into_iter().map(|row| {
+        let default = if row.default.is_empty() {
+            String::new()
+        } else {
+            code(&row.default)
+        };
+        vec![code(&row.flag), code(&row.variable), default, row.help]
+    });
+    table(page, &["flag", "variable", "default", "meaning"], rows);
+}
+
+fn metrics(page: &mut String) {
+    title(
+        page,
+        "Metrics of the webhook",
+        "At `/metrics` on the plain port, in Prometheus' text format.",
+    );
+    let rows = webhook::metrics::reference()
+        .iter()
+        .map(|metric| vec![code(metric.name), metric.kind.to_owned(), metric.help.to_owned()]);
+    table(page, &["metric", "kind", "meaning"], rows);
+}
+
+fn reasons(page: &mut String) {
+    title(
+        page,
+        "Reasons",
+        "One closed list of words: in log lines (`reason=`), in the sidecar's termination message and probe output and in \
+         metrics. A reason is never renamed. What to do about each: [troubleshooting.md](troubleshooting.md).",
+    );
+    let rows = Reason::ALL.iter().map(|reason| {
+        let lines: Vec<_> = reason.docs().iter().map(|line| line.trim()).collect();
+        vec![code(reason.as_str()), lines.join(" ")]
+    });
+    table(page, &["reason", "meaning"], rows);
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn table(page: &mut String, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    page.push_str(&format!("| {} |\n", columns.join(" | ")));
+    page.push_str(&format!("|{}\n", " --- |".repeat(columns.len())));
+    for row in rows {
+        assert_eq!(row.len(), columns.len(), "{row:?}");
+        let cells: Vec<_> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        page.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+}
