@@ -3,6 +3,7 @@
 
 pub mod kustomize;
 pub mod programs;
+pub mod reference;
 pub mod stub_agent;
 pub mod clock;
 pub mod tls;
@@ -11,3 +12,6 @@ pub mod http;
 pub mod faults;
 pub mod recording;
 pub mod cluster_issuer;
+pub mod entra;
+pub mod guid;
+pub mod kubelet;

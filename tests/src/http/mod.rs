@@ -1,9 +1,11 @@
 //! A small HTTP/1.1 server for the emulators: one handler, TLS or plain, and connections that can be broken on purpose.
 
 mod body;
+mod listen;
 mod message;
 
 pub use body::Pace;
+pub use listen::Listen;
 pub use message::{Reply, Request};
 
 use http_body_util::{BodyExt, Limited};
