@@ -1,1 +1,184 @@
-//! placeholder
+//! The admission server of ado-agent-injector: a thin shell around the decisions of [`inject`].
+//!
+//! [`run`] serves `/mutate` over TLS and `/livez`, `/readyz` and `/metrics` on a plain port until it is told to end.
+//! `config.rs` is what an operator types, `router.rs` what HTTP refuses, `admission.rs` one review from bytes to bytes,
+//! `accounts.rs` the one API read, `tls.rs` the certificate that is swapped while serving.
+//!
+//! **Invariant:** no state but caches, no writes to the API server, no secrets in answers. **Invariant:** a certificate pair
+//! that cannot be used never replaces one that can, and never ends the process.
+
+mod accounts;
+mod admission;
+mod cluster;
+pub mod config;
+mod connection;
+pub mod metrics;
+pub mod review;
+mod router;
+pub mod server;
+pub mod tls;
+mod validity;
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use accounts::Accounts;
+use cluster::Cluster;
+use config::Config;
+use metrics::Metrics;
+use router::Shared;
+use server::{Limits, Phase, Server};
+use tls::Reloader;
+
+/// Why the webhook could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be bound.
+    #[error("cannot listen on {address}; another process may use the port")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// The kubeconfig file cannot be used.
+    #[error("the file of --kubeconfig cannot be used")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    /// This is no pod of a cluster, and no kubeconfig was given.
+    #[error("this process has no ServiceAccount of a cluster; outside of one, give it a --kubeconfig")]
+    NotInCluster(#[source] kube::config::InClusterError),
+    /// The credentials for the API server cannot be used.
+    #[error("the credentials for the API server cannot be used")]
+    Client(#[source] kube::Error),
+    /// rustls does not take its own provider.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+}
+
+/// The bound ports.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For `/mutate`.
+    pub tls: TcpListener,
+    /// For `/livez`, `/readyz` and `/metrics`.
+    pub plain: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both ports.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] with the address.
+    pub async fn bind(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            tls: bind(config.tls_address).await?,
+            plain: bind(config.plain_address).await?,
+        })
+    }
+}
+
+/// `[::]` takes IPv4, too; a node without IPv6 gets `0.0.0.0`.
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            TcpListener::bind(address)
+                .await
+                .map_err(|source| Error::Bind { address, source })
+        }
+        Err(source) => Err(Error::Bind { address, source }),
+    }
+}
+
+/// Serves until `shutdown` is over and everything that was being answered is answered.
+///
+/// # Errors
+/// What keeps it from starting. Once it serves, nothing ends it but `shutdown`.
+pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    let limits = config.limits;
+    let metrics = Arc::new(Metrics::default());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut reloader = Reloader::new(&config.tls_dir, Arc::clone(&provider), Arc::clone(&metrics));
+    reloader.reload();
+    let certificates = reloader.certificates();
+    let acceptor = certificates.server_config(provider).map_err(Error::Tls)?;
+    let client = client(&config).await?;
+    let accounts = Arc::new(Accounts::new(client.clone(), Arc::clone(&metrics)));
+    let cluster = Cluster::new(config.settings, config.cluster);
+    let (phase, phases) = watch::channel(Phase::Serving);
+    let (plain_phase, plain_phases) = watch::channel(Phase::Serving);
+    let shared = Arc::new(Shared::new(
+        Arc::clone(&accounts),
+        certificates,
+        cluster.clone(),
+        Arc::clone(&metrics),
+        phases.clone(),
+    ));
+    let mut background = JoinSet::new();
+    background.spawn(reloader.run(limits.certificate_poll));
+    background.spawn(cluster.run(client));
+    background.spawn(accounts.watch());
+    tracing::info!(tls = ?listeners.tls.local_addr().ok(), plain = ?listeners.plain.local_addr().ok(), "listening");
+    let plain = Server {
+        listener: listeners.plain,
+        tls: None,
+        router: router::plain(&shared),
+        limits: Limits {
+            connections: 64,
+            ..limits
+        },
+        metrics: Arc::clone(&metrics),
+        phase: plain_phases,
+    };
+    background.spawn(plain.run());
+    let mut mutating = JoinSet::new();
+    let server = Server {
+        listener: listeners.tls,
+        tls: Some(Arc::new(acceptor).into()),
+        router: router::mutating(&shared),
+        limits,
+        metrics,
+        phase: phases,
+    };
+    mutating.spawn(server.run());
+
+    shutdown.await;
+    tracing::info!(delay = ?limits.drain_delay, deadline = ?limits.drain_deadline, "ending: not ready, still answering");
+    phase.send_replace(Phase::Draining);
+    tokio::time::sleep(limits.drain_delay).await;
+    phase.send_replace(Phase::Closing);
+    if tokio::time::timeout(limits.drain_deadline, mutating.join_next())
+        .await
+        .is_err()
+    {
+        tracing::warn!("connections were still open at the deadline");
+    }
+    plain_phase.send_replace(Phase::Closing);
+    tracing::info!("ended");
+    Ok(())
+}
+
+async fn client(config: &Config) -> Result<Client, Error> {
+    let mut access = match &config.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
+            let options = KubeConfigOptions::default();
+            kube::Config::from_custom_kubeconfig(file, &options)
+                .await
+                .map_err(Error::Kubeconfig)?
+        }
+        None => kube::Config::incluster().map_err(Error::NotInCluster)?,
+    };
+    // A review's lookup has its own retries within the review's own time.
+    access.default_retry = false;
+    Client::try_from(access).map_err(Error::Client)
+}

@@ -1,1 +1,68 @@
-fn main() {}
+//! `ado-agent-webhook`: crypto provider, configuration, logging, signals, run.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use webhook::config::{Config, Error, LogFormat};
+
+/// `EX_USAGE` of sysexits.h: the configuration is wrong, a restart does not help.
+const WRONG_CONFIGURATION: u8 = 64;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = match Config::read(std::env::args(), |name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(Error::Usage(usage)) => {
+            usage.print()?;
+            return Ok(if usage.use_stderr() {
+                ExitCode::from(WRONG_CONFIGURATION)
+            } else {
+                ExitCode::SUCCESS
+            });
+        }
+        Err(error @ Error::Values(_)) => {
+            log(tracing::Level::INFO, LogFormat::Text);
+            tracing::error!("{error}");
+            return Ok(ExitCode::from(WRONG_CONFIGURATION));
+        }
+    };
+    log(config.log_level, config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let code = runtime.block_on(serve(config));
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (first, told) = tokio::sync::oneshot::channel::<()>();
+    let signals = async {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        let _ = first.send(());
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::warn!("second signal: ending at once");
+    };
+    let served = async {
+        let listeners = webhook::Listeners::bind(&config).await?;
+        webhook::run(config, listeners, async { drop(told.await) }).await
+    };
+    tokio::select! {
+        result = served => result?,
+        () = signals => return Ok(ExitCode::FAILURE),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn log(level: tracing::Level, format: LogFormat) {
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}

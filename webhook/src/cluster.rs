@@ -1,0 +1,177 @@
+//! What the API server tells about the cluster: its identity and whether it keeps native sidecars.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use inject::Settings;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
+use kube::{Api, Client};
+
+/// The namespace whose UID names the cluster: it is as old as the cluster and nobody can recreate it.
+const NAMESPACE: &str = "kube-system";
+/// Kubernetes 1.29 is the first that keeps `restartPolicy` of init containers without a feature gate (KEP-753).
+const NATIVE_SIDECARS: (u32, u32) = (1, 29);
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// How often an old API server is asked whether it was upgraded.
+const UPGRADE_CHECK: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The settings as far as they are known.
+///
+/// The identity of the cluster is needed for every decision, so nothing is decided before it is known. The version is not:
+/// until the API server has told it, native sidecars are assumed, since every supported Kubernetes has them and a pod
+/// that was denied wrongly would be worse.
+#[derive(Clone)]
+pub(crate) struct Cluster(Arc<RwLock<State>>);
+
+struct State {
+    settings: Arc<Settings>,
+    is_identified: bool,
+    problem: String,
+}
+
+impl Cluster {
+    /// What is known without the API server.
+    pub(crate) fn new(mut settings: Settings, cluster: Option<String>) -> Self {
+        let is_identified = cluster.is_some();
+        settings.cluster = cluster.unwrap_or_default();
+        Self(Arc::new(RwLock::new(State {
+            settings: Arc::new(settings),
+            is_identified,
+            problem: format!("the UID of namespace {NAMESPACE} is not known yet"),
+        })))
+    }
+
+    /// The settings for a decision.
+    ///
+    /// # Errors
+    /// The sentence for `/readyz` while the identity of the cluster is unknown.
+    pub(crate) fn settings(&self) -> Result<Arc<Settings>, String> {
+        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if state.is_identified {
+            Ok(Arc::clone(&state.settings))
+        } else {
+            Err(state.problem.clone())
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn set_native_sidecars(&self, native_sidecars: bool) {
+        self.update(|state| Arc::make_mut(&mut state.settings).native_sidecars = native_sidecars);
+    }
+
+    /// Asks until both are known, and an API server without native sidecars once a minute.
+    pub(crate) async fn run(self, client: Client) {
+        tokio::join!(self.identify(client.clone()), self.watch_version(client));
+    }
+
+    async fn identify(&self, client: Client) {
+        if self.settings().is_ok() {
+            return;
+        }
+        let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+        let mut delay = FIRST_DELAY;
+        loop {
+            let problem = match tokio::time::timeout(ANSWER, namespaces.get(NAMESPACE)).await {
+                Ok(Ok(namespace)) => match namespace.metadata.uid {
+                    Some(uid) => {
+                        tracing::info!(cluster = %uid, "the UID of {NAMESPACE} names the cluster");
+                        self.update(|state| {
+                            Arc::make_mut(&mut state.settings).cluster = uid;
+                            state.is_identified = true;
+                        });
+                        return;
+                    }
+                    None => "the API server's answer has no uid".to_owned(),
+                },
+                Ok(Err(error)) => sentence(&error),
+                Err(_) => "the API server did not answer within 5 s".to_owned(),
+            };
+            let problem =
+                format!("the UID of namespace {NAMESPACE}, which names the cluster, cannot be read: {problem}");
+            tracing::warn!(retry_in = ?delay, "{problem}");
+            self.update(|state| state.problem = problem);
+            tokio::time::sleep(delay).await;
+            delay = LONGEST_DELAY.min(delay * 2);
+        }
+    }
+
+    async fn watch_version(&self, client: Client) {
+        let mut delay = FIRST_DELAY;
+        loop {
+            match tokio::time::timeout(ANSWER, client.apiserver_version()).await {
+                Ok(Ok(info)) => match has_native_sidecars(&info.major, &info.minor) {
+                    Some(true) => {
+                        self.set_native_sidecars(true);
+                        tracing::info!(version = %info.git_version, "the API server keeps native sidecars");
+                        return;
+                    }
+                    Some(false) => {
+                        self.set_native_sidecars(false);
+                        tracing::error!(version = %info.git_version, "the API server is older than Kubernetes 1.29 and would drop the sidecar's restartPolicy: agent pods are denied");
+                        tokio::time::sleep(UPGRADE_CHECK).await;
+                        continue;
+                    }
+                    None => {
+                        tracing::warn!(version = %info.git_version, "the API server's version cannot be read; native sidecars are assumed")
+                    }
+                },
+                Ok(Err(error)) => {
+                    tracing::warn!(retry_in = ?delay, "the API server's version is not known: {}", sentence(&error))
+                }
+                Err(_) => {
+                    tracing::warn!(retry_in = ?delay, "the API server's version is not known: no answer within 5 s")
+                }
+            }
+            tokio::time::sleep(delay).await;
+            delay = UPGRADE_CHECK.min(delay * 2);
+        }
+    }
+}
+
+/// `None` where the version is in a form of its own. Managed clusters add to the minor version (`29+`).
+fn has_native_sidecars(major: &str, minor: &str) -> Option<bool> {
+    let minor = minor.trim_end_matches(|character: char| !character.is_ascii_digit());
+    Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?) >= NATIVE_SIDECARS)
+}
+
+/// What the API server said, or why it could not be asked, for the person who reads a denial or `/readyz`.
+pub(crate) fn sentence(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return match status.code {
+            401 => "the API server does not accept the webhook's credentials (401)".to_owned(),
+            403 => format!("the webhook's ClusterRole does not allow it (403: {})", status.message),
+            code => format!("the API server answered {code}: {}", status.message),
+        };
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    format!("the API server cannot be reached: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_native_sidecars;
+
+    #[test]
+    fn native_sidecars_start_with_1_29() {
+        assert_eq!(has_native_sidecars("1", "29"), Some(true));
+        assert_eq!(has_native_sidecars("1", "33+"), Some(true));
+        assert_eq!(has_native_sidecars("2", "0"), Some(true));
+        assert_eq!(has_native_sidecars("1", "28"), Some(false));
+        assert_eq!(has_native_sidecars("1", "28+"), Some(false));
+        assert_eq!(has_native_sidecars("", ""), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! The forms of the values that an operator types. Each check either gives the value or notes one sentence.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use inject::{FederatedToken, LogLevel};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::variable;
+
+/// The CA bundle travels in one variable of the sidecar, and Linux takes at most 128 KiB for one (`MAX_ARG_STRLEN`).
+const LARGEST_BUNDLE: usize = 96 * 1024;
+
+/// The sentences about what is wrong.
+#[derive(Default)]
+pub(super) struct Problems(Vec<String>);
+
+impl Problems {
+    pub(super) fn into_sentences(self) -> Vec<String> {
+        self.0
+    }
+
+    pub(super) fn wrong<T>(&mut self, flag: &str, value: &str, expected: &str) -> Option<T> {
+        self.0.push(format!(
+            "--{flag} ({}) is {value:?}; expected {expected}",
+            variable(flag)
+        ));
+        None
+    }
+
+    pub(super) fn missing<T>(&mut self, flag: &str, expected: &str) -> Option<T> {
+        self.0
+            .push(format!("--{flag} ({}) is missing; expected {expected}", variable(flag)));
+        None
+    }
+
+    fn check(&mut self, flag: &str, value: &str, is_right: bool, expected: &str) -> Option<String> {
+        if is_right {
+            Some(value.to_owned())
+        } else {
+            self.wrong(flag, value, expected)
+        }
+    }
+
+    pub(super) fn image(&mut self, flag: &str, value: &str) -> Option<String> {
+        self.check(
+            flag,
+            value,
+            inject::is_image(value),
+            "an image reference, [HOST[:PORT]/]PATH[:TAG][@DIGEST]",
+        )
+    }
+
+    pub(super) fn quantity(&mut self, flag: &str, value: &str) -> Option<String> {
+        let is_right = inject::quantity(value).is_some_and(|number| number > 0.0);
+        self.check(
+            flag,
+            value,
+            is_right,
+            "a Kubernetes quantity above zero, such as 100m or 32Mi",
+        )
+    }
+
+    pub(super) fn guid(&mut self, flag: &str, value: &str) -> Option<String> {
+        let value = value.trim();
+        self.check(
+            flag,
+            value,
+            inject::is_guid(value),
+            "a GUID, 8-4-4-4-12 hexadecimal digits",
+        )
+    }
+
+    pub(super) fn tenant(&mut self, flag: &str, value: &str) -> Option<String> {
+        let value = value.trim();
+        self.check(
+            flag,
+            value,
+            inject::is_tenant(value),
+            "a GUID or the domain name of a tenant",
+        )
+    }
+
+    pub(super) fn text(&mut self, flag: &str, value: &str) -> Option<String> {
+        let is_right = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+        self.check(flag, value, is_right, "printable characters without spaces")
+    }
+
+    pub(super) fn organisation(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
+        match inject::organisation_url(value.trim(), allowed) {
+            Ok(url) => Some(url),
+            Err(sentence) => {
+                self.0.push(format!("--{flag} ({}) is {sentence}", variable(flag)));
+                None
+            }
+        }
+    }
+
+    pub(super) fn log_level(&mut self, flag: &str, value: &str) -> Option<LogLevel> {
+        LogLevel::parse(value).or_else(|| self.wrong(flag, value, "error, warn, info, debug or trace"))
+    }
+
+    pub(super) fn federated_token(&mut self, flag: &str, value: &str) -> Option<FederatedToken> {
+        FederatedToken::parse(value).or_else(|| self.wrong(flag, value, "hide or keep"))
+    }
+
+    /// The outer `None` is a mistake, the inner one leaves the user to the platform.
+    pub(super) fn user(&mut self, flag: &str, value: &str) -> Option<Option<i64>> {
+        match value.parse::<u32>() {
+            Ok(id) if id > 0 => Some(Some(i64::from(id))),
+            Ok(_) | Err(_) if value == "none" => Some(None),
+            Ok(_) | Err(_) => self.wrong(flag, value, "a user id above 0, or none"),
+        }
+    }
+
+    pub(super) fn boolean(&mut self, flag: &str, value: &str) -> Option<bool> {
+        value.parse().ok().or_else(|| self.wrong(flag, value, "true or false"))
+    }
+
+    pub(super) fn seconds(&mut self, flag: &str, value: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let expected = format!("whole seconds from {} to {}", range.start(), range.end());
+        value
+            .parse()
+            .ok()
+            .filter(|seconds| range.contains(seconds))
+            .or_else(|| self.wrong(flag, value, &expected))
+    }
+
+    pub(super) fn address(&mut self, flag: &str, value: &str) -> Option<SocketAddr> {
+        value.parse().ok().or_else(|| {
+            self.wrong(
+                flag,
+                value,
+                "an IP address and a port, such as [::]:10250 or 127.0.0.1:10250",
+            )
+        })
+    }
+
+    /// A list of host names; an empty list is a mistake, since nothing would be allowed.
+    pub(super) fn hosts(&mut self, flag: &str, value: &str) -> Vec<String> {
+        let hosts: Vec<String> = value
+            .split(',')
+            .map(|host| host.trim().to_ascii_lowercase())
+            .filter(|host| !host.is_empty())
+            .collect();
+        let is_host = |host: &str| {
+            let name = host.strip_prefix("*.").unwrap_or(host);
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        };
+        if hosts.is_empty() || !hosts.iter().all(|host| is_host(host)) {
+            self.wrong::<()>(flag, value, "host names without scheme and port, separated by commas");
+        }
+        hosts
+    }
+
+    /// The authority must be on the list, or no sidecar would send its assertion anywhere.
+    pub(super) fn authority(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
+        let expected = "an https URL whose host is on --allowed-authorities";
+        let Some(rest) = value.strip_prefix("https://") else {
+            return self.wrong(flag, value, expected);
+        };
+        let host = rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+        let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains(['@', '?', '#', '\\']);
+        self.check(flag, value, is_plain && allowed.contains(&host), expected)
+    }
+
+    pub(super) fn proxy(&mut self, flag: &str, value: &str) -> Option<String> {
+        let value = value.trim();
+        let is_url = ["http://", "https://"]
+            .iter()
+            .any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+        // Sidecars carry it in their pod, where everyone who may read pods reads it.
+        let has_password = value.contains('@');
+        self.check(
+            flag,
+            value,
+            is_url && !has_password,
+            "an http or https URL without user name and password",
+        )
+    }
+
+    /// Reads the bundle. An operator who changes it restarts the webhook; running pods keep what they were given.
+    pub(super) fn certificates(&mut self, flag: &str, path: &str) -> Option<String> {
+        let pem = match std::fs::read_to_string(path) {
+            Ok(pem) => pem,
+            Err(error) => return self.wrong(flag, path, &format!("a readable PEM file ({error})")),
+        };
+        let count = CertificateDer::pem_slice_iter(pem.as_bytes()).try_fold(0, |count, one| one.map(|_| count + 1));
+        match count {
+            Ok(1..) if pem.contains("PRIVATE KEY") => self.wrong(flag, path, "certificates without a private key"),
+            Ok(1..) if pem.len() > LARGEST_BUNDLE => self.wrong(flag, path, "a bundle of at most 96 KiB"),
+            Ok(1..) => Some(pem),
+            Ok(_) => self.wrong(flag, path, "a file with at least one PEM certificate"),
+            Err(error) => self.wrong(flag, path, &format!("PEM certificates ({error})")),
+        }
+    }
+}
+
+/// The level as `tracing` knows it.
+pub(super) fn tracing_level(level: LogLevel) -> tracing::Level {
+    match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    }
+}

@@ -1,0 +1,280 @@
+//! The admission review on the wire: what the API server posts and what it wants back.
+//!
+//! The object stays as it came, as a JSON value: a typed pod would drop what our types do not know. Shapes:
+//! `admission.k8s.io/v1` and `v1beta1`, which agree in everything that is read here.
+
+use k8s_openapi::ByteString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A UID has 36 characters; it is copied into the answer, so it has a bound.
+const LONGEST_UID: usize = 256;
+const VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
+const KIND: &str = "AdmissionReview";
+
+/// Why the bytes are no review that could be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No JSON, or not of the shape.
+    #[error("this is no AdmissionReview: {0}")]
+    Json(#[source] serde_json::Error),
+    /// Another kind or version.
+    #[error("expected kind AdmissionReview of admission.k8s.io/v1 or v1beta1, not {kind:?} of {version:?}")]
+    Kind {
+        /// What it says it is.
+        kind: String,
+        /// And of which version.
+        version: String,
+    },
+    /// There is nothing to answer.
+    #[error("the review has no request")]
+    NoRequest,
+    /// There is no way to say to what we answer.
+    #[error("the request has no uid, or one that is longer than 256 bytes")]
+    Uid,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    request: Option<Request>,
+}
+
+/// The request of a review. What may be absent or null is optional.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Repeated in the answer.
+    #[serde(default)]
+    pub uid: String,
+    /// Group and plural name of what is created, after conversion to what the webhook asked for.
+    pub resource: Option<Resource>,
+    /// For instance `binding`; absent for the object itself.
+    pub sub_resource: Option<String>,
+    /// Absent where the API server makes the name of `generateName`.
+    pub name: Option<String>,
+    /// Absent for objects without namespace.
+    pub namespace: Option<String>,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    #[serde(default)]
+    pub operation: String,
+    /// The object as it came; null for `DELETE`.
+    #[serde(default)]
+    pub object: Value,
+}
+
+/// Group and plural name of a resource.
+#[derive(Debug, Default, Deserialize)]
+pub struct Resource {
+    /// Empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// Plural name.
+    #[serde(default)]
+    pub resource: String,
+}
+
+/// A review that can be answered.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The version that it is answered in.
+    pub version: &'static str,
+    /// What is asked.
+    pub request: Request,
+}
+
+impl Incoming {
+    /// Reads a review.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the body of a 400.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let review: Review = serde_json::from_slice(body).map_err(Error::Json)?;
+        let version = VERSIONS.into_iter().find(|version| *version == review.api_version);
+        let (Some(version), KIND) = (version, review.kind.as_str()) else {
+            let shorten = |text: String| text.chars().take(64).collect();
+            return Err(Error::Kind {
+                kind: shorten(review.kind),
+                version: shorten(review.api_version),
+            });
+        };
+        let request = review.request.ok_or(Error::NoRequest)?;
+        if request.uid.is_empty() || request.uid.len() > LONGEST_UID {
+            return Err(Error::Uid);
+        }
+        Ok(Self { version, request })
+    }
+}
+
+/// The answer to a review.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<ByteString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    audit_annotations: AuditAnnotations<'a>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: &'a str,
+    message: &'a str,
+    reason: &'a str,
+    code: u16,
+}
+
+/// The API server puts the webhook's name before these keys in its audit log.
+#[derive(Serialize)]
+struct AuditAnnotations<'a> {
+    decision: &'a str,
+    reason: &'a str,
+}
+
+/// What is answered.
+pub enum Verdict<'a> {
+    /// The object is changed by this JSON Patch, and the user is told these things.
+    Patch {
+        /// An RFC 6902 document.
+        patch: Vec<u8>,
+        /// At most 256 characters each.
+        warnings: &'a [String],
+    },
+    /// The object stays as it is.
+    Allow,
+    /// The object is refused.
+    Deny {
+        /// HTTP status that the API server passes on: 403 or 422.
+        code: u16,
+        /// What the user reads.
+        sentence: &'a str,
+    },
+}
+
+impl Incoming {
+    /// The answer as bytes.
+    pub fn answer(&self, verdict: Verdict<'_>, decision: &str, reason: &str) -> Vec<u8> {
+        let mut response = Response {
+            uid: &self.request.uid,
+            allowed: true,
+            status: None,
+            patch: None,
+            patch_type: None,
+            warnings: &[],
+            audit_annotations: AuditAnnotations { decision, reason },
+        };
+        match verdict {
+            Verdict::Patch { patch, warnings } => {
+                response.patch = Some(ByteString(patch));
+                response.patch_type = Some("JSONPatch");
+                response.warnings = warnings;
+            }
+            Verdict::Allow => {}
+            Verdict::Deny { code, sentence } => {
+                response.allowed = false;
+                let reason = if code == 422 { "Invalid" } else { "Forbidden" };
+                response.status = Some(Status {
+                    status: "Failure",
+                    message: sentence,
+                    reason,
+                    code,
+                });
+            }
+        }
+        let answer = Answer {
+            api_version: self.version,
+            kind: KIND,
+            response,
+        };
+        serde_json::to_vec(&answer).expect("strings, numbers and lists always serialise")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn review(request: &Value) -> Vec<u8> {
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+            .to_string()
+            .into_bytes()
+    }
+
+    #[test]
+    fn what_is_absent_or_null_is_absent() {
+        let incoming = Incoming::parse(&review(&json!({"uid": "u", "namespace": null}))).unwrap();
+        assert_eq!(
+            (incoming.request.namespace, incoming.request.object),
+            (None, Value::Null)
+        );
+    }
+
+    #[test]
+    fn a_beta_review_gets_a_beta_answer() {
+        let body = br#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"u"}}"#;
+        let answer = Incoming::parse(body)
+            .unwrap()
+            .answer(Verdict::Allow, "skipped", "opted-out");
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
+        assert_eq!(answer["response"]["uid"], "u");
+        assert_eq!(answer["response"].get("patch"), None);
+    }
+
+    #[test]
+    fn a_patch_is_base64_with_its_type() {
+        let incoming = Incoming::parse(&review(&json!({"uid": "u"}))).unwrap();
+        let patch = Verdict::Patch {
+            patch: b"[]".to_vec(),
+            warnings: &["w".to_owned()],
+        };
+        let answer: Value = serde_json::from_slice(&incoming.answer(patch, "injected", "injected")).unwrap();
+        assert_eq!(answer["response"]["patch"], "W10=");
+        assert_eq!(answer["response"]["patchType"], "JSONPatch");
+        assert_eq!(answer["response"]["warnings"], json!(["w"]));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_an_error() {
+        for (body, error) in [
+            (&b""[..], "no AdmissionReview"),
+            (b"{}", "expected kind"),
+            (b"[]", "no AdmissionReview"),
+            (
+                br#"{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview"}"#,
+                "v2",
+            ),
+            (
+                br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":null}"#,
+                "no request",
+            ),
+        ] {
+            let message = Incoming::parse(body).unwrap_err().to_string();
+            assert!(message.contains(error), "{message}");
+        }
+        let message = Incoming::parse(&review(&json!({"uid": "u".repeat(257)})))
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("uid"), "{message}");
+    }
+}
