@@ -29,3 +29,4 @@ pub use decision::{Decision, Denial, Request, ServiceAccount, decide, needs};
 pub use plan::Plan;
 pub use settings::{FederatedToken, LogLevel, Settings};
 pub use url::organisation_url;
+pub use values::{is_guid, is_image, is_tenant, quantity};

@@ -1,4 +1,5 @@
 //! Organisation URL, pool and agent name: where they are found, what the sidecar is told, what the agent container lacks.
+//! Also the proxies on the way to them.
 
 use crate::environment::{Environment, Found, escape, unescape};
 use crate::overrides::Overrides;
@@ -8,13 +9,14 @@ use crate::{Denial, Settings};
 use contract::Reason;
 use serde_json::{Value, json};
 
+/// Position of an entry of the agent container that the sidecar gets a copy of, and its name there.
+type Copied = (usize, &'static str);
+
 /// What is set on the sidecar and on the agent container.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Organisation {
     /// Variables of the sidecar.
     pub(crate) sidecar: Vec<Value>,
-    /// Entries of the agent container that the sidecar gets a copy of, and their names there.
-    pub(crate) copies: Vec<(usize, &'static str)>,
     /// Variables that the agent container lacks, and the position of an empty entry that each replaces.
     pub(crate) agent: Vec<(Option<usize>, Value)>,
     pub(crate) warnings: Vec<String>,
@@ -32,14 +34,14 @@ struct Wanted<'a> {
     /// The sidecar's variable for what counts when nothing else does.
     fallback: Option<&'static str>,
     annotation: Option<(&'static str, &'a str)>,
-    default: Option<Default<'a>>,
+    default: Option<Fallback<'a>>,
     /// Whether the container's value means the same as the annotation's.
     same: &'a dyn Fn(&str, &str) -> bool,
 }
 
 /// What counts where the pod says nothing.
 #[derive(Clone, Copy)]
-enum Default<'a> {
+enum Fallback<'a> {
     /// A value of the operator's.
     Operator(&'a str),
     /// A value of ours.
@@ -48,7 +50,7 @@ enum Default<'a> {
     PodName,
 }
 
-impl Default<'_> {
+impl Fallback<'_> {
     fn source(self) -> &'static str {
         match self {
             Self::Operator(_) => "operator",
@@ -75,7 +77,7 @@ pub(crate) fn field(name: &str, path: &str) -> Value {
     json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } })
 }
 
-/// Finds all three.
+/// Finds all three, and the proxies on the way to them.
 pub(crate) fn find(
     agent: &str,
     environment: &Environment<'_>,
@@ -98,7 +100,7 @@ pub(crate) fn find(
             from: contract::URL_FROM_VARIABLE,
             fallback: Some(contract::URL_DEFAULT_VARIABLE),
             annotation: overrides.url.as_deref().map(|url| (contract::URL_ANNOTATION, url)),
-            default: settings.url.as_deref().map(Default::Operator),
+            default: settings.url.as_deref().map(Fallback::Operator),
             same: &same_url,
         },
         Wanted {
@@ -108,8 +110,8 @@ pub(crate) fn find(
             fallback: Some(contract::POOL_DEFAULT_VARIABLE),
             annotation: overrides.pool.as_deref().map(|pool| (contract::POOL_ANNOTATION, pool)),
             default: Some(match &settings.pool {
-                Some(pool) => Default::Operator(pool),
-                None => Default::BuiltIn(contract::DEFAULT_POOL),
+                Some(pool) => Fallback::Operator(pool),
+                None => Fallback::BuiltIn(contract::DEFAULT_POOL),
             }),
             same: &str::eq_ignore_ascii_case,
         },
@@ -119,14 +121,17 @@ pub(crate) fn find(
             from: contract::AGENT_NAME_FROM_VARIABLE,
             fallback: None,
             annotation: None,
-            default: Some(Default::PodName),
+            default: Some(Fallback::PodName),
             same: &|theirs, ours| theirs == ours,
         },
     ];
     let mut found = Organisation::default();
+    let (mut copies, proxies) = proxies(environment, settings);
+    found.sidecar.extend(proxies);
     for (nth, wanted) in wanted.iter().enumerate() {
-        found.sources[nth] = one(agent, environment, wanted, &mut found)?;
+        found.sources[nth] = one(agent, environment, wanted, &mut found, &mut copies)?;
     }
+    found.sidecar.extend(environment.copies(&copies)?);
     Ok(found)
 }
 
@@ -136,6 +141,7 @@ fn one(
     environment: &Environment<'_>,
     wanted: &Wanted<'_>,
     found: &mut Organisation,
+    copies: &mut Vec<Copied>,
 ) -> Result<&'static str, Denial> {
     let place = environment.find(wanted.variable);
     if let Some((key, value)) = wanted.annotation {
@@ -158,7 +164,7 @@ fn one(
     }
     let replaced = match place {
         Found::Literal(index, _) | Found::Dynamic(index) => {
-            found.copies.push((index, wanted.explicit));
+            copies.push((index, wanted.explicit));
             return Ok("container");
         }
         Found::Perhaps => {
@@ -167,7 +173,7 @@ fn one(
                 .extend(environment.numbered_references(wanted.variable, wanted.from));
             let default = wanted.fallback.zip(wanted.default);
             found.sidecar.extend(default.map(|(name, default)| default.entry(name)));
-            if let Some((_, Default::Operator(value))) = default {
+            if let Some((_, Fallback::Operator(value))) = default {
                 found.warnings.push(format!(
                     "{} of container {} is left to its envFrom; the operator's default {} is not set there",
                     wanted.variable,
@@ -216,7 +222,7 @@ fn no_url(agent: &str) -> Denial {
 }
 
 /// The proxy variables: copies of the agent container's entries, else the operator's.
-pub(crate) fn proxies(environment: &Environment<'_>, settings: &Settings) -> (Vec<(usize, &'static str)>, Vec<Value>) {
+fn proxies(environment: &Environment<'_>, settings: &Settings) -> (Vec<Copied>, Vec<Value>) {
     let mut copies = Vec::new();
     for name in contract::PROXY_VARIABLES {
         copies.extend(environment.positions(name).next_back().map(|index| (index, *name)));

@@ -7,7 +7,7 @@ use crate::overrides::{Overrides, unknown_keys};
 use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
 use crate::text::{bounded, quote};
-use crate::{Denial, Settings, azwi, isolation, organisation, patch, sidecar};
+use crate::{Denial, Settings, azwi, isolation, patch, sidecar};
 use serde_json::Value;
 
 /// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
@@ -63,7 +63,6 @@ impl Plan {
         let grace = Grace::find(&pod, &overrides, settings)?;
         let not_isolated = isolation::weaknesses(&pod, agent, &path)?;
         let unknown = unknown_keys(&pod);
-        let (proxy_copies, proxies) = organisation::proxies(&environment, settings);
 
         let mut env = owner.to_vec();
         env.extend(sidecar::identity(identity, settings));
@@ -73,9 +72,7 @@ impl Plan {
             has_fs_group(&pod)?,
             settings,
         ));
-        env.extend(proxies);
         env.extend(organisation.sidecar);
-        env.extend(environment.copies(&[organisation.copies, proxy_copies].concat())?);
         let (volumes, mounts): (Vec<_>, Vec<_>) = sidecar::volumes(identity, &overrides, settings).into_iter().unzip();
         let container = sidecar::container(env, mounts, &overrides, settings);
 

@@ -1,6 +1,7 @@
 //! URLs of Azure DevOps Services, as far as they are known at admission.
 
 use crate::text::quote;
+use contract::HttpsUrl;
 
 const SERVICES_HOST: &str = "dev.azure.com";
 const LEGACY_SUFFIX: &str = ".visualstudio.com";
@@ -15,50 +16,36 @@ const FORM: &str = "expected https://dev.azure.com/ORGANISATION or https://ORGAN
 /// # Errors
 /// A sentence that says what is wrong with the value and which form is expected, without the place it came from.
 pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, String> {
-    let wrong = |what: &str| Err(format!("{}: {what}; {FORM}", quote(value)));
-    let Some((scheme, rest)) = value.split_once("://") else {
-        return wrong("this is no URL");
+    let wrong = |what: &str| Err(format!("{}: {what}; {FORM}", shown(value)));
+    let url = match HttpsUrl::parse(value) {
+        Ok(url) => url,
+        Err(what) => return wrong(what),
     };
-    if !scheme.eq_ignore_ascii_case("https") {
-        return wrong("only https is allowed, since a token travels with every request");
-    }
-    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains(['\\', '?', '#', '%']) {
-        return wrong("spaces, backslashes, queries, fragments and escapes do not belong into it");
-    }
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if authority.contains('@') {
-        return wrong("user names and passwords do not belong into it");
-    }
-    let Some((host, port)) = host_and_port(authority) else {
-        return wrong("this is no host name");
+    let Some(entry) = url.covered_by(allowed) else {
+        return Err(not_allowed(value, &url, allowed));
     };
-    let host = host.to_ascii_lowercase();
-    let Some(entry) = allowed.iter().find(|entry| host_matches(entry, &host)) else {
-        return Err(not_allowed(value, &host, path, allowed));
-    };
-    let segments: Vec<&str> = path
-        .trim_end_matches('/')
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect();
-    let organisation_is_label = entry.starts_with("*.") || host.ends_with(LEGACY_SUFFIX);
+    let segments: Vec<&str> = url.path.split('/').filter(|part| !part.is_empty()).collect();
+    let origin = url.origin();
+    let organisation_is_label = entry.starts_with("*.") || url.host.ends_with(LEGACY_SUFFIX);
     match (organisation_is_label, segments.as_slice()) {
-        (true, []) => Ok(format!("https://{host}{port}")),
+        (true, []) => Ok(origin),
         (true, _) => wrong("there is no path after the host"),
-        (false, [organisation]) if is_organisation(organisation) => Ok(format!("https://{host}{port}/{organisation}")),
+        (false, [organisation]) if is_organisation(organisation) => Ok(format!("{origin}/{organisation}")),
         (false, []) => wrong("the organisation is missing"),
         (false, [_]) => wrong("this is no name of an organisation"),
         (false, _) => wrong("it must end with the organisation, without a project"),
     }
 }
 
-fn not_allowed(value: &str, host: &str, path: &str, allowed: &[String]) -> String {
+fn not_allowed(value: &str, url: &HttpsUrl<'_>, allowed: &[String]) -> String {
     let hosts = allowed.join(", ");
-    let value = quote(value);
+    let value = shown(value);
+    let host = url.host.as_str();
     if host == SERVICES_HOST || host.ends_with(LEGACY_SUFFIX) {
         return format!("{value}: the operator allows tokens only for {hosts}");
     }
-    let server = path
+    let server = url
+        .path
         .split('/')
         .any(|part| part.eq_ignore_ascii_case("tfs") || part.eq_ignore_ascii_case("DefaultCollection"));
     if server || !host.contains("azure") && !host.contains("visualstudio") {
@@ -72,46 +59,15 @@ fn not_allowed(value: &str, host: &str, path: &str, allowed: &[String]) -> Strin
     )
 }
 
-/// Splits `host[:port]`; the port comes with its colon, and the default one is left out.
-fn host_and_port(authority: &str) -> Option<(&str, String)> {
-    let (host, port) = match authority.rfind(']') {
-        Some(end) => authority.split_at(end + 1),
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => String::new(),
-        None => return None,
-        Some(digits) => match digits.parse::<u16>().ok().filter(|_| !digits.starts_with('+'))? {
-            0 => return None,
-            443 => String::new(),
-            port => format!(":{port}"),
-        },
-    };
-    is_host(host).then_some((host, port))
-}
-
-fn is_host(host: &str) -> bool {
-    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return address.parse::<std::net::Ipv6Addr>().is_ok();
-    }
-    !host.is_empty()
-        && host.len() <= 253
-        && host.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        })
-}
-
-/// Whether an entry of the operator's list covers the host (in lower case).
-fn host_matches(entry: &str, host: &str) -> bool {
-    match entry.strip_prefix("*.") {
-        Some(suffix) => host
-            .split_once('.')
-            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(suffix)),
-        None => entry.eq_ignore_ascii_case(host),
+/// The value without what may be a secret in it: people put tokens before the host, or into a query.
+fn shown(value: &str) -> String {
+    let value = value.split(['?', '#']).next().unwrap_or_default();
+    match (value.find("://"), value.rfind('@')) {
+        (scheme, Some(at)) => {
+            let start = scheme.map_or(0, |scheme| scheme + 3).min(at);
+            quote(&format!("{}***{}", &value[..start], &value[at..]))
+        }
+        (_, None) => quote(value),
     }
 }
 
@@ -152,9 +108,9 @@ mod tests {
     #[test]
     fn everything_else_is_refused_with_the_reason() {
         for (value, part) in [
-            ("", "no URL"),
-            ("contoso", "no URL"),
-            ("dev.azure.com/contoso", "no URL"),
+            ("", "it is no URL"),
+            ("contoso", "it is no URL"),
+            ("dev.azure.com/contoso", "it is no URL"),
             ("http://dev.azure.com/contoso", "only https"),
             ("ftp://dev.azure.com/contoso", "only https"),
             ("https://dev.azure.com", "organisation is missing"),
@@ -167,7 +123,7 @@ mod tests {
             ("https://visualstudio.com", "only resembles"),
             ("https://dev.azure.com.evil.example/contoso", "only resembles"),
             ("https://dev-azure.com/contoso", "only resembles"),
-            ("https://dev.azure.com./contoso", "no host name"),
+            ("https://dev.azure.com./contoso", "no proper host name"),
             ("https://user:secret@dev.azure.com/contoso", "user names"),
             ("https://dev.azure.com@evil.example/contoso", "user names"),
             ("https://dev.azure.com\\@evil.example/contoso", "backslashes"),
@@ -176,10 +132,10 @@ mod tests {
             ("https://dev.azure.com%2eevil.example/contoso", "escapes"),
             ("https://dev.azure.com /contoso", "spaces"),
             ("https://dev.azurе.com/contoso", "spaces"), // a Cyrillic letter
-            ("https://dev.azure.com:0/contoso", "no host name"),
-            ("https://dev.azure.com:+443/contoso", "no host name"),
-            ("https://dev.azure.com:/contoso", "no host name"),
-            ("https:///contoso", "no host name"),
+            ("https://dev.azure.com:0/contoso", "no proper host name"),
+            ("https://dev.azure.com:+443/contoso", "no proper host name"),
+            ("https://dev.azure.com:/contoso", "no proper host name"),
+            ("https:///contoso", "no proper host name"),
             (
                 "https://tfs.corp.example/tfs/DefaultCollection",
                 "Azure DevOps Server accepts no Entra token",
@@ -192,6 +148,20 @@ mod tests {
             let sentence = read(value).expect_err(value);
             assert!(sentence.contains(part), "{value}: {sentence}");
             assert!(sentence.contains("dev.azure.com"), "{value}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_url_is_not_repeated() {
+        for value in [
+            "https://s3cret@dev.azure.com/contoso",
+            "https://user:s3cret@dev.azure.com/contoso",
+            "s3cret@://x",
+            "https://dev.azure.com/contoso?token=s3cret",
+            "https://evil.example/contoso#s3cret",
+        ] {
+            let sentence = read(value).expect_err(value);
+            assert!(!sentence.contains("s3cret"), "{sentence}");
         }
     }
 

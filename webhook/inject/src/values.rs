@@ -1,7 +1,7 @@
 //! The forms of values that people type: GUIDs, quantities, image references, names.
 
 /// A GUID in its usual form, `8-4-4-4-12` hexadecimal digits.
-pub(crate) fn is_guid(value: &str) -> bool {
+pub fn is_guid(value: &str) -> bool {
     let groups: Vec<&str> = value.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
         && groups
@@ -10,7 +10,7 @@ pub(crate) fn is_guid(value: &str) -> bool {
 }
 
 /// An Entra tenant: a GUID or a domain name with a dot. Words such as `common` are no tenant that could issue a token to us.
-pub(crate) fn is_tenant(value: &str) -> bool {
+pub fn is_tenant(value: &str) -> bool {
     is_guid(value) || (value.contains('.') && is_subdomain(&value.to_ascii_lowercase()))
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn is_config_map_key(value: &str) -> bool {
 }
 
 /// A Kubernetes quantity as a number (apimachinery `resource.ParseQuantity`: decimal and binary suffixes, exponents).
-pub(crate) fn quantity(value: &str) -> Option<f64> {
+pub fn quantity(value: &str) -> Option<f64> {
     let end = value
         .find(|character: char| !character.is_ascii_digit() && character != '.')
         .unwrap_or(value.len());
@@ -75,7 +75,7 @@ pub(crate) fn quantity(value: &str) -> Option<f64> {
 }
 
 /// An image reference, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]` (distribution/reference).
-pub(crate) fn is_image(value: &str) -> bool {
+pub fn is_image(value: &str) -> bool {
     if value.len() > 512 {
         return false;
     }

@@ -1,0 +1,188 @@
+//! What holds for every injected pod.
+
+use json_patch::{Patch, PatchOperation};
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// Applies the patch to the raw object and checks everything that must hold. Returns the patched pod.
+pub(crate) fn check(pod: &Value, patch: &Patch, warnings: &[String]) -> Value {
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, patch).unwrap_or_else(|error| panic!("the patch does not apply: {error}\n{patch}"));
+    operations(patch);
+    everything_else_survives(pod, &patched);
+    let sidecar = sidecar(&patched);
+    fits_pod_security_restricted(sidecar, &patched);
+    names_are_unique(&patched);
+    if serde_json::from_value::<Pod>(pod.clone()).is_ok() {
+        serde_json::from_value::<Pod>(patched.clone()).expect("the patched pod is still a pod");
+    }
+    assert!(warnings.iter().all(|warning| warning.len() <= 256), "{warnings:?}");
+    assert!(warnings.iter().map(String::len).sum::<usize>() <= 4096);
+    patched
+}
+
+/// The sidecar, which is the last init container.
+pub(crate) fn sidecar(patched: &Value) -> &Value {
+    let last = patched["spec"]["initContainers"]
+        .as_array()
+        .and_then(|list| list.last());
+    last.filter(|container| container["name"] == contract::SIDECAR_CONTAINER)
+        .expect("the sidecar is the last init container")
+}
+
+/// The agent container, by the status annotation.
+pub(crate) fn agent_name(patched: &Value) -> String {
+    let status = patched["metadata"]["annotations"][contract::STATUS_ANNOTATION]
+        .as_str()
+        .expect("a status annotation");
+    let status: Value = serde_json::from_str(status).expect("the status is JSON");
+    status["agentContainer"].as_str().expect("the agent's name").to_owned()
+}
+
+/// Only `add`, but for what the plan says it changes or removes.
+fn operations(patch: &Patch) {
+    for operation in &patch.0 {
+        let path = operation.path().to_string();
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        let in_agent = |list: &str| matches!(parts.as_slice(), ["spec", "containers", _, name, _] if *name == list);
+        match operation {
+            PatchOperation::Add(_) => {}
+            PatchOperation::Replace(_) => assert!(
+                in_agent("env")
+                    || path == "/spec/terminationGracePeriodSeconds"
+                    || path == "/metadata/annotations/azure.workload.identity~1skip-containers",
+                "{path}"
+            ),
+            PatchOperation::Remove(_) => assert!(in_agent("env") || in_agent("volumeMounts"), "{path}"),
+            PatchOperation::Move(_) | PatchOperation::Copy(_) | PatchOperation::Test(_) => panic!("{path}"),
+        }
+    }
+}
+
+fn members(value: &Value) -> Map<String, Value> {
+    value.as_object().cloned().unwrap_or_default()
+}
+
+fn items(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// Both objects are equal but for these members.
+fn equal_but_for(before: &Value, after: &Value, but: &[&str]) {
+    let (mut before, mut after) = (members(before), members(after));
+    for key in but {
+        before.remove(*key);
+        after.remove(*key);
+    }
+    assert_eq!(before, after);
+}
+
+fn everything_else_survives(before: &Value, after: &Value) {
+    equal_but_for(before, after, &["metadata", "spec"]);
+    equal_but_for(&before["metadata"], &after["metadata"], &["annotations"]);
+    let annotations = members(&after["metadata"]["annotations"]);
+    for (key, value) in members(&before["metadata"]["annotations"]) {
+        if key != contract::AZWI_SKIP_CONTAINERS_ANNOTATION {
+            assert_eq!(annotations.get(&key), Some(&value), "annotation {key}");
+        }
+    }
+    let (before, after) = (&before["spec"], &after["spec"]);
+    let lists = ["volumes", "initContainers", "containers"];
+    equal_but_for(
+        before,
+        after,
+        &[&lists[..], &["terminationGracePeriodSeconds"]].concat(),
+    );
+    for list in ["volumes", "initContainers"] {
+        assert!(items(&after[list]).starts_with(&items(&before[list])), "{list}");
+    }
+    assert_eq!(
+        items(&after["initContainers"]).len(),
+        items(&before["initContainers"]).len() + 1
+    );
+    let (before, after) = (items(&before["containers"]), items(&after["containers"]));
+    assert_eq!(before.len(), after.len());
+    for (before, after) in before.iter().zip(&after) {
+        if before != after {
+            equal_but_for(before, after, &["env", "volumeMounts"]);
+        }
+    }
+    assert!(
+        before
+            .iter()
+            .zip(&after)
+            .filter(|(before, after)| before != after)
+            .count()
+            <= 1
+    );
+}
+
+/// Pod Security Standards, profile `restricted`, as far as one container and its volumes can break it.
+fn fits_pod_security_restricted(sidecar: &Value, patched: &Value) {
+    let context = &sidecar["securityContext"];
+    assert_eq!(context["allowPrivilegeEscalation"], false);
+    assert_eq!(context["privileged"], false);
+    assert_eq!(context["runAsNonRoot"], true);
+    assert_ne!(context["runAsUser"], 0);
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+    assert_eq!(context["capabilities"], json!({ "drop": ["ALL"] }));
+    assert_eq!(context["seccompProfile"], json!({ "type": "RuntimeDefault" }));
+    assert_eq!(sidecar["resources"]["requests"], sidecar["resources"]["limits"]);
+    assert_eq!(sidecar["restartPolicy"], "Always");
+    for absent in ["ports", "livenessProbe", "readinessProbe", "imagePullPolicy"] {
+        assert_eq!(sidecar.get(absent), None);
+    }
+    let volumes = items(&patched["spec"]["volumes"]);
+    let mounts = items(&sidecar["volumeMounts"]);
+    assert!(!mounts.is_empty());
+    for mount in &mounts {
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]);
+        let volume = members(volume.unwrap_or_else(|| panic!("no volume for {mount}")));
+        for kind in volume.keys().filter(|key| *key != "name") {
+            assert!(
+                ["emptyDir", "projected", "configMap"].contains(&kind.as_str()),
+                "{kind}"
+            );
+        }
+    }
+    let no_token = mounts
+        .iter()
+        .find(|mount| mount["mountPath"] == contract::API_TOKEN_DIR);
+    assert_eq!(
+        no_token.map(|mount| &mount["name"]),
+        Some(&json!(contract::NO_API_TOKEN_VOLUME))
+    );
+}
+
+/// No two of ours, or one of ours and one of the pod's, have the same name or place.
+fn names_are_unique(patched: &Value) {
+    let unique = |values: Vec<Value>, key: &str, what: &str| {
+        let ours = |name: &str| name.starts_with("ado-agent-") || name.starts_with("/run/ado-agent");
+        let mut seen = BTreeSet::new();
+        for value in values {
+            let name = value[key].as_str().unwrap_or_default().to_owned();
+            assert!(!ours(&name) || seen.insert(name.clone()), "{what} {name} twice");
+        }
+    };
+    let spec = &patched["spec"];
+    unique(items(&spec["volumes"]), "name", "volume");
+    let containers = [items(&spec["initContainers"]), items(&spec["containers"])].concat();
+    for container in &containers {
+        unique(items(&container["volumeMounts"]), "mountPath", "mount");
+    }
+    unique(containers, "name", "container");
+    let agent = agent_name(patched);
+    let agents: Vec<Value> = items(&spec["containers"])
+        .into_iter()
+        .filter(|container| container["name"] == agent.as_str())
+        .collect();
+    let mounted = agents.iter().any(|container| {
+        items(&container["volumeMounts"]).iter().any(|mount| {
+            mount["name"] == contract::HANDOFF_VOLUME
+                && mount["mountPath"] == contract::HANDOFF_DIR
+                && mount.get("readOnly").is_none()
+        })
+    });
+    assert!(mounted, "the agent container has the handoff volume, writable");
+}
