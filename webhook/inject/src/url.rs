@@ -62,13 +62,11 @@ fn not_allowed(value: &str, url: &HttpsUrl<'_>, allowed: &[String]) -> String {
 /// The value without what may be a secret in it: people put tokens before the host, or into a query.
 fn shown(value: &str) -> String {
     let value = value.split(['?', '#']).next().unwrap_or_default();
-    match (value.find("://"), value.rfind('@')) {
-        (scheme, Some(at)) => {
-            let start = scheme.map_or(0, |scheme| scheme + 3).min(at);
-            quote(&format!("{}***{}", &value[..start], &value[at..]))
-        }
-        (_, None) => quote(value),
-    }
+    let Some(at) = value.rfind('@') else {
+        return quote(value);
+    };
+    let scheme = value[..at].find("://").map_or(0, |scheme| scheme + 3);
+    quote(&format!("{}***{}", &value[..scheme], &value[at..]))
 }
 
 fn is_organisation(name: &str) -> bool {

@@ -1,1 +1,121 @@
+//! What holds for every pod and every JSON.
 
+use crate::case::{CLIENT_ID, CREATE, settings};
+use crate::{admission, invariants, pods};
+use inject::{Decision, FederatedToken, ServiceAccount, Settings};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
+use std::cell::Cell;
+
+/// Settings under which most pods are injected.
+fn generous() -> Settings {
+    Settings {
+        url: Some("https://dev.azure.com/contoso".to_owned()),
+        client_id: Some(CLIENT_ID.to_owned()),
+        federated_token: Some(FederatedToken::Hide),
+        ..settings()
+    }
+}
+
+fn account() -> ServiceAccount {
+    ServiceAccount::Found {
+        client_id: None,
+        tenant_id: None,
+    }
+}
+
+/// Decides, and checks all that must hold where the pod is injected. Says whether it was.
+fn decide_and_check(pod: &Value, settings: &Settings) -> bool {
+    let needs = inject::needs(pod, &CREATE, settings);
+    let decision = inject::decide(pod, &CREATE, &account(), settings);
+    assert_eq!(decision, inject::decide(pod, &CREATE, &account(), settings));
+    match decision {
+        Decision::Inject(plan) => {
+            let patch = plan.patch(pod);
+            let bytes = serde_json::to_vec(&patch).expect("a patch has a JSON form");
+            assert_eq!(bytes, serde_json::to_vec(&plan.patch(pod)).expect("again"));
+            let patched = invariants::check(pod, &patch, plan.warnings());
+            admission::check(&patched, settings);
+            true
+        }
+        Decision::Skip(_) => {
+            assert_eq!(needs, None);
+            false
+        }
+        Decision::Deny(denial) => {
+            assert!(
+                !denial.sentence.is_empty() && denial.sentence.len() < 2000,
+                "{}",
+                denial.sentence
+            );
+            false
+        }
+    }
+}
+
+/// Not the macro: how many pods were injected has to be counted over all of them.
+fn run(strategy: impl Strategy<Value = Value>) -> u32 {
+    let injected = Cell::new(0);
+    TestRunner::new(Config {
+        failure_persistence: None,
+        ..Config::with_cases(1500)
+    })
+    .run(&strategy, |pod| {
+        injected.set(injected.get() + u32::from(decide_and_check(&pod, &generous())));
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    injected.get()
+}
+
+#[test]
+fn valid_pods_are_injected_and_everything_holds() {
+    let injected = run(pods::valid_pod());
+    assert!(
+        injected > 500,
+        "only {injected} pods were injected: the generator tests denials, not patches"
+    );
+}
+
+#[test]
+fn damaged_pods_are_injected_or_denied_but_never_broken() {
+    let injected = run(pods::damaged_pod());
+    assert!(injected > 100, "only {injected} damaged pods were injected");
+}
+
+#[test]
+fn any_json_is_decided() {
+    run(pods::any_json());
+}
+
+#[test]
+fn json_of_odd_spelling_has_a_defined_meaning() {
+    let read = |label: &str, grace: &str| {
+        let text = format!(
+            r#"{{"metadata":{{"labels":{{"ado-agent.dev/inject":"false",{label}}}}},
+                "spec":{{"containers":[{{"name":"agent"}}],"terminationGracePeriodSeconds":{grace}}}}}"#
+        );
+        let pod: Value = serde_json::from_str(&text).expect("JSON");
+        inject::decide(&pod, &CREATE, &account(), &generous())
+    };
+    let reason = |decision| match decision {
+        Decision::Inject(_) => "injected",
+        Decision::Skip(reason) => reason.as_str(),
+        Decision::Deny(denial) => denial.reason.as_str(),
+    };
+    // The last of several keys counts, as in the API server; escapes are read before anything else.
+    assert_eq!(reason(read(r#""ado-agent.dev/inject":"true""#, "30")), "injected");
+    assert_eq!(
+        reason(read(r#""ado-agent.dev\u002finject":"tr\u0075e""#, "30")),
+        "injected"
+    );
+    assert_eq!(reason(read(r#""other":"true""#, "30")), "opted-out");
+    for grace in ["30.0", "1e2", "123456789012345678901234567890", "\"30\""] {
+        assert_eq!(
+            reason(read(r#""ado-agent.dev/inject":"true""#, grace)),
+            "malformed-pod",
+            "{grace}"
+        );
+    }
+}
