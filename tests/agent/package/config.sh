@@ -1,5 +1,5 @@
 #!/bin/bash
-# STUB of the Azure Pipelines agent: no job code, the REST calls of the real one. Not made by Microsoft.
+# STUB of the Azure Pipelines agent: the REST calls of the real one, and of a job the shell steps. Not made by Microsoft.
 # Offers what the real tarball's config.sh offers; its dependency checks (ldd) are left out, since the stub has none.
 
 if [ "$(id -u)" -eq 0 ] && [ -z "$AGENT_ALLOW_RUNASROOT" ]; then

@@ -17,7 +17,7 @@ const IGNORED: [&str; 8] = [
 /// From this length on a value is not published.
 const TOO_LONG: usize = 1024;
 
-/// Version that the stub claims to have.
+/// Version that the stub claims to have, see [`super::VERSION`].
 pub(super) const VERSION: &str = "4.255.0";
 
 /// The system capabilities of an agent with this name and environment.

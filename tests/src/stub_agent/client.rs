@@ -178,7 +178,7 @@ impl Server {
         let data = &identity.data;
         let assertion = identity
             .key
-            .client_assertion(&data.client_id, &data.authorization_url, super::now())
+            .client_assertion(&data.client_id, &data.authorization_url, crate::clock::Clock::new().now().seconds())
             .map_err(|error| Error::Token(error.to_string()))?;
         let endpoint = data.oauth_endpoint_url.as_deref().unwrap_or(&data.authorization_url);
         let form = [

@@ -78,6 +78,11 @@ impl Root {
             .collect()
     }
 
+    /// The folder in which jobs run.
+    pub(super) fn work(&self, settings: &Settings) -> PathBuf {
+        self.0.join(&settings.work_folder)
+    }
+
     pub(super) fn has_license(&self) -> bool {
         self.path("license.html").exists()
     }

@@ -1,12 +1,17 @@
-//! One job: its lock is renewed while it runs, then it is finished. Nothing is executed (`JobDispatcher.cs`).
+//! One job: its lock is renewed while its script steps run, then it is finished (`JobDispatcher.cs`). Other tasks than
+//! scripts, logs and timelines are not there.
 
 use super::client::Server;
 use super::{complain, pause, say};
+use crate::clock::Clock;
 use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::process::Command;
 use tokio::sync::watch;
 
 /// What the server asks for.
@@ -14,8 +19,8 @@ use tokio::sync::watch;
 pub(super) struct Assignment {
     pub(super) request: i64,
     pub(super) name: String,
-    /// How long the job runs: a job of the emulator says so, a real one has steps instead.
-    duration: Duration,
+    /// The steps that are shell scripts.
+    scripts: Vec<String>,
 }
 
 impl Assignment {
@@ -23,20 +28,26 @@ impl Assignment {
     pub(super) fn parse(message: &Value) -> anyhow::Result<Self> {
         let body = message["body"].as_str().context("the message has no body")?;
         let body: Value = serde_json::from_str(body).context("the body is no JSON")?;
-        let milliseconds = body["variables"]["stub.milliseconds"]["value"]
-            .as_str()
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0);
+        let steps = body["steps"].as_array().into_iter().flatten();
         Ok(Self {
             request: body["requestId"].as_i64().context("the body has no requestId")?,
-            name: body["jobName"].as_str().unwrap_or("job").to_owned(),
-            duration: Duration::from_millis(milliseconds),
+            name: body["jobDisplayName"].as_str().unwrap_or("job").to_owned(),
+            scripts: steps
+                .filter_map(|step| step["inputs"]["script"].as_str())
+                .map(str::to_owned)
+                .collect(),
         })
     }
 }
 
 /// Runs the job until it ends, is cancelled or loses its lock.
-pub(super) async fn run(server: Arc<Server>, pool: String, job: Assignment, mut cancelled: watch::Receiver<bool>) {
+pub(super) async fn run(
+    server: Arc<Server>,
+    pool: String,
+    folder: PathBuf,
+    job: Assignment,
+    mut cancelled: watch::Receiver<bool>,
+) {
     let path = format!(
         "{pool}/jobrequests/{}?lockToken=00000000-0000-0000-0000-000000000000",
         job.request
@@ -45,12 +56,12 @@ pub(super) async fn run(server: Arc<Server>, pool: String, job: Assignment, mut 
         return;
     }
     let result = tokio::select! {
-        () = tokio::time::sleep(job.duration) => Some("succeeded"),
+        succeeded = run_steps(&folder, &job.scripts) => Some(if succeeded { "succeeded" } else { "failed" }),
         _ = cancelled.wait_for(|cancelled| *cancelled) => Some("canceled"),
         () = keep_locked(&server, &path, job.request) => None,
     };
     let Some(result) = result else { return };
-    let body = json!({ "requestId": job.request, "finishTime": rfc3339(super::now()), "result": result });
+    let body = json!({ "requestId": job.request, "finishTime": Clock::new().now().iso(), "result": result });
     match server.call(Method::PATCH, &path, Some(&body)).await {
         Ok(_) => say(&format!("Job {} completed with result: {result}", job.name)),
         Err(error) => complain(&format!("Job {} could not be completed. {error}", job.name)),
@@ -83,25 +94,42 @@ async fn keep_locked(server: &Server, path: &str, request: i64) {
     }
 }
 
-/// A point in time as the service writes it.
-fn rfc3339(seconds: i64) -> String {
-    // Days to a civil date, after Howard Hinnant's public-domain "chrono-compatible low-level date algorithms".
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+/// Runs the steps one after the other; true where all end with 0.
+async fn run_steps(folder: &Path, scripts: &[String]) -> bool {
+    for script in scripts {
+        let started = Command::new("bash")
+            .args(["-c", script])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .process_group(0)
+            .spawn();
+        let mut child = match started {
+            Ok(child) => child,
+            Err(error) => {
+                complain(&format!("bash cannot be started: {error}"));
+                return false;
+            }
+        };
+        let _group = Group(child.id());
+        if !child.wait().await.is_ok_and(|status| status.success()) {
+            return false;
+        }
+    }
+    true
+}
+
+/// A step's process group, which ends with the step.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(id) = id {
+            // Usually there is nothing left.
+            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -109,9 +137,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_the_time_as_the_service_does() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(rfc3339(1_795_440_599), "2026-11-23T12:09:59Z");
+    fn reads_the_scripts_of_a_job_message() {
+        let body = json!({ "requestId": 7, "jobDisplayName": "build", "steps": [{ "inputs": { "script": "echo hi" } }, {}] });
+        let assignment = Assignment::parse(&json!({ "body": body.to_string() })).unwrap();
+        assert_eq!((assignment.request, assignment.name.as_str()), (7, "build"));
+        assert_eq!(assignment.scripts, ["echo hi"]);
+        assert!(Assignment::parse(&json!({ "body": "{}" })).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_job_fails_with_its_first_failing_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = async |scripts: &[&str]| {
+            let scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
+            run_steps(folder.path(), &scripts).await
+        };
+        assert!(run(&["touch a", "test -e a"]).await);
+        assert!(!run(&["exit 2", "touch b"]).await);
+        assert!(!folder.path().join("b").exists());
     }
 }

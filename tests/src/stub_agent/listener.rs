@@ -7,6 +7,7 @@ use super::job::{self, Assignment};
 use super::{Code, capabilities, complain, configure, pause, say};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,12 +36,14 @@ pub(super) async fn run(root: &Root, arguments: &Arguments, environment: &[(Stri
             return Code::Retryable;
         }
     };
+    let work = root.work(&settings);
     let mut environment = environment.to_vec();
     environment.extend(root.extra_environment());
     let mut listener = Listener {
         capabilities: capabilities::scan(&settings.agent_name, &environment).into(),
         settings,
         server: Arc::new(server),
+        work,
         session: String::new(),
         stop,
         once: arguments.once,
@@ -75,6 +78,7 @@ struct Listener {
     settings: Settings,
     capabilities: Value,
     server: Arc<Server>,
+    work: PathBuf,
     session: String,
     stop: watch::Receiver<bool>,
     once: bool,
@@ -273,7 +277,7 @@ impl Listener {
                     say(&format!("Running job: {}", assignment.name));
                     let (cancel, cancelled) = watch::channel(false);
                     let request = assignment.request;
-                    let task = tokio::spawn(job::run(self.server.clone(), self.pool(), assignment, cancelled));
+                    let task = tokio::spawn(job::run(self.server.clone(), self.pool(), self.work.clone(), assignment, cancelled));
                     Some(Running { request, cancel, task })
                 }
                 Err(error) => {

@@ -1,4 +1,5 @@
-//! A stub of the Azure Pipelines agent's listener: the REST calls, files and exit codes of the real one, and no job code.
+//! A stub of the Azure Pipelines agent's listener: the REST calls, files and exit codes of the real one; of a job it runs
+//! the shell steps.
 //!
 //! Written from public descriptions of microsoft/azure-pipelines-agent (`Agent.Listener`, `ConfigurationManager`,
 //! `MessageListener`); it never ran against a real organisation. `tests/agent/package` holds the scripts around it.
@@ -13,7 +14,7 @@ mod keys;
 mod listener;
 mod package;
 
-pub use package::package;
+pub use package::{VERSION, package};
 
 use arguments::{Arguments, Verb};
 use std::io::Write;
@@ -55,7 +56,7 @@ fn variable(name: &str) -> Option<String> {
 
 /// Runs the program.
 pub async fn main() -> ExitCode {
-    say("STUB of the Azure Pipelines agent; no job code is run by it");
+    say("STUB of the Azure Pipelines agent; of a job it runs the shell steps only");
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let arguments = match Arguments::parse(std::env::args().skip(1), &environment) {
         Ok(arguments) => arguments,
@@ -103,9 +104,3 @@ fn uuid() -> String {
         .expect("Linux offers random UUIDs below /proc")
 }
 
-/// Seconds since 1970.
-fn now() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}

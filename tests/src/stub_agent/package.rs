@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// Version of the agent that the stub claims to be.
+pub const VERSION: [u32; 3] = [4, 255, 0];
+
 /// Path of the package, made once a process in a directory that lives as long as the process.
 pub fn package() -> anyhow::Result<&'static Path> {
     static PACKAGE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
