@@ -1,0 +1,53 @@
+# A menu, not a program: each recipe is a command that you can type yourself.
+
+# lists the recipes
+default:
+    @just --list --unsorted
+
+# formats the sources
+fmt:
+    cargo fmt --all
+
+# checks format, lints, licences
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo deny check bans licenses sources
+
+# all tests
+test:
+    cargo test --workspace
+
+# the tests of the pure crates: seconds
+core:
+    cargo test -p contract -p lifecycle -p inject
+
+# refreshes goldens and generated pages; read the difference
+golden:
+    UPDATE_GOLDENS=1 cargo test -p inject
+    UPDATE_GOLDENS=1 cargo test -p tests --test reference
+
+# the story of one agent; `just demo --list` names the others
+demo *arguments:
+    cargo run --bin demo -- {{ arguments }}
+
+# builds both images
+images tag="0.1.0" registry="ghcr.io/ado-agent-injector":
+    docker build -f webhook/Dockerfile -t {{ registry }}/ado-agent-webhook:{{ tag }} .
+    docker build -f sidecar/Dockerfile -t {{ registry }}/ado-agent-sidecar:{{ tag }} .
+
+# prints what would be applied: `just render overlays/production`
+render overlay="base":
+    kubectl kustomize manifests/{{ overlay }}
+
+# applies it
+apply overlay="base":
+    kubectl apply -k manifests/{{ overlay }}
+
+# the tests on a real Kubernetes
+cluster-test:
+    cargo test -p tests --test cluster
+
+# what CI runs
+ci:
+    .ci/run
