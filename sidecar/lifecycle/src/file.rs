@@ -55,6 +55,9 @@ impl File {
     }
 
     pub(crate) fn removed(&mut self, now: Time) {
+        if self.holds.is_none() && self.writing.is_none() {
+            return;
+        }
         self.holds = None;
         self.removed_meanwhile = true;
         if now.since(self.last_removal) > LOOP_WINDOW {

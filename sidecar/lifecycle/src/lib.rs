@@ -6,7 +6,9 @@
 //! **Invariant:** every deadline that the machine waits for is in [`Lifecycle::poll_timeout`]. **Invariant:** the machine
 //! works for every order of events, the impossible ones included.
 
+mod answers;
 mod backoff;
+mod due;
 mod file;
 mod lifecycle;
 mod ownership;

@@ -69,6 +69,8 @@ pub(crate) struct Removal {
     pub(crate) terminated: Option<Time>,
     /// Whether the name was asked for in vain while the agent ran: then the image invents names, and only a list helps.
     invents_names: bool,
+    /// Whether no agent can be there, so that nothing is asked.
+    of_nothing: bool,
     delete_sent: bool,
     disable_refused: bool,
     /// How it ended before the last look at the name; `Some` while that look is made.
@@ -86,6 +88,7 @@ impl Removal {
             stage: Stage::ByName,
             terminated: None,
             invents_names,
+            of_nothing: false,
             delete_sent: false,
             disable_refused: false,
             verifying: None,
@@ -100,6 +103,7 @@ impl Removal {
     /// No agent was ever let start: nothing is asked.
     pub(crate) fn of_nothing(why: &str) -> Self {
         Self {
+            of_nothing: true,
             stage: Stage::Rest {
                 outcome: Outcome {
                     reason: Reason::NeverRegistered,
@@ -107,8 +111,6 @@ impl Removal {
                 },
                 again: None,
             },
-            // Nothing to search for, ever.
-            searches: usize::MAX,
             ..Self::new(false, &Snapshot::default())
         }
     }
@@ -139,10 +141,14 @@ impl Removal {
             Stage::Disable(target) => Some((earliest, Question::SetEnabled(pool, target.id, false))),
             Stage::Delete(target) => Some((earliest, Question::Delete(pool, target.id))),
             Stage::Look { target, at } => Some(((*at).max(earliest), Question::Agent(pool, target.id))),
-            Stage::Rest { again, .. } => Some((
-                (*again)?.max(earliest),
-                Question::AgentByName(pool, settings.agent_name.clone()),
-            )),
+            Stage::Rest { again, .. } => {
+                let question = if self.invents_names {
+                    Question::Agents(pool)
+                } else {
+                    Question::AgentByName(pool, settings.agent_name.clone())
+                };
+                Some(((*again)?.max(earliest), question))
+            }
         }
     }
 
@@ -177,6 +183,9 @@ impl Removal {
         result: Result<Answer, Failure>,
         surroundings: &mut Surroundings<'_>,
     ) -> Result<(), Failure> {
+        if self.of_nothing || !self.expects(question) {
+            return Ok(());
+        }
         match (question, result) {
             (Question::AgentByName(..), Ok(Answer::Agents(agents))) => self.named(agents, surroundings),
             (Question::Agents(_), Ok(Answer::Agents(agents))) => self.listed(agents, surroundings),
@@ -215,6 +224,23 @@ impl Removal {
             }
         }
         Ok(())
+    }
+
+    /// Whether an answer to this question says something about where we stand: one that was asked before the pod began to
+    /// leave may not.
+    fn expects(&self, question: &Question) -> bool {
+        match question {
+            Question::AgentByName(..) | Question::Agents(_) => self.target().is_none(),
+            Question::Agent(_, id) | Question::SetEnabled(_, id, false) | Question::Delete(_, id) => {
+                match &self.stage {
+                    Stage::Pinned { id: pinned, .. } => pinned == id,
+                    Stage::Fetching { candidates, .. } => candidates.contains(id),
+                    Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => target.id == *id,
+                    Stage::ByName | Stage::Listing | Stage::Rest { .. } => false,
+                }
+            }
+            Question::Tenant | Question::Pool | Question::MayManage(_) | Question::SetEnabled(_, _, true) => false,
+        }
     }
 
     fn named(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
@@ -366,6 +392,7 @@ impl Removal {
 
     /// The agent is not there any more.
     fn gone(&mut self, surroundings: &mut Surroundings<'_>) {
+        surroundings.kept.disabled = None;
         let settings = surroundings.settings;
         let name = self
             .target()
@@ -409,12 +436,9 @@ impl Removal {
     /// SIGTERM. `verify`: whether one more request may be spent on a look whether the agent registered again.
     pub(crate) fn terminate(&mut self, verify: bool, surroundings: &Surroundings<'_>) {
         let now = surroundings.now;
-        if self.terminated.is_some() {
-            return;
-        }
         self.terminated = Some(now);
         match self.stage.clone() {
-            Stage::Rest { .. } if self.searches == usize::MAX => {}
+            Stage::Rest { .. } if self.of_nothing => {}
             Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
                 if verify && !self.invents_names {
                     self.verifying = Some(outcome);

@@ -1,0 +1,186 @@
+//! What an answer of Azure DevOps means, by phase.
+
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::ownership::owner;
+use crate::questions::Open;
+use crate::removal;
+use crate::sentences::{self, Trouble};
+use crate::{AgentId, Answer, Command, Failure, FailureKind, Question, ServerTime};
+use contract::Reason;
+use std::time::Duration;
+
+/// What is wrong, and the kind of failure where there was one.
+type Wrong = (Option<FailureKind>, Trouble);
+
+impl Lifecycle {
+    pub(crate) fn answered(
+        &mut self,
+        number: u64,
+        result: Result<Answer, Failure>,
+        retry_after: Option<Duration>,
+        date: Option<ServerTime>,
+    ) {
+        let Some(open) = self.questions.close(number) else {
+            return;
+        };
+        if let (None, Some(date)) = (self.kept.started, date) {
+            let ago = i64::try_from(self.now.since(self.started).as_secs()).unwrap_or(i64::MAX);
+            self.kept.started = Some(ServerTime(date.0.saturating_sub(ago)));
+        }
+        match self.take_answer(&open, result) {
+            Ok(()) => {
+                self.questions
+                    .succeeded(&open.question, retry_after, &mut self.kept, &mut self.jitter, self.now);
+                if !self.questions.is_failing() {
+                    self.trouble = None;
+                }
+            }
+            Err((kind, trouble)) => {
+                self.questions
+                    .failed(&open.question, retry_after, &mut self.kept, &mut self.jitter, self.now);
+                if kind == Some(FailureKind::Unauthorized) {
+                    self.token.renew(open.token);
+                    if self.token.is_newer_than(open.token) {
+                        self.kept.ado_not_before = None;
+                    }
+                }
+                self.trouble = Some((kind, trouble));
+                self.note_failed_check(&open.question);
+            }
+        }
+    }
+
+    /// What an answer means in this phase. `Err`: something is wrong, and the next question has to wait.
+    fn take_answer(&mut self, open: &Open, result: Result<Answer, Failure>) -> Result<(), Wrong> {
+        match (&open.question, result) {
+            (Question::Tenant, Ok(Answer::Tenant(Some(tenant)))) => {
+                self.kept.tenant = Some(tenant);
+                Ok(())
+            }
+            (Question::Tenant, Ok(Answer::Tenant(None))) => Err((None, sentences::no_tenant(&self.settings))),
+            (Question::Pool, Ok(Answer::Pool(Some(pool)))) => {
+                self.kept.pool = Some(pool);
+                Ok(())
+            }
+            (Question::Pool, Ok(Answer::Pool(None))) => {
+                Err((Some(FailureKind::NotFound), sentences::pool_missing(&self.settings)))
+            }
+            (Question::Tenant | Question::Pool, Ok(_)) => Err(self.failed(open, sentences::odd_answer())),
+            (Question::Tenant | Question::Pool, Err(failure)) => Err(self.failed(open, failure)),
+            (_, result) => match &mut self.phase {
+                Phase::Starting(_) => self.checked(open, result),
+                Phase::Serving(_) => self.served(open, result),
+                Phase::Leaving(_) => {
+                    let mut taken = Ok(());
+                    self.with_removal(|removal, surroundings| {
+                        taken = removal.answered(&open.question, result, surroundings);
+                    });
+                    taken.map_err(|failure| self.failed(open, failure))
+                }
+                Phase::Refused(_) | Phase::Ended(_) => Ok(()),
+            },
+        }
+    }
+
+    /// An answer to a check before the agent may start.
+    fn checked(&mut self, open: &Open, result: Result<Answer, Failure>) -> Result<(), Wrong> {
+        let Phase::Starting(preflight) = &mut self.phase else {
+            return Ok(());
+        };
+        let checked = match (&open.question, result) {
+            (Question::MayManage(_), Ok(Answer::MayManage(may_manage))) => preflight.role(may_manage, &self.settings),
+            (Question::AgentByName(..), Ok(Answer::Agents(agents))) => {
+                preflight.name(&agents, &self.settings, &self.kept).map(|left_over| {
+                    if left_over {
+                        let sentence = sentences::name_left_over(&self.settings);
+                        self.commands.push_back(Command::Note {
+                            warning: false,
+                            reason: Reason::NameTaken,
+                            sentence,
+                        });
+                    }
+                })
+            }
+            (_, Ok(_)) => return Err(self.failed(open, sentences::odd_answer())),
+            (_, Err(failure)) => return Err(self.failed(open, failure)),
+        };
+        checked.map_err(|trouble| (None, trouble))
+    }
+
+    /// An answer while the agent may run.
+    fn served(&mut self, open: &Open, result: Result<Answer, Failure>) -> Result<(), Wrong> {
+        match (&open.question, result) {
+            (Question::AgentByName(..), Ok(Answer::Agents(agents))) => {
+                let ours = agents
+                    .into_iter()
+                    .find(|agent| owner(agent, &self.settings, self.kept.started).is_us());
+                if let Some(agent) = &ours {
+                    self.with_surroundings(|surroundings| removal::pin(agent, surroundings));
+                }
+                if let Phase::Serving(serving) = &mut self.phase {
+                    serving.checked(ours.is_some(), &mut self.jitter, self.now);
+                }
+                Ok(())
+            }
+            (Question::Agent(_, id), Ok(Answer::Agents(agents))) => {
+                let ours = agents
+                    .iter()
+                    .find(|agent| agent.id == *id && owner(agent, &self.settings, self.kept.started).is_us());
+                self.enable(ours.filter(|agent| !agent.enabled).map(|agent| agent.id));
+                Ok(())
+            }
+            (Question::SetEnabled(..), Ok(Answer::Done)) => {
+                self.enable(None);
+                Ok(())
+            }
+            (Question::Agent(..) | Question::SetEnabled(..), Err(failure)) if failure.kind == FailureKind::NotFound => {
+                self.enable(None);
+                Ok(())
+            }
+            (_, Ok(_)) => Err(self.failed(open, sentences::odd_answer())),
+            (_, Err(failure)) => Err(self.failed(open, failure)),
+        }
+    }
+
+    /// The agent that we disabled is to be enabled now; or, with `None`, there is none any more.
+    fn enable(&mut self, agent: Option<AgentId>) {
+        if let Phase::Serving(serving) = &mut self.phase {
+            serving.proven_disabled = agent;
+        }
+        if agent.is_none() {
+            self.kept.disabled = None;
+            self.forget_trouble();
+        }
+    }
+
+    /// A look for the registration is not repeated and not worth a status: it is only noted.
+    fn note_failed_check(&mut self, question: &Question) {
+        let Phase::Serving(serving) = &mut self.phase else {
+            return;
+        };
+        if !matches!(question, Question::AgentByName(..)) {
+            return;
+        }
+        serving.check_failed(&mut self.jitter, self.now);
+        if let Some((_, trouble)) = self.trouble.take() {
+            let sentence = sentences::check_failed(&trouble);
+            self.commands.push_back(Command::Note {
+                warning: true,
+                reason: trouble.reason,
+                sentence,
+            });
+        }
+    }
+
+    fn failed(&mut self, open: &Open, failure: Failure) -> Wrong {
+        let trouble = sentences::ask_failed(&self.settings, self.tenant(), &open.question, &failure);
+        if failure.kind == FailureKind::NotFound {
+            // Somebody may have made the pool anew: its name is looked up again.
+            self.kept.pool = None;
+        }
+        if trouble.reason == Reason::TenantMismatch && self.settings.tenant.is_none() {
+            self.kept.tenant = failure.tenant;
+        }
+        (Some(failure.kind), trouble)
+    }
+}

@@ -1,0 +1,115 @@
+//! Every order of events that the plans can make, with what must hold in each.
+
+use crate::world::plan::{AdoFault, End, Naming, Plan, fair_weather, plan};
+use crate::world::pod::{Exit, Pod};
+use contract::Reason;
+use proptest::prelude::*;
+
+/// The most requests in any `seconds` of `times` (milliseconds).
+fn peak(times: &[u64], seconds: u64) -> usize {
+    times
+        .iter()
+        .enumerate()
+        .map(|(index, start)| times[index..].iter().take_while(|time| **time < start + seconds * 1000).count())
+        .max()
+        .unwrap_or(0)
+}
+
+fn tail(pod: &Pod) -> String {
+    let from = pod.log.len().saturating_sub(60);
+    pod.log[from..].join("\n")
+}
+
+/// What holds in every run.
+fn check(pod: &Pod) {
+    let violations: Vec<&String> = pod.violations.iter().chain(&pod.ado.violations).collect();
+    assert!(violations.is_empty(), "{violations:#?}\n{}", tail(pod));
+    let restarts = pod.plan.sidecar_crashes.len() + pod.plan.sidecar_edits.len() + 1;
+    for (what, times, minute, quarter) in [
+        ("Azure DevOps", &pod.ado_requests, 24, 110),
+        ("Entra", &pod.entra_requests, 10, 40),
+    ] {
+        let (in_minute, in_quarter) = (peak(times, 60), peak(times, 900));
+        assert!(in_minute <= minute * restarts, "{in_minute} requests to {what} in a minute\n{}", tail(pod));
+        assert!(in_quarter <= quarter * restarts, "{in_quarter} requests to {what} in a quarter of an hour\n{}", tail(pod));
+    }
+    for exit in &pod.exits {
+        check_outcome(pod, exit);
+    }
+}
+
+/// An outcome names what is true.
+fn check_outcome(pod: &Pod, exit: &Exit) {
+    let seen = || format!("{exit:?}\n{}", tail(pod));
+    // An image that invents names and restarts in place may leave several behind; then only one is provably ours.
+    let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
+    match exit.outcome.reason {
+        Reason::Removed | Reason::AlreadyGone | Reason::NeverRegistered => {
+            // While the pod lives on, the agent may register again at any moment.
+            assert!(exit.ours.is_empty() || exit.pod_lives || leaves_several, "an agent of ours stayed: {}", seen());
+        }
+        Reason::NotOurs => {
+            assert!(pod.plan.left_over || pod.plan.takeover.is_some(), "nobody else has our name: {}", seen());
+        }
+        Reason::JobStillAssigned => assert!(exit.busy || exit.pod_lives, "no job: {}", seen()),
+        Reason::LeftUnreachable | Reason::LeftRefused | Reason::LeftWithoutToken => {
+            assert!(!pod.plan.ado.is_empty() || !pod.plan.entra.is_empty(), "nothing was wrong: {}", seen());
+        }
+        other => panic!("{other} is no outcome of this world: {}", seen()),
+    }
+}
+
+/// What holds besides where nothing fails.
+fn check_fair_weather(pod: &Pod) {
+    let seen = || tail(pod);
+    if pod.plan.end == End::Deleted && !pod.sidecar_lost {
+        let last = pod.exits.last().unwrap_or_else(|| panic!("it never ended\n{}", seen()));
+        if last.outcome.reason != Reason::JobStillAssigned {
+            let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
+            let is_unprovable = pod.plan.image.scrubs && pod.plan.left_over;
+            assert!(last.ours.is_empty() || leaves_several || is_unprovable, "{last:?}\n{}", seen());
+        }
+    }
+    let lived = pod.leaving.unwrap_or(pod.now).saturating_sub(5_000);
+    if lived > 20_000 {
+        assert!(pod.admitted_at.is_some_and(|at| at < 20_000), "not ready in 15 s\n{}", seen());
+    }
+    if pod.plan.jobs.is_empty() && pod.registrations <= 1 && pod.plan.kubelet_restart.is_none() {
+        assert!(pod.ado_requests.len() <= 10, "{} requests\n{}", pod.ado_requests.len(), seen());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_ends_well_or_says_why(plan in plan()) {
+        check(&Pod::run(&plan));
+    }
+
+    #[test]
+    fn where_nothing_fails_no_agent_stays(plan in fair_weather()) {
+        let pod = Pod::run(&plan);
+        check(&pod);
+        check_fair_weather(&pod);
+    }
+
+    #[test]
+    fn an_agent_starts_once_the_faults_are_over(plan in plan()) {
+        let plan = Plan {
+            ado: plan.ado.iter().copied().filter(|window| window.fault != AdoFault::Hang).collect(),
+            sidecar_crashes: Vec::new(),
+            sidecar_edits: Vec::new(),
+            takeover: None,
+            end: End::Deleted,
+            end_at: 60_000,
+            ..plan
+        };
+        let over = plan.ado.iter().map(|window| window.to).chain(plan.entra.iter().map(|window| window.to)).max().unwrap_or(0);
+        let pod = Pod::run(&plan);
+        check(&pod);
+        let at = pod.admitted_at.unwrap_or(u64::MAX);
+        // The longest pause that a server can ask for is ten minutes, and one tenth of jitter; Entra and Azure DevOps may each.
+        prop_assert!(at < 5_000 + (over + 2 * 660 + 120) * 1000, "ready at {at} ms, faults over at {over} s\n{}", tail(&pod));
+    }
+}

@@ -1,0 +1,209 @@
+//! What the tests share: values, and a driver that does nothing by itself.
+
+use contract::Marker;
+use lifecycle::{
+    Agent, AgentId, Answer, Command, Event, Failure, Lifecycle, Outcome, PoolId, Question, ServerTime, Settings,
+    Snapshot, Status, Time, TokenId,
+};
+use std::time::Duration;
+
+pub(crate) const POOL: PoolId = PoolId(11);
+/// The server's time at the machine's time zero.
+pub(crate) const EPOCH: i64 = 1_700_000_000;
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        agent_name: "agent-0".to_owned(),
+        marker: marker("uid-0"),
+        pool: "linux".to_owned(),
+        url: "https://dev.azure.com/contoso".to_owned(),
+        client_id: "client".to_owned(),
+        tenant: Some("tenant".to_owned()),
+        grace: Duration::from_secs(600),
+        refusal: None,
+    }
+}
+
+pub(crate) fn marker(uid: &str) -> Marker {
+    Marker {
+        cluster: "cluster".to_owned(),
+        namespace: "namespace".to_owned(),
+        pod: "agent-0".to_owned(),
+        uid: uid.to_owned(),
+    }
+}
+
+/// Our agent: online, idle, enabled.
+pub(crate) fn agent(id: i64) -> Agent {
+    Agent {
+        id: AgentId(id),
+        name: "agent-0".to_owned(),
+        created: Some(ServerTime(EPOCH + 20)),
+        enabled: true,
+        online: true,
+        assigned: Some(false),
+        owner: Some(marker("uid-0").to_string()),
+    }
+}
+
+pub(crate) fn at(seconds: f64) -> Time {
+    Time(Duration::from_secs_f64(seconds))
+}
+
+/// Feeds a machine step by step, and checks what it wants next.
+pub(crate) struct Script {
+    pub(crate) machine: Lifecycle,
+    now: Time,
+    commands: Vec<Command>,
+    open: Vec<(u64, Question)>,
+    exchanges: usize,
+    asked: usize,
+}
+
+impl Script {
+    pub(crate) fn new(settings: Settings, restored: Option<Snapshot>) -> Self {
+        let mut script = Self {
+            machine: Lifecycle::new(settings, restored, 42, at(0.0)),
+            now: at(0.0),
+            commands: Vec::new(),
+            open: Vec::new(),
+            exchanges: 0,
+            asked: 0,
+        };
+        script.drain();
+        script
+    }
+
+    fn drain(&mut self) {
+        while let Some(command) = self.machine.poll_command() {
+            if let Command::Ask { number, question, .. } = &command {
+                self.open.push((*number, question.clone()));
+                self.asked += 1;
+            }
+            if let Command::RequestToken { .. } = &command {
+                self.exchanges += 1;
+            }
+            self.commands.push(command);
+        }
+    }
+
+    /// From now on it is this late.
+    pub(crate) fn at(&mut self, seconds: f64) -> &mut Self {
+        self.now = at(seconds);
+        self.machine.handle_timeout(self.now);
+        self.drain();
+        self
+    }
+
+    /// Goes to the next deadline.
+    pub(crate) fn wait(&mut self) -> (Time, &'static str) {
+        let (due, why) = self.machine.poll_timeout().expect("a deadline");
+        self.now = self.now.max(due);
+        self.machine.handle_timeout(self.now);
+        self.drain();
+        (due, why)
+    }
+
+    pub(crate) fn event(&mut self, event: Event) -> &mut Self {
+        self.machine.handle(event, self.now);
+        self.drain();
+        self
+    }
+
+    /// A token was requested; it is issued.
+    pub(crate) fn exchange(&mut self, id: u64, lifetime: u64) {
+        assert!(self.requested_token() > 0, "a token is requested: {:?}", self.commands);
+        self.exchanges = 0;
+        self.event(Event::TokenIssued {
+            token: TokenId(id),
+            lifetime: Duration::from_secs(lifetime),
+            refresh_in: None,
+        });
+    }
+
+    pub(crate) fn requested_token(&self) -> usize {
+        self.exchanges
+    }
+
+    /// This token is to be written; it is.
+    pub(crate) fn write(&mut self, id: u64) {
+        assert!(
+            self.commands.contains(&Command::WriteTokenFile(TokenId(id))),
+            "token {id} is to be written: {:?}",
+            self.commands
+        );
+        self.event(Event::TokenFileWritten(TokenId(id)));
+    }
+
+    fn take(&mut self, question: &Question) -> u64 {
+        let (number, asked) = self
+            .open
+            .pop()
+            .unwrap_or_else(|| panic!("{question:?} is to be asked, but nothing is; {:?}", self.machine));
+        assert_eq!(&asked, question);
+        self.open.clear();
+        number
+    }
+
+    /// This question is open; it is answered.
+    pub(crate) fn answer(&mut self, question: &Question, answer: Answer) {
+        let number = self.take(question);
+        self.reply(number, Ok(answer), None);
+    }
+
+    /// This question is open; it fails.
+    pub(crate) fn fail(&mut self, question: &Question, failure: Failure, retry_after: Option<Duration>) {
+        let number = self.take(question);
+        self.reply(number, Err(failure), retry_after);
+    }
+
+    fn reply(&mut self, number: u64, result: Result<Answer, Failure>, retry_after: Option<Duration>) {
+        let date = ServerTime(EPOCH + i64::try_from(self.now.0.as_secs()).expect("a short test"));
+        self.event(Event::Answer {
+            number,
+            result,
+            retry_after,
+            date: Some(date),
+        });
+    }
+
+    pub(crate) fn open(&self) -> Option<&Question> {
+        self.open.last().map(|(_, question)| question)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.machine.status()
+    }
+
+    pub(crate) fn questions(&self) -> usize {
+        self.asked
+    }
+
+    pub(crate) fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// It has ended.
+    pub(crate) fn exit(&self) -> Outcome {
+        match self.commands.last() {
+            Some(Command::Exit(outcome)) => outcome.clone(),
+            other => panic!("it is to end, but the last command is {other:?}; {:?}", self.machine),
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.commands.last(), Some(Command::Exit(_)))
+    }
+
+    /// What was persisted last.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.commands
+            .iter()
+            .rev()
+            .find_map(|command| match command {
+                Command::Persist(snapshot) => Some(snapshot.clone()),
+                _ => None,
+            })
+            .expect("something was persisted")
+    }
+}

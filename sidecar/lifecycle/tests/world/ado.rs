@@ -1,0 +1,207 @@
+//! Azure DevOps in memory: one pool, its agents, sessions, jobs with their lock, roles; `--replace` keeps an agent's id.
+
+use super::plan::AdoFault;
+use crate::steps::{EPOCH, POOL};
+use lifecycle::{Agent, AgentId, Answer, Failure, FailureKind, Question, ServerTime};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Who runs the process behind an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    Pod,
+    Another,
+}
+
+/// An agent on the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Registration {
+    pub(crate) name: String,
+    pub(crate) created: i64,
+    pub(crate) enabled: bool,
+    pub(crate) online: bool,
+    /// Number of the job that is assigned.
+    pub(crate) job: Option<usize>,
+    pub(crate) owner: Option<String>,
+    pub(crate) keeper: Keeper,
+    /// When somebody else took it over, in milliseconds.
+    pub(crate) taken: u64,
+    pub(crate) disabled_by_person: bool,
+}
+
+/// The pool.
+#[derive(Debug, Default)]
+pub(crate) struct Ado {
+    pub(crate) agents: BTreeMap<i64, Registration>,
+    next_id: i64,
+    /// What must never happen.
+    pub(crate) violations: Vec<String>,
+}
+
+/// How long after a takeover an action of ours may still rest on an older proof.
+const PROOF_MILLIS: u64 = 31_000;
+
+impl Ado {
+    pub(crate) fn date(now: u64) -> ServerTime {
+        ServerTime(EPOCH + i64::try_from(now / 1000).expect("a short run"))
+    }
+
+    /// `config.sh --replace`.
+    pub(crate) fn register(&mut self, name: &str, owner: Option<String>, keeper: Keeper, now: u64) -> i64 {
+        let same = self.agents.iter().find(|(_, agent)| agent.name == name).map(|(id, _)| *id);
+        let id = same.unwrap_or_else(|| {
+            self.next_id += 1;
+            self.next_id
+        });
+        let agent = self.agents.entry(id).or_insert_with(|| Registration {
+            name: name.to_owned(),
+            created: Self::date(now).0,
+            enabled: true,
+            online: false,
+            job: None,
+            owner: None,
+            keeper,
+            taken: 0,
+            disabled_by_person: false,
+        });
+        if agent.keeper != keeper {
+            agent.taken = now;
+        }
+        agent.keeper = keeper;
+        agent.owner = owner;
+        id
+    }
+
+    fn view(&self, id: i64, with_all: bool) -> Option<Agent> {
+        let agent = self.agents.get(&id)?;
+        Some(Agent {
+            id: AgentId(id),
+            name: agent.name.clone(),
+            created: Some(ServerTime(agent.created)),
+            enabled: agent.enabled,
+            online: agent.online,
+            assigned: with_all.then_some(agent.job.is_some()),
+            owner: agent.owner.clone().filter(|_| with_all),
+        })
+    }
+
+    /// Answers a question; `token` says whether its token is good.
+    pub(crate) fn answer(
+        &mut self,
+        question: &Question,
+        token_is_good: bool,
+        fault: Option<AdoFault>,
+        now: u64,
+    ) -> (Result<Answer, Failure>, Option<Duration>) {
+        let pause = Duration::from_secs;
+        let refuse = |kind, after: Option<u64>| (Err(failure(kind)), after.map(pause));
+        match fault {
+            Some(AdoFault::Hang | AdoFault::Reset) => return refuse(FailureKind::Unreachable, None),
+            Some(AdoFault::LostAnswer) => {
+                let _lost = self.perform(question, token_is_good, false, now);
+                return refuse(FailureKind::Unreachable, None);
+            }
+            Some(AdoFault::Html) => return refuse(FailureKind::Garbled, None),
+            Some(AdoFault::Unavailable) => return refuse(FailureKind::Unavailable, None),
+            Some(AdoFault::Throttled(seconds)) => return refuse(FailureKind::Throttled, Some(seconds)),
+            Some(AdoFault::Unauthorized) => return refuse(FailureKind::Unauthorized, None),
+            Some(AdoFault::IdentityUnknown) if *question != Question::Tenant => {
+                return refuse(FailureKind::IdentityUnknown, None);
+            }
+            Some(AdoFault::PoolMissing) => {
+                return match question {
+                    Question::Tenant => (self.perform(question, token_is_good, false, now), None),
+                    Question::Pool => (Ok(Answer::Pool(None)), None),
+                    _ => refuse(FailureKind::NotFound, None),
+                };
+            }
+            Some(AdoFault::RetryAfterOnSuccess(seconds)) => {
+                return (self.perform(question, token_is_good, false, now), Some(pause(seconds)));
+            }
+            Some(AdoFault::RoleMissing) => return (self.perform(question, token_is_good, true, now), None),
+            Some(AdoFault::IdentityUnknown) | None => {}
+        }
+        (self.perform(question, token_is_good, false, now), None)
+    }
+
+    fn perform(
+        &mut self,
+        question: &Question,
+        token_is_good: bool,
+        may_only_read: bool,
+        now: u64,
+    ) -> Result<Answer, Failure> {
+        if *question != Question::Tenant && !token_is_good {
+            return Err(failure(FailureKind::Unauthorized));
+        }
+        match question {
+            Question::Tenant => Ok(Answer::Tenant(Some("tenant".to_owned()))),
+            Question::Pool => Ok(Answer::Pool(Some(POOL))),
+            Question::MayManage(_) => Ok(Answer::MayManage(!may_only_read)),
+            Question::AgentByName(_, name) => Ok(Answer::Agents(
+                self.agents
+                    .iter()
+                    .filter(|(_, agent)| agent.name == *name)
+                    .filter_map(|(id, _)| self.view(*id, true))
+                    .collect(),
+            )),
+            Question::Agents(_) => Ok(Answer::Agents(
+                self.agents.keys().filter_map(|id| self.view(*id, false)).collect(),
+            )),
+            Question::Agent(_, id) => self
+                .view(id.0, true)
+                .map(|agent| Answer::Agents(vec![agent]))
+                .ok_or_else(|| failure(FailureKind::NotFound)),
+            Question::SetEnabled(..) | Question::Delete(..) if may_only_read => Err(failure(FailureKind::Forbidden)),
+            Question::SetEnabled(_, id, enabled) => self.set_enabled(id.0, *enabled, now),
+            Question::Delete(_, id) => self.delete(id.0, now),
+        }
+    }
+
+    fn is_foreign(&self, id: i64, now: u64) -> bool {
+        self.agents
+            .get(&id)
+            .is_some_and(|agent| agent.keeper == Keeper::Another && now.saturating_sub(agent.taken) > PROOF_MILLIS)
+    }
+
+    fn set_enabled(&mut self, id: i64, enabled: bool, now: u64) -> Result<Answer, Failure> {
+        if self.is_foreign(id, now) {
+            self.violations.push(format!("{now}: foreign agent {id} was set to enabled={enabled}"));
+        }
+        let agent = self.agents.get_mut(&id).ok_or_else(|| failure(FailureKind::NotFound))?;
+        if enabled && agent.disabled_by_person {
+            self.violations.push(format!("{now}: agent {id}, which a person disabled, was enabled"));
+        }
+        agent.enabled = enabled;
+        Ok(Answer::Done)
+    }
+
+    fn delete(&mut self, id: i64, now: u64) -> Result<Answer, Failure> {
+        let agent = self.agents.get(&id).ok_or_else(|| failure(FailureKind::NotFound))?;
+        if agent.job.is_some() {
+            return Err(failure(FailureKind::JobRunning));
+        }
+        if self.is_foreign(id, now) {
+            self.violations.push(format!("{now}: foreign agent {id} was removed"));
+        }
+        self.agents.remove(&id);
+        Ok(Answer::Done)
+    }
+
+    /// Ids of the agents whose process is our pod's.
+    pub(crate) fn ours(&self) -> Vec<i64> {
+        self.agents
+            .iter()
+            .filter(|(_, agent)| agent.keeper == Keeper::Pod)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+}
+
+pub(crate) fn failure(kind: FailureKind) -> Failure {
+    Failure {
+        kind,
+        detail: format!("{kind:?}"),
+        tenant: None,
+    }
+}

@@ -1,0 +1,663 @@
+//! A pod with a kubelet: the agent container with its start script, the sidecar with its restarts, and the clock.
+
+use super::ado::{Ado, Keeper};
+use super::plan::{AdoFault, End, EntraFault, Naming, OnTerm, Plan, Window};
+use crate::steps::{marker, settings};
+use contract::Reason;
+use lifecycle::{
+    Command, Event, Lifecycle, Outcome, Question, Settings, Snapshot, Status, Time, TokenId, TokenRefusal,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+enum Happening {
+    Wake(u32),
+    ToSidecar(u32, Event),
+    WriteFile(u32, TokenId),
+    Arrive(u32, u64, Question, Option<TokenId>, u64),
+    StartSidecar,
+    CrashSidecar,
+    EditSidecar,
+    TerminateSidecar(u32),
+    KillSidecar(u32),
+    StartAgent,
+    Register(u32),
+    TermEnds(u32, u64),
+    AgentEnds(u32),
+    KillAgent,
+    Job(usize),
+    JobEnds(u32, i64, usize),
+    LockRunsOut(i64, usize),
+    DeletePod,
+    GraceEnds(u32),
+    NodeLost,
+    KubeletRestart,
+    Takeover,
+    PersonDisables,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Waiting,
+    Running { registered: Option<i64> },
+    Ended,
+}
+
+/// One end of the sidecar's process by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Exit {
+    pub(crate) at: u64,
+    pub(crate) outcome: Outcome,
+    pub(crate) pod_lives: bool,
+    pub(crate) ours: Vec<i64>,
+    pub(crate) busy: bool,
+}
+
+/// A run of one plan.
+pub(crate) struct Pod {
+    pub(crate) plan: Plan,
+    pub(crate) now: u64,
+    queue: BTreeMap<(u64, u64), Happening>,
+    sequence: u64,
+    random: u64,
+    pub(crate) ado: Ado,
+    tokens: BTreeMap<TokenId, u64>,
+    sidecar: Option<Lifecycle>,
+    run: u32,
+    snapshot: Option<Snapshot>,
+    pub(crate) file: Option<TokenId>,
+    agent: Container,
+    incarnation: u32,
+    /// T0, in milliseconds.
+    pub(crate) leaving: Option<u64>,
+    /// Counts graces: a restarted kubelet begins a new one.
+    grace: u32,
+    /// When the sidecar is killed, if it is told to end.
+    kill: Option<u64>,
+    terminated: bool,
+    pub(crate) exits: Vec<Exit>,
+    pub(crate) admitted_at: Option<u64>,
+    pub(crate) registrations: u32,
+    pub(crate) ado_requests: Vec<u64>,
+    pub(crate) entra_requests: Vec<u64>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) statuses: Vec<(u64, Status)>,
+    pub(crate) sidecar_lost: bool,
+    pub(crate) log: Vec<String>,
+}
+
+fn settings_of(plan: &Plan) -> Settings {
+    Settings {
+        grace: Duration::from_secs(plan.grace),
+        tenant: plan.tenant_known.then(|| "tenant".to_owned()),
+        ..settings()
+    }
+}
+
+impl Pod {
+    /// Runs the plan to its end, and a while longer.
+    pub(crate) fn run(plan: &Plan) -> Self {
+        let mut pod = Self {
+            plan: plan.clone(),
+            now: 5_000,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            random: plan.seed,
+            ado: Ado::default(),
+            tokens: BTreeMap::new(),
+            sidecar: None,
+            run: 0,
+            snapshot: None,
+            file: None,
+            agent: Container::Waiting,
+            incarnation: 0,
+            leaving: None,
+            grace: 0,
+            kill: None,
+            terminated: false,
+            exits: Vec::new(),
+            admitted_at: None,
+            registrations: 0,
+            ado_requests: Vec::new(),
+            entra_requests: Vec::new(),
+            violations: Vec::new(),
+            statuses: Vec::new(),
+            sidecar_lost: false,
+            log: Vec::new(),
+        };
+        pod.prepare();
+        let mut steps = 0_u32;
+        while let Some(((at, _), happening)) = pod.queue.pop_first() {
+            pod.now = at;
+            pod.happen(happening);
+            steps += 1;
+            assert!(steps < 400_000, "the run does not end: {:?}", pod.plan);
+        }
+        pod
+    }
+
+    fn prepare(&mut self) {
+        for name in ["other-1", "other-2", "agent-00"] {
+            let owner = (name != "other-1").then(|| marker("uid-of-another").to_string());
+            let id = self.ado.register(name, owner, Keeper::Another, 1_000);
+            self.ado.agents.get_mut(&id).expect("just registered").online = true;
+        }
+        if self.plan.left_over {
+            self.ado
+                .register("agent-0", Some(marker("uid-before").to_string()), Keeper::Another, 1_000);
+        }
+        let plan = self.plan.clone();
+        self.after(0, Happening::StartSidecar);
+        let second = 1_000;
+        let mut at = |seconds: u64, happening: Happening| self.after(seconds * second + 7, happening);
+        for (index, (start, _)) in plan.jobs.iter().enumerate() {
+            at(*start, Happening::Job(index));
+        }
+        for when in &plan.sidecar_crashes {
+            at(*when, Happening::CrashSidecar);
+        }
+        for when in &plan.sidecar_edits {
+            at(*when, Happening::EditSidecar);
+        }
+        for when in &plan.agent_kills {
+            at(*when, Happening::KillAgent);
+        }
+        if let Some(when) = plan.takeover {
+            at(when, Happening::Takeover);
+        }
+        if let Some(when) = plan.person_disables {
+            at(when, Happening::PersonDisables);
+        }
+        match plan.end {
+            End::Deleted | End::Forced => at(plan.end_at, Happening::DeletePod),
+            End::NodeLost => at(plan.end_at, Happening::NodeLost),
+        }
+        if let Some(after) = plan.kubelet_restart {
+            at(plan.end_at + after, Happening::KubeletRestart);
+        }
+    }
+
+    fn after(&mut self, millis: u64, happening: Happening) {
+        self.sequence += 1;
+        self.queue.insert((self.now + millis, self.sequence), happening);
+    }
+
+    fn draw(&mut self, below: u64) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % below
+    }
+
+    fn time(&self) -> Time {
+        Time(Duration::from_millis(self.now))
+    }
+
+    fn fault<F: Copy>(&self, windows: &[Window<F>]) -> Option<F> {
+        let second = self.now.saturating_sub(5_000) / 1000;
+        windows
+            .iter()
+            .find(|window| (window.from..window.to).contains(&second))
+            .map(|window| window.fault)
+    }
+
+    fn ado_fault(&self) -> Option<AdoFault> {
+        self.fault(&self.plan.ado)
+    }
+
+    fn token_is_good(&self, token: Option<TokenId>) -> bool {
+        token.is_some_and(|token| self.tokens.get(&token).is_some_and(|expires| self.now < *expires))
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Wake(run) if run == self.run => self.wake(),
+            Happening::ToSidecar(run, event) if run == self.run => self.tell(event),
+            Happening::WriteFile(run, token) if run == self.run => self.write(token),
+            Happening::Wake(_) | Happening::ToSidecar(..) | Happening::WriteFile(..) => {}
+            Happening::Arrive(run, number, question, token, left) => self.arrive(run, number, &question, token, left),
+            Happening::StartSidecar => self.start_sidecar(),
+            Happening::CrashSidecar => self.lose_sidecar(10_000),
+            Happening::EditSidecar => self.edit_sidecar(),
+            Happening::TerminateSidecar(run) if run == self.run => self.terminate_sidecar(),
+            Happening::KillSidecar(run) if run == self.run => self.kill_sidecar(),
+            Happening::TerminateSidecar(_) | Happening::KillSidecar(_) => {}
+            Happening::StartAgent => self.start_agent(),
+            Happening::Register(incarnation) if incarnation == self.incarnation => self.register(),
+            Happening::TermEnds(incarnation, _) if incarnation == self.incarnation => self.term_ends(),
+            Happening::AgentEnds(incarnation) if incarnation == self.incarnation => self.agent_ends(),
+            Happening::JobEnds(incarnation, id, job) if incarnation == self.incarnation => self.job_ends(id, job),
+            Happening::Register(_)
+            | Happening::TermEnds(..)
+            | Happening::AgentEnds(_)
+            | Happening::JobEnds(..) => {}
+            Happening::KillAgent => {
+                if let Container::Running { .. } = self.agent {
+                    self.agent_ends();
+                }
+            }
+            Happening::Job(index) => self.job(index),
+            Happening::LockRunsOut(id, job) => {
+                if let Some(agent) = self.ado.agents.get_mut(&id)
+                    && agent.job == Some(job)
+                {
+                    agent.job = None;
+                }
+            }
+            Happening::DeletePod => self.delete_pod(),
+            Happening::GraceEnds(grace) if grace == self.grace => self.grace_ends(),
+            Happening::GraceEnds(_) => {}
+            Happening::NodeLost => {
+                self.leaving = Some(self.leaving.unwrap_or(self.now));
+                self.lose_sidecar(0);
+                self.agent_dies();
+            }
+            Happening::KubeletRestart => self.kubelet_restart(),
+            Happening::Takeover => {
+                let id = self
+                    .ado
+                    .register("agent-0", Some(marker("uid-after").to_string()), Keeper::Another, self.now);
+                self.ado.agents.get_mut(&id).expect("just registered").online = true;
+            }
+            Happening::PersonDisables => {
+                for agent in self.ado.agents.values_mut().filter(|agent| agent.enabled) {
+                    agent.enabled = false;
+                    agent.disabled_by_person = true;
+                }
+            }
+        }
+    }
+
+    // The sidecar.
+
+    fn start_sidecar(&mut self) {
+        if self.sidecar.is_some() || self.leaving.is_some() {
+            return;
+        }
+        self.run += 1;
+        self.kill = None;
+        self.terminated = false;
+        let seed = self.plan.seed.wrapping_add(u64::from(self.run));
+        self.sidecar = Some(Lifecycle::new(
+            settings_of(&self.plan),
+            self.snapshot.clone(),
+            seed,
+            self.time(),
+        ));
+        self.drain();
+    }
+
+    fn tell(&mut self, event: Event) {
+        let now = self.time();
+        if let Some(sidecar) = &mut self.sidecar {
+            self.log.push(format!("{} event {event:?}", self.now));
+            sidecar.handle(event, now);
+            self.drain();
+        }
+    }
+
+    fn wake(&mut self) {
+        let now = self.time();
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.handle_timeout(now);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        for _ in 0..20 {
+            while let Some(command) = self.sidecar.as_mut().and_then(Lifecycle::poll_command) {
+                self.log.push(format!("{} {command:?}", self.now));
+                self.perform(command);
+            }
+            let now = self.time();
+            let Some(sidecar) = &mut self.sidecar else { return };
+            match sidecar.poll_timeout() {
+                None => return,
+                Some((due, _)) if due > now => {
+                    let millis = u64::try_from((due.0 - now.0).as_nanos().div_ceil(1_000_000)).expect("a short run");
+                    self.after(millis, Happening::Wake(self.run));
+                    return;
+                }
+                Some(_) => sidecar.handle_timeout(now),
+            }
+        }
+        self.violations.push(format!("{}: a deadline that passed never goes away", self.now));
+        self.sidecar = None;
+    }
+
+    fn perform(&mut self, command: Command) {
+        let run = self.run;
+        match command {
+            Command::RequestToken { .. } => {
+                self.entra_requests.push(self.now);
+                let (delay, event) = self.exchange();
+                self.after(delay, Happening::ToSidecar(run, event));
+            }
+            Command::WriteTokenFile(token) => self.after(4, Happening::WriteFile(run, token)),
+            Command::Ask {
+                number,
+                token,
+                question,
+                patience,
+            } => {
+                self.ado_requests.push(self.now);
+                let patience = u64::try_from(patience.as_millis()).expect("a short patience");
+                let way = 20 + self.draw(200);
+                self.after(way, Happening::Arrive(run, number, question, token, patience));
+            }
+            Command::Report(status) => {
+                if status.agent_may_start && self.agent == Container::Waiting && self.admitted_at.is_none() {
+                    self.admitted_at = Some(self.now);
+                    self.after(900, Happening::StartAgent);
+                }
+                if self.file.is_none() && status.agent_may_start && self.run == 1 && self.registrations == 0 {
+                    self.violations.push(format!("{}: the agent may start without a token file", self.now));
+                }
+                self.statuses.push((self.now, status));
+            }
+            Command::Persist(snapshot) => self.snapshot = Some(snapshot),
+            Command::Note { .. } => {}
+            Command::Exit(outcome) => self.sidecar_ended(outcome),
+        }
+    }
+
+    fn exchange(&mut self) -> (u64, Event) {
+        let refused = |reason, retry_after: Option<u64>| {
+            Event::TokenRefused(TokenRefusal {
+                reason,
+                detail: String::new(),
+                retry_after: retry_after.map(Duration::from_secs),
+                assertion_changed: reason == Reason::AssertionExpired,
+            })
+        };
+        match self.fault(&self.plan.entra) {
+            Some(EntraFault::Hang) => (30_000, refused(Reason::EntraUnreachable, None)),
+            Some(EntraFault::Refuse(reason, after)) => (80, refused(reason, after)),
+            None => {
+                let token = TokenId(u64::try_from(self.tokens.len()).expect("few tokens") + 1);
+                self.tokens.insert(token, self.now + self.plan.lifetime * 1000);
+                let issued = Event::TokenIssued {
+                    token,
+                    lifetime: Duration::from_secs(self.plan.lifetime),
+                    refresh_in: None,
+                };
+                (100 + self.draw(400), issued)
+            }
+        }
+    }
+
+    fn write(&mut self, token: TokenId) {
+        if self.draw(20) == 0 {
+            return self.tell(Event::TokenFileFailed("no space".to_owned()));
+        }
+        self.file = Some(token);
+        self.tell(Event::TokenFileWritten(token));
+    }
+
+    fn arrive(&mut self, run: u32, number: u64, question: &Question, token: Option<TokenId>, patience: u64) {
+        let fault = self.ado_fault();
+        let good = self.token_is_good(token);
+        let before = self.ado.ours();
+        let (result, retry_after) = self.ado.answer(question, good, fault, self.now);
+        let way = 20 + self.draw(300);
+        let is_late = matches!(fault, Some(AdoFault::Hang | AdoFault::LostAnswer)) || way > patience;
+        let (delay, event) = if is_late {
+            let result = Err(super::ado::failure(lifecycle::FailureKind::Unreachable));
+            (patience, (result, None, None))
+        } else {
+            let date = (!matches!(fault, Some(AdoFault::Reset | AdoFault::Html))).then(|| Ado::date(self.now));
+            (way, (result, retry_after, date))
+        };
+        let (result, retry_after, date) = event;
+        self.after(
+            delay,
+            Happening::ToSidecar(
+                run,
+                Event::Answer {
+                    number,
+                    result,
+                    retry_after,
+                    date,
+                },
+            ),
+        );
+        if let Container::Running { registered: Some(id) } = self.agent
+            && before.contains(&id)
+            && !self.ado.agents.contains_key(&id)
+            && self.plan.image.ends_when_removed
+        {
+            self.after(3_000, Happening::AgentEnds(self.incarnation));
+        }
+    }
+
+    fn sidecar_ended(&mut self, outcome: Outcome) {
+        let ours = self.ado.ours();
+        let busy = ours.iter().any(|id| self.ado.agents[id].job.is_some());
+        self.exits.push(Exit {
+            at: self.now,
+            outcome,
+            pod_lives: self.leaving.is_none(),
+            ours,
+            busy,
+        });
+        if !self.terminated {
+            self.violations.push(format!("{}: it ended by itself before SIGTERM", self.now));
+        }
+        self.sidecar = None;
+        if self.leaving.is_none() {
+            self.after(1_000, Happening::StartSidecar);
+        }
+    }
+
+    fn lose_sidecar(&mut self, restart_after: u64) {
+        if self.sidecar.take().is_some() {
+            self.run += 1;
+            if self.leaving.is_none() {
+                self.after(restart_after, Happening::StartSidecar);
+            } else {
+                self.sidecar_lost = true;
+            }
+        } else if self.exits.last().is_none_or(|exit| exit.pod_lives) {
+            self.sidecar_lost |= self.leaving.is_some();
+        }
+    }
+
+    /// Its image is edited in place: it is told to end while the pod lives.
+    fn edit_sidecar(&mut self) {
+        if self.leaving.is_some() || self.sidecar.is_none() {
+            return;
+        }
+        self.tell(Event::PreStop);
+        self.after(100, Happening::TerminateSidecar(self.run));
+    }
+
+    fn terminate_sidecar(&mut self) {
+        if self.terminated || self.sidecar.is_none() {
+            return;
+        }
+        self.terminated = true;
+        let begun = self.leaving.unwrap_or(self.now);
+        let kill = (self.now + 2_000).max(begun + self.plan.grace * 1000);
+        let kill = if self.plan.end == End::Forced && self.leaving.is_some() {
+            self.now + 2_000
+        } else {
+            kill
+        };
+        self.kill = Some(kill);
+        self.after(kill - self.now, Happening::KillSidecar(self.run));
+        self.tell(Event::Terminate);
+    }
+
+    fn kill_sidecar(&mut self) {
+        if self.kill != Some(self.now) || self.sidecar.is_none() {
+            return;
+        }
+        if self.plan.end != End::Forced || self.leaving.is_none() {
+            self.violations.push(format!("{}: it was killed, for it had not ended", self.now));
+        }
+        self.lose_sidecar(1_000);
+    }
+
+    // The agent container.
+
+    fn start_agent(&mut self) {
+        if self.leaving.is_some() || matches!(self.agent, Container::Running { .. }) {
+            return;
+        }
+        self.incarnation += 1;
+        self.agent = Container::Running { registered: None };
+        self.after(self.plan.image.registers_after * 1000, Happening::Register(self.incarnation));
+    }
+
+    fn register(&mut self) {
+        let image = self.plan.image;
+        let may = self.file.is_some_and(|token| self.token_is_good(Some(token)));
+        if !may || self.ado_fault().is_some() {
+            return self.agent_ends();
+        }
+        let name = match image.naming {
+            Naming::Expected => "agent-0".to_owned(),
+            Naming::Akin => "pool-agent-0-abc".to_owned(),
+            Naming::Invented => "wonderful-tesla".to_owned(),
+        };
+        let owner = (!image.scrubs).then(|| marker("uid-0").to_string());
+        let taken = self.ado.agents.values().any(|agent| agent.name == name && agent.online);
+        if taken {
+            return self.agent_ends();
+        }
+        let id = self.ado.register(&name, owner, Keeper::Pod, self.now);
+        self.ado.agents.get_mut(&id).expect("just registered").online = true;
+        self.registrations += 1;
+        self.agent = Container::Running { registered: Some(id) };
+        if image.deletes_file && self.file.take().is_some() {
+            self.after(1, Happening::ToSidecar(self.run, Event::TokenFileRemoved));
+        }
+    }
+
+    fn job(&mut self, index: usize) {
+        let Container::Running { registered: Some(id) } = self.agent else {
+            return;
+        };
+        let Some(agent) = self.ado.agents.get_mut(&id) else { return };
+        if agent.online && agent.enabled && agent.job.is_none() && agent.keeper == Keeper::Pod {
+            agent.job = Some(index);
+            let length = self.plan.jobs[index].1 * 1000;
+            self.after(length, Happening::JobEnds(self.incarnation, id, index));
+        }
+    }
+
+    fn job_ends(&mut self, id: i64, job: usize) {
+        if let Some(agent) = self.ado.agents.get_mut(&id)
+            && agent.job == Some(job)
+        {
+            agent.job = None;
+            if self.plan.image.once {
+                self.script_ends();
+            }
+        }
+    }
+
+    fn term_agent(&mut self) {
+        match (self.agent, self.plan.image.on_term) {
+            (Container::Running { .. }, OnTerm::End { after, .. }) => {
+                self.after(after * 1000, Happening::TermEnds(self.incarnation, 0));
+            }
+            (Container::Running { .. }, OnTerm::Ignore) => {}
+            (Container::Waiting | Container::Ended, _) => {
+                self.after(200, Happening::TerminateSidecar(self.run));
+            }
+        }
+    }
+
+    fn term_ends(&mut self) {
+        let OnTerm::End { waits, .. } = self.plan.image.on_term else {
+            return;
+        };
+        let has_job = match self.agent {
+            Container::Running { registered: Some(id) } => {
+                self.ado.agents.get(&id).is_some_and(|agent| agent.job.is_some())
+            }
+            Container::Running { registered: None } | Container::Waiting | Container::Ended => false,
+        };
+        if waits && has_job {
+            self.after(5_000, Happening::TermEnds(self.incarnation, 0));
+        } else {
+            self.script_ends();
+        }
+    }
+
+    /// The script ends by itself, and may remove its agent as its last act.
+    fn script_ends(&mut self) {
+        if let (OnTerm::End { removes: true, .. }, Container::Running { registered: Some(id) }) =
+            (self.plan.image.on_term, self.agent)
+        {
+            let may = self.file.is_some_and(|token| self.token_is_good(Some(token))) && self.ado_fault().is_none();
+            let agent = self.ado.agents.get(&id);
+            if may && agent.is_some_and(|agent| agent.keeper == Keeper::Pod && agent.job.is_none()) {
+                self.ado.agents.remove(&id);
+            }
+        }
+        self.agent_ends();
+    }
+
+    /// The process of the agent is gone: its session ends, its job keeps the lock for five minutes.
+    fn agent_dies(&mut self) {
+        if let Container::Running { registered: Some(id) } = self.agent
+            && let Some(agent) = self.ado.agents.get_mut(&id)
+            && agent.keeper == Keeper::Pod
+        {
+            agent.online = false;
+            if let Some(job) = agent.job {
+                self.after(300_000, Happening::LockRunsOut(id, job));
+            }
+        }
+        self.agent = Container::Ended;
+        self.incarnation += 1;
+    }
+
+    fn agent_ends(&mut self) {
+        self.agent_dies();
+        if self.leaving.is_some() {
+            self.after(200, Happening::TerminateSidecar(self.run));
+        } else if self.plan.restarts {
+            self.after(10_000, Happening::StartAgent);
+        } else {
+            // The pod is complete: the sidecar gets the whole grace.
+            self.leaving = Some(self.now);
+            self.tell(Event::PreStop);
+            self.after(100, Happening::TerminateSidecar(self.run));
+        }
+    }
+
+    // The kubelet.
+
+    fn delete_pod(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = Some(self.now);
+        self.sidecar_lost = self.sidecar.is_none();
+        self.tell(Event::PreStop);
+        self.term_agent();
+        let grace = if self.plan.end == End::Forced { 1 } else { self.plan.grace };
+        self.after(grace * 1000, Happening::GraceEnds(self.grace));
+    }
+
+    fn grace_ends(&mut self) {
+        if let Container::Running { .. } = self.agent {
+            self.agent_dies();
+        }
+        self.terminate_sidecar();
+    }
+
+    /// The whole grace begins again; the agent gets no second SIGTERM.
+    fn kubelet_restart(&mut self) {
+        if self.leaving.is_none() || self.terminated || self.plan.end == End::Forced {
+            return;
+        }
+        self.grace += 1;
+        self.leaving = Some(self.now);
+        self.tell(Event::PreStop);
+        self.after(self.plan.grace * 1000, Happening::GraceEnds(self.grace));
+    }
+}
