@@ -12,7 +12,8 @@ read -r pid _ </proc/self/stat
 printf '%s' "$pid" >"$pid_file.new"
 mv "$pid_file.new" "$pid_file"
 
-echo "$name" >/proc/sys/kernel/hostname
+# Where neither is allowed the host's name stays; the webhook names the agent after the pod anyway.
+hostname "$name" 2>/dev/null || (echo "$name" >/proc/sys/kernel/hostname) 2>/dev/null || true
 mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
