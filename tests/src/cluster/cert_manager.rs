@@ -1,0 +1,32 @@
+//! cert-manager: its resource definitions in the cluster, its controllers in one process beside it.
+
+use super::components::Built;
+use super::node::Node;
+use super::service::Program;
+use anyhow::Result;
+use std::time::Duration;
+
+/// Installs the definitions and starts the controllers. They speak to the API server as an administrator.
+pub(super) fn install(node: &mut Node, built: &Built) -> Result<()> {
+    let definitions = built.share();
+    node.kubectl_output(&["create", "namespace", "cert-manager"])?;
+    // Some are larger than what `apply` would note in an annotation.
+    node.kubectl_output(&["create", "-f", super::layout::text(&definitions)])?;
+    node.kubectl_within(
+        &[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            "-f",
+            super::layout::text(&definitions),
+        ],
+        Duration::from_secs(70),
+    )?;
+    let kubeconfig = node.pki().kubeconfig("admin");
+    node.start(&Program {
+        name: "cert-manager",
+        program: built.program("certmanager"),
+        arguments: vec![format!("--kubeconfig={kubeconfig}")],
+        environment: Vec::new(),
+    })
+}

@@ -1,0 +1,149 @@
+//! The node's own branch of the control groups: made before the kubelet, removed after the last process. Version 1 (one
+//! tree a controller) and version 2 (one tree) are both met in the wild.
+
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Where the kernel's trees are mounted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Hierarchies {
+    /// A tree for each controller.
+    V1(Vec<PathBuf>),
+    /// One tree.
+    V2(PathBuf),
+}
+
+/// The control groups of this machine.
+pub(super) fn hierarchies() -> Result<Hierarchies> {
+    parse(&fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?)
+}
+
+fn parse(mounts: &str) -> Result<Hierarchies> {
+    let mut controllers = Vec::new();
+    let mut unified = None;
+    for line in mounts.lines() {
+        let mut fields = line.split(' ');
+        let (Some(_), Some(place), Some(kind)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        match kind {
+            "cgroup" => controllers.push(PathBuf::from(place)),
+            // Elsewhere it stands beside version 1 and holds no controller.
+            "cgroup2" if place == "/sys/fs/cgroup" => unified = Some(PathBuf::from(place)),
+            _ => {}
+        }
+    }
+    match unified {
+        Some(place) => Ok(Hierarchies::V2(place)),
+        None if controllers.is_empty() => bail!("no control groups are mounted below /sys/fs/cgroup"),
+        None => Ok(Hierarchies::V1(controllers)),
+    }
+}
+
+/// Makes the branch `name`. The kubelet wants it to exist and to offer every controller.
+pub(super) fn make(name: &str) -> Result<()> {
+    match hierarchies()? {
+        Hierarchies::V1(trees) => trees.iter().try_for_each(|tree| make_v1(tree, name)),
+        Hierarchies::V2(tree) => make_v2(&tree, name),
+    }
+}
+
+fn make_v1(tree: &Path, name: &str) -> Result<()> {
+    let branch = tree.join(name);
+    fs::create_dir_all(&branch).with_context(|| format!("cannot make {}", branch.display()))?;
+    // A new branch of cpuset is empty, and no process can be put into it.
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if tree.join(file).exists() {
+            fs::read(tree.join(file))
+                .and_then(|value| fs::write(branch.join(file), value))
+                .with_context(|| format!("cannot set {}", branch.join(file).display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn make_v2(tree: &Path, name: &str) -> Result<()> {
+    let branch = tree.join(name);
+    fs::create_dir_all(&branch).with_context(|| format!("cannot make {}", branch.display()))?;
+    for folder in [tree, &branch] {
+        let controllers = fs::read_to_string(folder.join("cgroup.controllers"))
+            .with_context(|| format!("cannot read the controllers of {}", folder.display()))?;
+        for controller in controllers.split_whitespace() {
+            let file = folder.join("cgroup.subtree_control");
+            fs::write(&file, format!("+{controller}")).with_context(|| {
+                format!("cannot hand the controller {controller} on in {}: processes may sit in it directly, as in a container", file.display())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the branch. Its processes have just been killed, and the kernel takes a moment to let go of them.
+pub(super) fn remove(name: &str, limit: Duration) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    let trees = match hierarchies()? {
+        Hierarchies::V1(trees) => trees,
+        Hierarchies::V2(tree) => vec![tree],
+    };
+    for tree in trees {
+        let branch = tree.join(name);
+        while let Err(error) = remove_tree(&branch) {
+            if Instant::now() >= deadline {
+                return Err(error).with_context(|| format!("cannot remove {}", branch.display()));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(branch: &Path) -> std::io::Result<()> {
+    let entries = match fs::read_dir(branch) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        // The files are the kernel's: a branch is removed as if it were empty.
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(branch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Hierarchies, parse};
+
+    #[test]
+    fn version_1_beside_an_empty_version_2_is_version_1() {
+        let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n\
+                      tmpfs /tmp tmpfs rw 0 0\n";
+        assert_eq!(
+            parse(mounts).unwrap(),
+            Hierarchies::V1(vec!["/sys/fs/cgroup/cpu".into()])
+        );
+    }
+
+    #[test]
+    fn one_tree_is_version_2() {
+        let mounts = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n";
+        assert_eq!(parse(mounts).unwrap(), Hierarchies::V2("/sys/fs/cgroup".into()));
+    }
+
+    #[test]
+    fn a_machine_without_control_groups_is_named() {
+        assert!(
+            parse("proc /proc proc rw 0 0\n")
+                .unwrap_err()
+                .to_string()
+                .contains("/sys/fs/cgroup")
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! A real single-node Kubernetes on this machine: plain processes in namespaces of their own, without a container engine, a
+//! registry or a route out. Only Azure is imitated.
+//!
+//! [`components`] are built from their published Go modules; [`up`] starts them and installs cert-manager; [`down`] leaves
+//! nothing behind. For people there is `cargo run --bin cluster`, and docs/cluster.md.
+
+mod build;
+mod cert_manager;
+mod cgroup;
+pub mod command;
+pub mod components;
+mod control_plane;
+mod dns;
+mod image;
+mod kernel;
+mod layout;
+mod namespace;
+mod node;
+mod packages;
+mod pki;
+mod process;
+mod product;
+mod runtime;
+mod service;
+mod state;
+mod teardown;
+
+pub use control_plane::issuer;
+pub use layout::Layout;
+pub use node::{Node, Options, up};
+pub use product::archives;
+pub use teardown::down;

@@ -1,0 +1,324 @@
+//! Brings a node up, step by step, and hands out what is needed to use it.
+
+use super::cert_manager;
+use super::command::{Interrupt, output, until};
+use super::components::{self, Built, Component};
+use super::image::{Content, Image};
+use super::layout::{Layout, text};
+use super::namespace::Namespaces;
+use super::pki::Pki;
+use super::service::{Program, Service};
+use super::state::State;
+use super::{cgroup, control_plane, dns, kernel, packages, product, runtime, teardown};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What a caller can choose.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// [`components::KUBERNETES`] or [`components::KUBERNETES_OLD`].
+    pub kubernetes: Component,
+    /// Install missing packages.
+    pub install: bool,
+}
+
+/// A node that comes up in this process or was found running.
+pub struct Node<'a> {
+    layout: &'a Layout,
+    interrupt: &'a Interrupt,
+    namespaces: Namespaces,
+    state: State,
+    pki: Pki,
+    services: Vec<Service>,
+    _lock: Option<File>,
+}
+
+/// Everything from nothing: packages, components, images, node, cert-manager. Refuses if a node is up; what a crash has
+/// left is taken down first. If it fails or is interrupted, nothing is left but the logs.
+pub fn up<'a>(
+    layout: &'a Layout,
+    options: Options,
+    interrupt: &'a Interrupt,
+    report: &dyn Fn(&str),
+) -> Result<Node<'a>> {
+    packages::require(options.install, interrupt, report)?;
+    let lock = layout.lock("node")?;
+    refuse_or_clean(layout, report)?;
+    let [kubernetes, containerd, coredns, cert_manager] = components::build(
+        [
+            options.kubernetes,
+            components::CONTAINERD,
+            components::COREDNS,
+            components::CERT_MANAGER,
+        ],
+        layout,
+        interrupt,
+        report,
+    )?;
+    let archives = product::archives(layout, &kubernetes.program("kubectl"), interrupt, report)?;
+    let parts = Parts {
+        kubernetes,
+        containerd,
+        coredns,
+        cert_manager,
+        archives,
+    };
+    boot(layout, &parts, interrupt, report, lock).inspect_err(|_| {
+        if let Err(error) = teardown::down_locked(layout) {
+            report(&format!("and it could not be taken down: {error:#}"));
+        }
+    })
+}
+
+/// What a node is made from.
+struct Parts {
+    kubernetes: Built,
+    containerd: Built,
+    coredns: Built,
+    cert_manager: Built,
+    archives: Vec<PathBuf>,
+}
+
+fn refuse_or_clean(layout: &Layout, report: &dyn Fn(&str)) -> Result<()> {
+    let Some(state) = State::read(layout)? else {
+        return Ok(());
+    };
+    let runs = state.namespaces.is_some_and(|namespaces| namespaces.exist());
+    if runs && state.ready {
+        bail!(
+            "a node with Kubernetes {} is up already: use it, or take it down first",
+            state.kubernetes
+        );
+    }
+    report("taking down what an earlier start has left");
+    teardown::down_locked(layout).map(drop)
+}
+
+fn boot<'a>(
+    layout: &'a Layout,
+    parts: &Parts,
+    interrupt: &'a Interrupt,
+    report: &dyn Fn(&str),
+    lock: File,
+) -> Result<Node<'a>> {
+    let begin = Instant::now();
+    let step = |what: &str| report(&format!("{:5.1} s  {what}", begin.elapsed().as_secs_f32()));
+    let mut node = Node::create(layout, parts, interrupt, lock)?;
+    node.start_control_plane(parts)?;
+    step("API server is ready");
+    node.start_runtime(parts)?;
+    step("containerd is ready, images are loaded");
+    node.start_kubelet(parts)?;
+    step("node is Ready");
+    node.wait_for_names()?;
+    step("Services and names work");
+    cert_manager::install(&mut node, &parts.cert_manager)?;
+    step(&format!("cert-manager {} is installed", parts.cert_manager.version));
+    node.check()?;
+    node.state.ready = true;
+    node.state.write(layout)?;
+    Ok(node)
+}
+
+impl<'a> Node<'a> {
+    /// The node that is up.
+    pub fn running(layout: &'a Layout, interrupt: &'a Interrupt) -> Result<Self> {
+        let state = State::read(layout)?.context("no node is up: start one first")?;
+        let namespaces = state.namespaces.filter(Namespaces::exist);
+        let namespaces = namespaces.context("the node has ended: take down what is left of it, then start one")?;
+        ensure!(state.ready, "the node is still on its way up");
+        Ok(Self {
+            layout,
+            interrupt,
+            namespaces,
+            pki: Pki::at(layout.node().join("pki")),
+            state,
+            services: Vec::new(),
+            _lock: None,
+        })
+    }
+
+    fn create(layout: &'a Layout, parts: &Parts, interrupt: &'a Interrupt, lock: File) -> Result<Self> {
+        if layout.logs().exists() {
+            fs::remove_dir_all(layout.logs()).context("cannot remove the last node's logs")?;
+        }
+        fs::create_dir_all(layout.logs())?;
+        let mut state = State {
+            namespaces: None,
+            cgroup: layout.cgroup(),
+            kernel: kernel::read()?,
+            kubernetes: parts.kubernetes.version.clone(),
+            programs: parts.kubernetes.programs(),
+            runtime: parts.containerd.programs(),
+            services: std::collections::BTreeMap::new(),
+            ready: false,
+        };
+        state.write(layout)?;
+        cgroup::make(&state.cgroup)?;
+        let unkept = Namespaces::create(interrupt)?;
+        state.namespaces = Some(unkept.namespaces());
+        state.write(layout)?;
+        let namespaces = unkept.keep()?;
+        namespaces.furnish(interrupt)?;
+        let pki = Pki::at(layout.node().join("pki"));
+        pki.make()?;
+        Ok(Self {
+            layout,
+            interrupt,
+            namespaces,
+            state,
+            pki,
+            services: Vec::new(),
+            _lock: Some(lock),
+        })
+    }
+
+    fn start_control_plane(&mut self, parts: &Parts) -> Result<()> {
+        let programs = parts.kubernetes.programs();
+        let folder = self.layout.node();
+        let etcd = packages::find("etcd").context("etcd is gone")?;
+        self.start(&control_plane::etcd(&etcd, &folder))?;
+        self.start(&control_plane::api_server(&programs, &folder, &self.pki))?;
+        self.start(&control_plane::controller_manager(&programs, &self.pki))?;
+        self.start(&control_plane::scheduler(&programs, &self.pki))?;
+        let plugins = packages::plugin_folder()?;
+        self.start(&runtime::containerd(&parts.containerd.programs(), &plugins, &folder)?)?;
+        self.wait_for("the API server", Duration::from_secs(120), &["get", "--raw", "/readyz"])
+    }
+
+    fn start_runtime(&mut self, parts: &Parts) -> Result<()> {
+        let pause = self.layout.node().join("pause.tar");
+        let busybox = packages::find("busybox").context("busybox is gone")?;
+        // The sandbox image: a static program that waits.
+        let image = Image {
+            name: runtime::PAUSE_IMAGE,
+            entrypoint: &["/busybox", "sleep", "infinity"],
+            user: "",
+            content: Content::Files(&[("/busybox", busybox)]),
+        };
+        image.write(&pause)?;
+        let limit = Duration::from_secs(60);
+        self.until("containerd", limit, |node| node.ctr(&["version"]).map(Some))?;
+        self.load(&pause)?;
+        parts.archives.iter().try_for_each(|archive| self.load(archive))
+    }
+
+    fn start_kubelet(&mut self, parts: &Parts) -> Result<()> {
+        let minor = minor(&parts.kubernetes.version)?;
+        let programs = parts.kubernetes.programs();
+        let kubelet = runtime::kubelet(&programs, &self.layout.node(), &self.state.cgroup, &self.pki, minor)?;
+        self.start(&kubelet)?;
+        self.start(&dns::proxy(&programs, &self.pki))?;
+        let coredns = dns::coredns(&parts.coredns.program("coredns"), &self.layout.node(), &self.pki)?;
+        let manifest = self.layout.node().join("coredns.yaml");
+        runtime::write(&manifest, dns::MANIFEST)?;
+        self.kubectl_output(&["apply", "-f", text(&manifest)])?;
+        self.start(&coredns)?;
+        let ready = ["wait", "--for=condition=Ready", "node/node0", "--timeout=5s"];
+        self.wait_for("the node to be Ready", Duration::from_secs(120), &ready)
+    }
+
+    /// A name that only works when the controllers, kube-proxy and CoreDNS do, and the account that every pod needs.
+    fn wait_for_names(&mut self) -> Result<()> {
+        let limit = Duration::from_secs(60);
+        self.wait_for("service accounts", limit, &["get", "serviceaccount", "default"])?;
+        self.until("names of Services", limit, |node| {
+            let mut command = node.namespaces.command("busybox");
+            command.args([
+                "nslookup",
+                "-type=a",
+                "kubernetes.default.svc.cluster.local",
+                dns::ADDRESS,
+            ]);
+            output(&mut command, Duration::from_secs(10), node.interrupt).map(Some)
+        })
+        .map(drop)
+    }
+
+    /// Starts a service in the node's world and notes it.
+    pub fn start(&mut self, program: &Program) -> Result<()> {
+        let service = program.start(&self.namespaces, &self.layout.logs(), self.interrupt)?;
+        self.state.services.insert(program.name.to_owned(), service.process);
+        self.services.push(service);
+        self.state.write(self.layout)
+    }
+
+    /// An error if a service that this process has started has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.services.iter_mut().try_for_each(Service::check)
+    }
+
+    /// Loads an image archive under the name that it carries.
+    pub fn load(&self, archive: &Path) -> Result<()> {
+        self.ctr(&["--namespace=k8s.io", "images", "import", text(archive)])
+            .map(drop)
+    }
+
+    /// Runs ctr, containerd's own client.
+    pub fn ctr(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.namespaces.command(self.state.runtime.join("ctr"));
+        command.arg(format!("--address={}", runtime::SOCKET)).args(arguments);
+        output(&mut command, Duration::from_secs(120), self.interrupt)
+    }
+
+    /// kubectl as the administrator. It sees the machine's files and the node's network.
+    pub fn kubectl(&self) -> Command {
+        let mut command = self.namespaces.network_command(self.state.programs.join("kubectl"));
+        command.env("KUBECONFIG", self.pki.kubeconfig("admin"));
+        command
+    }
+
+    /// Runs kubectl to its end.
+    pub fn kubectl_output(&self, arguments: &[&str]) -> Result<String> {
+        self.kubectl_within(arguments, Duration::from_secs(30))
+    }
+
+    /// Runs kubectl to its end with a limit.
+    pub fn kubectl_within(&self, arguments: &[&str], limit: Duration) -> Result<String> {
+        output(self.kubectl().args(arguments), limit, self.interrupt)
+    }
+
+    /// File of the running kubectl, which renders without a cluster too.
+    pub fn kubectl_program(&self) -> PathBuf {
+        self.state.programs.join("kubectl")
+    }
+
+    /// Certificates and kubeconfigs.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
+    /// Version of Kubernetes.
+    pub fn version(&self) -> &str {
+        &self.state.kubernetes
+    }
+
+    fn wait_for(&mut self, what: &str, limit: Duration, kubectl: &[&str]) -> Result<()> {
+        self.until(what, limit, |node| node.kubectl_output(kubectl).map(Some))
+            .map(drop)
+    }
+
+    /// Tries until it works; a service that ended meanwhile is the better error.
+    fn until<T>(&mut self, what: &str, limit: Duration, attempt: impl Fn(&Self) -> Result<Option<T>>) -> Result<T> {
+        let interrupt = self.interrupt;
+        let mut ended = Ok(());
+        let answer = until(what, limit, interrupt, || {
+            ended = self.check();
+            match &ended {
+                Ok(()) => attempt(self).map(|value| value.map(Some)),
+                Err(_) => Ok(Some(None)),
+            }
+        });
+        ended?;
+        Ok(answer?.expect("no service has ended, so this is the attempt's value"))
+    }
+}
+
+/// The second number of a version.
+fn minor(version: &str) -> Result<u32> {
+    let number = version.split('.').nth(1).and_then(|number| number.parse().ok());
+    number.with_context(|| format!("{version} is no version of Kubernetes"))
+}

@@ -1,0 +1,88 @@
+//! A process of ours, told from a later one that got the same number.
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+use std::fs;
+
+/// A process by its number and the moment it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number on the machine.
+    pub pid: i32,
+    /// Clock ticks since the machine's start, field 22 of `/proc/PID/stat` (proc(5)).
+    started: u64,
+}
+
+impl Process {
+    /// The process that has this number now.
+    pub fn of(pid: i32) -> Result<Self> {
+        let (_, started) = stat(pid).with_context(|| format!("process {pid} is gone"))?;
+        Ok(Self { pid, started })
+    }
+
+    /// The only child of a process that forks once, such as `unshare` and `nsenter`.
+    pub fn only_child(&self) -> Option<Self> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).ok()?;
+        Self::of(children.split_whitespace().next()?.parse().ok()?).ok()
+    }
+
+    /// Whether it still runs: it is there, it is the same, and it is not a zombie, which its parent has yet to read.
+    pub fn runs(&self) -> bool {
+        stat(self.pid).is_some_and(|(state, started)| started == self.started && state != 'Z')
+    }
+
+    /// Sends a signal if it still runs.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        if !self.runs() {
+            return Ok(());
+        }
+        let pid = Pid::from_raw(self.pid).context("process number 0")?;
+        match kill_process(pid, signal) {
+            Err(rustix::io::Errno::SRCH) => Ok(()),
+            result => result.with_context(|| format!("cannot signal process {pid:?}")),
+        }
+    }
+}
+
+/// State letter and start time.
+fn stat(pid: i32) -> Option<(char, u64)> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse(stat: &str) -> Option<(char, u64)> {
+    // The name, in parentheses, may hold spaces and parentheses itself.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Process, parse};
+    use rustix::process::Signal;
+    use std::process::Command;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
+        assert_eq!(parse(stat), Some(('S', 4711)));
+    }
+
+    #[test]
+    fn a_process_runs_until_it_is_killed_and_another_start_time_is_another_process() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let process = Process::of(child.id().cast_signed()).unwrap();
+        let other = Process {
+            started: process.started + 1,
+            ..process
+        };
+        assert!(process.runs());
+        assert!(!other.runs());
+        other.signal(Signal::KILL).unwrap();
+        assert!(process.runs(), "a signal for another process is not delivered");
+        process.signal(Signal::KILL).unwrap();
+        child.wait().unwrap();
+        assert!(!process.runs());
+    }
+}

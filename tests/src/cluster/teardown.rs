@@ -1,0 +1,35 @@
+//! Takes a node down, whatever state it is in: up, half up, or left by a crash. Doing it twice does no harm.
+
+use super::layout::Layout;
+use super::state::State;
+use super::{cgroup, kernel};
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// Kills the node's world, and with it every process, mount and link; then removes its control groups and its folder, and
+/// sets the kernel back. Answers whether there was a node. Logs stay until the next one starts.
+pub fn down(layout: &Layout) -> Result<bool> {
+    let _lock = layout.lock("node")?;
+    down_locked(layout)
+}
+
+/// [`down`] for those who hold the lock.
+pub(super) fn down_locked(layout: &Layout) -> Result<bool> {
+    let state = State::read(layout)?;
+    if let Some(state) = &state {
+        if let Some(namespaces) = &state.namespaces {
+            namespaces.destroy(Duration::from_secs(60))?;
+        }
+        cgroup::remove(&state.cgroup, Duration::from_secs(30))?;
+        kernel::restore(&state.kernel)?;
+    }
+    let node = layout.node();
+    match fs::remove_dir_all(&node) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", node.display()))
+        }
+        _ => Ok(state.is_some()),
+    }
+}
