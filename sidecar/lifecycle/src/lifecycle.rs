@@ -174,8 +174,12 @@ impl Lifecycle {
         matches!(&self.trouble, Some((Some(FailureKind::Unauthorized), _)))
     }
 
-    /// The `preStop` hook, or SIGTERM without one.
+    /// The `preStop` hook, or SIGTERM without one. A second hook means that the kubelet was restarted and counts the grace
+    /// anew; after SIGTERM only the end that was promised first is sure.
     fn leave(&mut self) {
+        if matches!(&self.phase, Phase::Leaving(removal) if removal.terminated.is_some()) {
+            return;
+        }
         self.kept.leaving_since = Some(self.now);
         let removal = match &self.phase {
             Phase::Refused(_) | Phase::Leaving(_) | Phase::Ended(_) => return,

@@ -18,6 +18,8 @@ const PROOF: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(12);
 /// When to search again, after nothing was found when the pod began to leave: the start script may just be registering.
 const SEARCH_AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(60)];
+/// How long a listing proves that the pool is there and visible, so that a 404 for an agent is about the agent.
+const VISIBLE: Duration = Duration::from_secs(10);
 /// How many agents of a list are fetched one by one.
 const FETCHES: usize = 12;
 
@@ -71,6 +73,8 @@ pub(crate) struct Removal {
     invents_names: bool,
     /// Whether no agent can be there, so that nothing is asked.
     of_nothing: bool,
+    /// When the pool's agents were listed the last time, by name or all.
+    listed: Option<Time>,
     delete_sent: bool,
     disable_refused: bool,
     /// How it ended before the last look at the name; `Some` while that look is made.
@@ -87,8 +91,9 @@ impl Removal {
         let mut removal = Self {
             stage: Stage::ByName,
             terminated: None,
-            invents_names,
+            invents_names: invents_names && kept.pinned.is_none(),
             of_nothing: false,
+            listed: None,
             delete_sent: false,
             disable_refused: false,
             verifying: None,
@@ -96,7 +101,7 @@ impl Removal {
             seen: Vec::new(),
             searches: 0,
         };
-        removal.search(kept);
+        removal.search();
         removal
     }
 
@@ -115,10 +120,10 @@ impl Removal {
         }
     }
 
-    fn search(&mut self, kept: &Snapshot) {
+    fn search(&mut self) {
         self.stranger = None;
         self.seen.clear();
-        self.stage = if self.invents_names && kept.pinned.is_none() {
+        self.stage = if self.invents_names {
             Stage::Listing
         } else {
             Stage::ByName
@@ -165,7 +170,7 @@ impl Removal {
             Question::Delete(..) => self.delete_sent = true,
             Question::AgentByName(..) | Question::Agents(_) => {
                 if let Stage::Rest { .. } = self.stage {
-                    self.search(surroundings.kept);
+                    self.search();
                 }
             }
             Question::Tenant
@@ -199,7 +204,7 @@ impl Removal {
             (Question::SetEnabled(..) | Question::Delete(..), Err(failure))
                 if failure.kind == FailureKind::NotFound =>
             {
-                self.gone(surroundings);
+                self.missing(surroundings);
             }
             (Question::SetEnabled(..), Err(failure)) => {
                 self.disable_refused |= matches!(failure.kind, FailureKind::Forbidden | FailureKind::Refused);
@@ -244,6 +249,7 @@ impl Removal {
     }
 
     fn named(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
+        self.listed = Some(surroundings.now);
         let pinned = surroundings.kept.pinned.map(|pinned| pinned.0);
         let mut ours = None;
         for agent in agents {
@@ -271,6 +277,7 @@ impl Removal {
     }
 
     fn listed(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
+        self.listed = Some(surroundings.now);
         let settings = surroundings.settings;
         let started = surroundings.kept.started;
         let needles = [settings.agent_name.to_lowercase(), settings.marker.pod.to_lowercase()];
@@ -308,7 +315,7 @@ impl Removal {
                 self.found(agent, surroundings);
             }
             (Stage::Pinned { named: Some(named), .. }, _) => self.found(named, surroundings),
-            (Stage::Pinned { named: None, .. }, None) => self.gone(surroundings),
+            (Stage::Pinned { named: None, .. }, None) => self.missing(surroundings),
             (Stage::Pinned { named: None, .. }, Some(agent)) => {
                 self.stranger = Some(agent);
                 self.not_found(true, surroundings);
@@ -333,7 +340,7 @@ impl Removal {
             }
             (stage, None) => {
                 self.stage = stage;
-                self.gone(surroundings);
+                self.missing(surroundings);
             }
         }
     }
@@ -390,6 +397,20 @@ impl Removal {
         }
     }
 
+    /// The agent was answered with 404. So is an agent of a pool that is not visible, so only a listing makes it believable.
+    fn missing(&mut self, surroundings: &mut Surroundings<'_>) {
+        if self
+            .listed
+            .is_some_and(|listed| surroundings.now.since(listed) <= VISIBLE)
+        {
+            self.gone(surroundings);
+        } else {
+            self.stranger = None;
+            self.seen.clear();
+            self.stage = Stage::ByName;
+        }
+    }
+
     /// The agent is not there any more.
     fn gone(&mut self, surroundings: &mut Surroundings<'_>) {
         surroundings.kept.disabled = None;
@@ -413,6 +434,9 @@ impl Removal {
 
     /// The search ended without an agent of ours; `all`: every agent that could be ours was looked at.
     fn not_found(&mut self, all: bool, surroundings: &mut Surroundings<'_>) {
+        if self.verifying.is_some() {
+            return self.give_up_verifying();
+        }
         let settings = surroundings.settings;
         let (reason, sentence) = match (&self.stranger, all) {
             (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
@@ -440,12 +464,17 @@ impl Removal {
         match self.stage.clone() {
             Stage::Rest { .. } if self.of_nothing => {}
             Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
-                if verify && !self.invents_names {
+                if verify {
                     self.verifying = Some(outcome);
-                    self.stage = Stage::ByName;
+                    self.seen.clear();
+                    self.stage = if self.invents_names {
+                        Stage::Listing
+                    } else {
+                        Stage::ByName
+                    };
                 }
             }
-            Stage::Rest { .. } => self.search(surroundings.kept),
+            Stage::Rest { .. } => self.search(),
             Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => {
                 self.stage = if now.since(target.proven) <= PROOF {
                     Stage::Delete(target)

@@ -345,7 +345,10 @@ pub(crate) fn left(name: Option<&str>, settings: &Settings, why: &str) -> String
 }
 
 pub(crate) fn no_answer(settings: &Settings) -> String {
-    format!("{} did not answer in time.", settings.url)
+    format!(
+        "{} did not answer every question in the time that was left.",
+        settings.url
+    )
 }
 
 pub(crate) fn job_still_assigned(settings: &Settings) -> String {

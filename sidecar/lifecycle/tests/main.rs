@@ -1,6 +1,6 @@
 //! Tests of the machine from outside: step by step, and in a simulated world.
 
+mod simulation;
 mod steps;
 mod story;
 mod world;
-mod simulation;

@@ -1,7 +1,7 @@
 //! Every order of events that the plans can make, with what must hold in each.
 
 use crate::world::plan::{AdoFault, End, Naming, Plan, fair_weather, plan};
-use crate::world::pod::{Exit, Pod};
+use crate::world::pod::{Exit, Pod, START};
 use contract::Reason;
 use proptest::prelude::*;
 
@@ -10,14 +10,23 @@ fn peak(times: &[u64], seconds: u64) -> usize {
     times
         .iter()
         .enumerate()
-        .map(|(index, start)| times[index..].iter().take_while(|time| **time < start + seconds * 1000).count())
+        .map(|(index, start)| {
+            times[index..]
+                .iter()
+                .take_while(|time| **time < start + seconds * 1000)
+                .count()
+        })
         .max()
         .unwrap_or(0)
 }
 
 fn tail(pod: &Pod) -> String {
     let from = pod.log.len().saturating_sub(60);
-    pod.log[from..].join("\n")
+    let lines: Vec<String> = pod.log[from..]
+        .iter()
+        .map(|(at, what)| format!("{at} {what:?}"))
+        .collect();
+    lines.join("\n")
 }
 
 /// What holds in every run.
@@ -30,8 +39,16 @@ fn check(pod: &Pod) {
         ("Entra", &pod.entra_requests, 10, 40),
     ] {
         let (in_minute, in_quarter) = (peak(times, 60), peak(times, 900));
-        assert!(in_minute <= minute * restarts, "{in_minute} requests to {what} in a minute\n{}", tail(pod));
-        assert!(in_quarter <= quarter * restarts, "{in_quarter} requests to {what} in a quarter of an hour\n{}", tail(pod));
+        assert!(
+            in_minute <= minute * restarts,
+            "{in_minute} requests to {what} in a minute\n{}",
+            tail(pod)
+        );
+        assert!(
+            in_quarter <= quarter * restarts,
+            "{in_quarter} requests to {what} in a quarter of an hour\n{}",
+            tail(pod)
+        );
     }
     for exit in &pod.exits {
         check_outcome(pod, exit);
@@ -46,14 +63,29 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
     match exit.outcome.reason {
         Reason::Removed | Reason::AlreadyGone | Reason::NeverRegistered => {
             // While the pod lives on, the agent may register again at any moment.
-            assert!(exit.ours.is_empty() || exit.pod_lives || leaves_several, "an agent of ours stayed: {}", seen());
+            assert!(
+                exit.ours.is_empty() || exit.pod_lives || leaves_several,
+                "an agent of ours stayed: {}",
+                seen()
+            );
         }
         Reason::NotOurs => {
-            assert!(pod.plan.left_over || pod.plan.takeover.is_some(), "nobody else has our name: {}", seen());
+            assert!(
+                pod.plan.left_over || pod.plan.takeover.is_some(),
+                "nobody else has our name: {}",
+                seen()
+            );
         }
         Reason::JobStillAssigned => assert!(exit.busy || exit.pod_lives, "no job: {}", seen()),
+        // In two seconds not all agents can be looked at one by one.
+        Reason::LeftUnreachable
+            if exit.since_term < 2_000 && (exit.ours.is_empty() || pod.plan.image.naming != Naming::Expected) => {}
         Reason::LeftUnreachable | Reason::LeftRefused | Reason::LeftWithoutToken => {
-            assert!(!pod.plan.ado.is_empty() || !pod.plan.entra.is_empty(), "nothing was wrong: {}", seen());
+            assert!(
+                !pod.plan.ado.is_empty() || !pod.plan.entra.is_empty(),
+                "nothing was wrong: {}",
+                seen()
+            );
         }
         other => panic!("{other} is no outcome of this world: {}", seen()),
     }
@@ -67,15 +99,28 @@ fn check_fair_weather(pod: &Pod) {
         if last.outcome.reason != Reason::JobStillAssigned {
             let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
             let is_unprovable = pod.plan.image.scrubs && pod.plan.left_over;
-            assert!(last.ours.is_empty() || leaves_several || is_unprovable, "{last:?}\n{}", seen());
+            assert!(
+                last.ours.is_empty() || leaves_several || is_unprovable,
+                "{last:?}\n{}",
+                seen()
+            );
         }
     }
-    let lived = pod.leaving.unwrap_or(pod.now).saturating_sub(5_000);
+    let lived = pod.leaving.unwrap_or(pod.now).saturating_sub(START);
     if lived > 20_000 {
-        assert!(pod.admitted_at.is_some_and(|at| at < 20_000), "not ready in 15 s\n{}", seen());
+        assert!(
+            pod.admitted_at.is_some_and(|at| at < START + 20_000),
+            "not ready in 15 s\n{}",
+            seen()
+        );
     }
     if pod.plan.jobs.is_empty() && pod.registrations <= 1 && pod.plan.kubelet_restart.is_none() {
-        assert!(pod.ado_requests.len() <= 10, "{} requests\n{}", pod.ado_requests.len(), seen());
+        assert!(
+            pod.ado_requests.len() <= 10,
+            "{} requests\n{}",
+            pod.ado_requests.len(),
+            seen()
+        );
     }
 }
 
@@ -110,6 +155,6 @@ proptest! {
         check(&pod);
         let at = pod.admitted_at.unwrap_or(u64::MAX);
         // The longest pause that a server can ask for is ten minutes, and one tenth of jitter; Entra and Azure DevOps may each.
-        prop_assert!(at < 5_000 + (over + 2 * 660 + 120) * 1000, "ready at {at} ms, faults over at {over} s\n{}", tail(&pod));
+        prop_assert!(at < START + (over + 2 * 660 + 120) * 1000, "ready at {at} ms, faults over at {over} s\n{}", tail(&pod));
     }
 }

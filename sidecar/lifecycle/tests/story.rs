@@ -1,11 +1,9 @@
 //! The life of a pod, step by step: what the machine does next after each event.
 
-
-
+use crate::steps::{POOL, Script, agent, at, settings};
 use contract::Reason;
 use lifecycle::{Agent, AgentId, Answer, Command, Event, Question, Settings, Snapshot};
 use std::time::Duration;
-use crate::steps::{POOL, Script, agent, at, settings};
 
 #[test]
 fn an_idle_pod_from_start_to_removed() {

@@ -48,7 +48,11 @@ impl Ado {
 
     /// `config.sh --replace`.
     pub(crate) fn register(&mut self, name: &str, owner: Option<String>, keeper: Keeper, now: u64) -> i64 {
-        let same = self.agents.iter().find(|(_, agent)| agent.name == name).map(|(id, _)| *id);
+        let same = self
+            .agents
+            .iter()
+            .find(|(_, agent)| agent.name == name)
+            .map(|(id, _)| *id);
         let id = same.unwrap_or_else(|| {
             self.next_id += 1;
             self.next_id
@@ -166,11 +170,13 @@ impl Ado {
 
     fn set_enabled(&mut self, id: i64, enabled: bool, now: u64) -> Result<Answer, Failure> {
         if self.is_foreign(id, now) {
-            self.violations.push(format!("{now}: foreign agent {id} was set to enabled={enabled}"));
+            self.violations
+                .push(format!("{now}: foreign agent {id} was set to enabled={enabled}"));
         }
         let agent = self.agents.get_mut(&id).ok_or_else(|| failure(FailureKind::NotFound))?;
         if enabled && agent.disabled_by_person {
-            self.violations.push(format!("{now}: agent {id}, which a person disabled, was enabled"));
+            self.violations
+                .push(format!("{now}: agent {id}, which a person disabled, was enabled"));
         }
         agent.enabled = enabled;
         Ok(Answer::Done)

@@ -50,7 +50,11 @@ pub(crate) enum Naming {
 pub(crate) enum OnTerm {
     Ignore,
     /// Ends after so many seconds; waits for a running job or not; removes its agent or not.
-    End { after: u64, waits: bool, removes: bool },
+    End {
+        after: u64,
+        waits: bool,
+        removes: bool,
+    },
 }
 
 /// A start script.

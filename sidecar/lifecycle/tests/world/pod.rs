@@ -23,7 +23,7 @@ enum Happening {
     KillSidecar(u32),
     StartAgent,
     Register(u32),
-    TermEnds(u32, u64),
+    TermEnds(u32),
     AgentEnds(u32),
     KillAgent,
     Job(usize),
@@ -44,10 +44,21 @@ enum Container {
     Ended,
 }
 
+/// When the pod starts, in milliseconds.
+pub(crate) const START: u64 = 100_000;
+
+/// What the sidecar was told and what it did.
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown when a run fails")]
+pub(crate) enum Logged {
+    Event(Event),
+    Command(Command),
+}
+
 /// One end of the sidecar's process by itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Exit {
-    pub(crate) at: u64,
+    pub(crate) since_term: u64,
     pub(crate) outcome: Outcome,
     pub(crate) pod_lives: bool,
     pub(crate) ours: Vec<i64>,
@@ -75,7 +86,7 @@ pub(crate) struct Pod {
     grace: u32,
     /// When the sidecar is killed, if it is told to end.
     kill: Option<u64>,
-    terminated: bool,
+    terminated: Option<u64>,
     pub(crate) exits: Vec<Exit>,
     pub(crate) admitted_at: Option<u64>,
     pub(crate) registrations: u32,
@@ -84,7 +95,7 @@ pub(crate) struct Pod {
     pub(crate) violations: Vec<String>,
     pub(crate) statuses: Vec<(u64, Status)>,
     pub(crate) sidecar_lost: bool,
-    pub(crate) log: Vec<String>,
+    pub(crate) log: Vec<(u64, Logged)>,
 }
 
 fn settings_of(plan: &Plan) -> Settings {
@@ -100,7 +111,7 @@ impl Pod {
     pub(crate) fn run(plan: &Plan) -> Self {
         let mut pod = Self {
             plan: plan.clone(),
-            now: 5_000,
+            now: START,
             queue: BTreeMap::new(),
             sequence: 0,
             random: plan.seed,
@@ -115,7 +126,7 @@ impl Pod {
             leaving: None,
             grace: 0,
             kill: None,
-            terminated: false,
+            terminated: None,
             exits: Vec::new(),
             admitted_at: None,
             registrations: 0,
@@ -144,8 +155,12 @@ impl Pod {
             self.ado.agents.get_mut(&id).expect("just registered").online = true;
         }
         if self.plan.left_over {
-            self.ado
-                .register("agent-0", Some(marker("uid-before").to_string()), Keeper::Another, 1_000);
+            self.ado.register(
+                "agent-0",
+                Some(marker("uid-before").to_string()),
+                Keeper::Another,
+                1_000,
+            );
         }
         let plan = self.plan.clone();
         self.after(0, Happening::StartSidecar);
@@ -184,7 +199,10 @@ impl Pod {
     }
 
     fn draw(&mut self, below: u64) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % below
     }
 
@@ -193,7 +211,7 @@ impl Pod {
     }
 
     fn fault<F: Copy>(&self, windows: &[Window<F>]) -> Option<F> {
-        let second = self.now.saturating_sub(5_000) / 1000;
+        let second = self.now.saturating_sub(START) / 1000;
         windows
             .iter()
             .find(|window| (window.from..window.to).contains(&second))
@@ -223,13 +241,10 @@ impl Pod {
             Happening::TerminateSidecar(_) | Happening::KillSidecar(_) => {}
             Happening::StartAgent => self.start_agent(),
             Happening::Register(incarnation) if incarnation == self.incarnation => self.register(),
-            Happening::TermEnds(incarnation, _) if incarnation == self.incarnation => self.term_ends(),
+            Happening::TermEnds(incarnation) if incarnation == self.incarnation => self.term_ends(),
             Happening::AgentEnds(incarnation) if incarnation == self.incarnation => self.agent_ends(),
             Happening::JobEnds(incarnation, id, job) if incarnation == self.incarnation => self.job_ends(id, job),
-            Happening::Register(_)
-            | Happening::TermEnds(..)
-            | Happening::AgentEnds(_)
-            | Happening::JobEnds(..) => {}
+            Happening::Register(_) | Happening::TermEnds(_) | Happening::AgentEnds(_) | Happening::JobEnds(..) => {}
             Happening::KillAgent => {
                 if let Container::Running { .. } = self.agent {
                     self.agent_ends();
@@ -253,9 +268,12 @@ impl Pod {
             }
             Happening::KubeletRestart => self.kubelet_restart(),
             Happening::Takeover => {
-                let id = self
-                    .ado
-                    .register("agent-0", Some(marker("uid-after").to_string()), Keeper::Another, self.now);
+                let id = self.ado.register(
+                    "agent-0",
+                    Some(marker("uid-after").to_string()),
+                    Keeper::Another,
+                    self.now,
+                );
                 self.ado.agents.get_mut(&id).expect("just registered").online = true;
             }
             Happening::PersonDisables => {
@@ -275,7 +293,7 @@ impl Pod {
         }
         self.run += 1;
         self.kill = None;
-        self.terminated = false;
+        self.terminated = None;
         let seed = self.plan.seed.wrapping_add(u64::from(self.run));
         self.sidecar = Some(Lifecycle::new(
             settings_of(&self.plan),
@@ -289,7 +307,7 @@ impl Pod {
     fn tell(&mut self, event: Event) {
         let now = self.time();
         if let Some(sidecar) = &mut self.sidecar {
-            self.log.push(format!("{} event {event:?}", self.now));
+            self.log.push((self.now, Logged::Event(event.clone())));
             sidecar.handle(event, now);
             self.drain();
         }
@@ -306,7 +324,7 @@ impl Pod {
     fn drain(&mut self) {
         for _ in 0..20 {
             while let Some(command) = self.sidecar.as_mut().and_then(Lifecycle::poll_command) {
-                self.log.push(format!("{} {command:?}", self.now));
+                self.log.push((self.now, Logged::Command(command.clone())));
                 self.perform(command);
             }
             let now = self.time();
@@ -321,7 +339,8 @@ impl Pod {
                 Some(_) => sidecar.handle_timeout(now),
             }
         }
-        self.violations.push(format!("{}: a deadline that passed never goes away", self.now));
+        self.violations
+            .push(format!("{}: a deadline that passed never goes away", self.now));
         self.sidecar = None;
     }
 
@@ -351,7 +370,8 @@ impl Pod {
                     self.after(900, Happening::StartAgent);
                 }
                 if self.file.is_none() && status.agent_may_start && self.run == 1 && self.registrations == 0 {
-                    self.violations.push(format!("{}: the agent may start without a token file", self.now));
+                    self.violations
+                        .push(format!("{}: the agent may start without a token file", self.now));
                 }
                 self.statuses.push((self.now, status));
             }
@@ -434,14 +454,15 @@ impl Pod {
         let ours = self.ado.ours();
         let busy = ours.iter().any(|id| self.ado.agents[id].job.is_some());
         self.exits.push(Exit {
-            at: self.now,
+            since_term: self.terminated.map_or(0, |at| self.now - at),
             outcome,
             pod_lives: self.leaving.is_none(),
             ours,
             busy,
         });
-        if !self.terminated {
-            self.violations.push(format!("{}: it ended by itself before SIGTERM", self.now));
+        if self.terminated.is_none() {
+            self.violations
+                .push(format!("{}: it ended by itself before SIGTERM", self.now));
         }
         self.sidecar = None;
         if self.leaving.is_none() {
@@ -472,10 +493,10 @@ impl Pod {
     }
 
     fn terminate_sidecar(&mut self) {
-        if self.terminated || self.sidecar.is_none() {
+        if self.terminated.is_some() || self.sidecar.is_none() {
             return;
         }
-        self.terminated = true;
+        self.terminated = Some(self.now);
         let begun = self.leaving.unwrap_or(self.now);
         let kill = (self.now + 2_000).max(begun + self.plan.grace * 1000);
         let kill = if self.plan.end == End::Forced && self.leaving.is_some() {
@@ -493,7 +514,8 @@ impl Pod {
             return;
         }
         if self.plan.end != End::Forced || self.leaving.is_none() {
-            self.violations.push(format!("{}: it was killed, for it had not ended", self.now));
+            self.violations
+                .push(format!("{}: it was killed, for it had not ended", self.now));
         }
         self.lose_sidecar(1_000);
     }
@@ -506,7 +528,10 @@ impl Pod {
         }
         self.incarnation += 1;
         self.agent = Container::Running { registered: None };
-        self.after(self.plan.image.registers_after * 1000, Happening::Register(self.incarnation));
+        self.after(
+            self.plan.image.registers_after * 1000,
+            Happening::Register(self.incarnation),
+        );
     }
 
     fn register(&mut self) {
@@ -538,7 +563,9 @@ impl Pod {
         let Container::Running { registered: Some(id) } = self.agent else {
             return;
         };
-        let Some(agent) = self.ado.agents.get_mut(&id) else { return };
+        let Some(agent) = self.ado.agents.get_mut(&id) else {
+            return;
+        };
         if agent.online && agent.enabled && agent.job.is_none() && agent.keeper == Keeper::Pod {
             agent.job = Some(index);
             let length = self.plan.jobs[index].1 * 1000;
@@ -560,7 +587,7 @@ impl Pod {
     fn term_agent(&mut self) {
         match (self.agent, self.plan.image.on_term) {
             (Container::Running { .. }, OnTerm::End { after, .. }) => {
-                self.after(after * 1000, Happening::TermEnds(self.incarnation, 0));
+                self.after(after * 1000, Happening::TermEnds(self.incarnation));
             }
             (Container::Running { .. }, OnTerm::Ignore) => {}
             (Container::Waiting | Container::Ended, _) => {
@@ -580,7 +607,7 @@ impl Pod {
             Container::Running { registered: None } | Container::Waiting | Container::Ended => false,
         };
         if waits && has_job {
-            self.after(5_000, Happening::TermEnds(self.incarnation, 0));
+            self.after(5_000, Happening::TermEnds(self.incarnation));
         } else {
             self.script_ends();
         }
@@ -639,7 +666,11 @@ impl Pod {
         self.sidecar_lost = self.sidecar.is_none();
         self.tell(Event::PreStop);
         self.term_agent();
-        let grace = if self.plan.end == End::Forced { 1 } else { self.plan.grace };
+        let grace = if self.plan.end == End::Forced {
+            1
+        } else {
+            self.plan.grace
+        };
         self.after(grace * 1000, Happening::GraceEnds(self.grace));
     }
 
@@ -652,7 +683,7 @@ impl Pod {
 
     /// The whole grace begins again; the agent gets no second SIGTERM.
     fn kubelet_restart(&mut self) {
-        if self.leaving.is_none() || self.terminated || self.plan.end == End::Forced {
+        if self.leaving.is_none() || self.terminated.is_some() || self.plan.end == End::Forced {
             return;
         }
         self.grace += 1;
