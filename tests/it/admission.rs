@@ -1,1 +1,8 @@
-//! placeholder
+//! The webhook as the API server meets it: reviews over TLS, bad requests, certificates that change, its end. Test names that
+//! start with `row_` name the row of the test matrix that they hold (46 to 74: requests, TLS, lifecycle, load); the pod
+//! shapes of the same matrix are the goldens of `inject`.
+
+#[path = "admission/pods.rs"]
+mod pods;
+#[path = "admission/world.rs"]
+mod world;

@@ -1,6 +1,7 @@
 //! The world that the project is tested in: emulators of Entra and Azure DevOps, doubles of the API server and the
 //! kubelet. Everything that is imitated is imitated here.
 
+pub mod apiserver;
 pub mod cluster;
 pub mod kustomize;
 pub mod programs;
@@ -16,3 +17,4 @@ pub mod cluster_issuer;
 pub mod entra;
 pub mod guid;
 pub mod kubelet;
+pub mod ado;

@@ -127,7 +127,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     background.spawn(reloader.run(limits.certificate_poll));
     background.spawn(cluster.run(client));
     background.spawn(accounts.watch());
-    tracing::info!(tls = ?listeners.tls.local_addr().ok(), plain = ?listeners.plain.local_addr().ok(), "listening");
+    tracing::info!(tls = address(&listeners.tls), plain = address(&listeners.plain), "listening");
     let plain = Server {
         listener: listeners.plain,
         tls: None,
@@ -165,6 +165,10 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     plain_phase.send_replace(Phase::Closing);
     tracing::info!("ended");
     Ok(())
+}
+
+fn address(listener: &TcpListener) -> String {
+    listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
 }
 
 async fn client(config: &Config) -> Result<Client, Error> {
