@@ -1,0 +1,57 @@
+//! What both targets check: a decision never panics, its patch applies, and a second pass changes nothing.
+
+use contract::Reason;
+use inject::{Decision, FederatedToken, LogLevel, Request, ServiceAccount, Settings};
+use serde_json::Value;
+
+/// Settings under which most pods are injected, so that the patch is reached.
+pub fn settings() -> Settings {
+    let list = |value: &str| value.split(',').map(str::to_owned).collect();
+    Settings {
+        sidecar_image: "sidecar:1".to_owned(),
+        sidecar_cpu: "100m".to_owned(),
+        sidecar_memory: "32Mi".to_owned(),
+        sidecar_log_level: LogLevel::Info,
+        sidecar_run_as_user: Some(65532),
+        grace_seconds: 3600,
+        cluster: "cluster".to_owned(),
+        url: Some("https://dev.azure.com/contoso".to_owned()),
+        pool: None,
+        client_id: Some("11111111-2222-3333-4444-555555555555".to_owned()),
+        tenant_id: None,
+        authority: contract::DEFAULT_AUTHORITY.to_owned(),
+        audience: contract::DEFAULT_AUDIENCE.to_owned(),
+        scope: contract::DEFAULT_SCOPE.to_owned(),
+        allowed_hosts: list(contract::DEFAULT_ALLOWED_HOSTS),
+        allowed_authorities: list(contract::DEFAULT_ALLOWED_AUTHORITIES),
+        ca_pem: None,
+        allow_ca_config_map: true,
+        federated_token: Some(FederatedToken::Hide),
+        allowed_federated_token: FederatedToken::ALL.to_vec(),
+        https_proxy: None,
+        no_proxy: None,
+        native_sidecars: true,
+    }
+}
+
+/// Decides and checks. Gives the decision back for an answer.
+pub fn decide(object: &Value, request: &Request<'_>) -> Decision {
+    let settings = settings();
+    let account = match inject::needs(object, request, &settings) {
+        Some(_) => ServiceAccount::Found {
+            client_id: None,
+            tenant_id: None,
+        },
+        None => ServiceAccount::NotAsked,
+    };
+    let decision = inject::decide(object, request, &account, &settings);
+    if let Decision::Inject(plan) = &decision {
+        let mut patched = object.clone();
+        json_patch::patch(&mut patched, &plan.patch(object)).expect("the patch applies");
+        assert_eq!(
+            inject::decide(&patched, request, &account, &settings),
+            Decision::Skip(Reason::AlreadyInjected)
+        );
+    }
+    decision
+}
