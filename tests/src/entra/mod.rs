@@ -14,7 +14,6 @@ pub use errors::{CODES, Code};
 
 use crate::clock::{Clock, Timestamp};
 use crate::faults::{Effect, Fault, Faults};
-use crate::guid;
 use crate::http::{Answer, Handler, Listen, Reply, Request, Server};
 use crate::jwt::{INSECURE_ENTRA_KEY, PublicKey, SigningKey};
 use crate::recording::{Authorization, Record, Recording, TimedOut, summary, wait_until};

@@ -1,0 +1,210 @@
+//! Who is asking: Entra tokens as Bearer or as Basic password, agents' own tokens, personal access tokens; and every way
+//! in which Azure DevOps says no.
+
+use super::errors::Refusal;
+use super::state::{AgentToken, Organisation, State};
+use super::{Ado, ExpiredToken};
+use crate::clock::Timestamp;
+use crate::http::{Reply, Request};
+use crate::jwt::Token;
+use crate::recording::{Authorization, Credential};
+
+/// Who is asking.
+#[derive(Clone)]
+pub(super) enum Caller {
+    /// A user of the organisation.
+    Member {
+        /// Azure DevOps identity id.
+        id: String,
+        /// Display name.
+        name: String,
+        /// Object id within Entra.
+        object_id: String,
+    },
+    /// An agent with its own token.
+    Agent(AgentToken),
+}
+
+impl Caller {
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Member { name, .. } => name.clone(),
+            Self::Agent(token) => format!("agent {}", token.agent),
+        }
+    }
+}
+
+/// What is known of a request's credential, for the record.
+pub(super) struct Seen {
+    pub(super) scheme: Authorization,
+    pub(super) token: Option<String>,
+    pub(super) token_age: Option<i64>,
+}
+
+/// Why somebody is not let in.
+enum Denial {
+    /// No credential, or none that means anything here.
+    Unauthorized,
+    /// An Entra token that has expired.
+    Expired,
+    /// A good token of somebody who is no user.
+    Unknown(Refusal),
+}
+
+impl Ado {
+    /// Finds out who is asking, or answers.
+    pub(super) fn authenticate(
+        &self,
+        request: &Request,
+        organisation: &str,
+        now: Timestamp,
+    ) -> (Seen, Result<Caller, Reply>) {
+        let Credential { scheme, secret } = Credential::read(request.header("authorization"));
+        let state = self.lock();
+        let mut seen = Seen {
+            scheme,
+            token: secret.as_deref().map(crate::recording::fingerprint),
+            token_age: None,
+        };
+        let Some(found) = state.organisation(organisation) else {
+            return (seen, Err(no_organisation()));
+        };
+        let tenant = found.tenant.clone();
+        let result = match &secret {
+            None => Err(Denial::Unauthorized),
+            Some(secret) => self.recognise(&state, found, secret, now, &mut seen.token_age),
+        };
+        drop(state);
+        let result = result.map_err(|denial| match denial {
+            Denial::Unknown(refusal) => refusal.reply().with("x-vss-resourcetenant", tenant),
+            Denial::Unauthorized if secret.is_none() && is_browser(request) => sign_in_redirect(request, &tenant),
+            Denial::Unauthorized => unauthorized(&tenant),
+            Denial::Expired => self.expired(request, &tenant),
+        });
+        (seen, result)
+    }
+
+    fn recognise(
+        &self,
+        state: &State,
+        organisation: &Organisation,
+        secret: &str,
+        now: Timestamp,
+        age: &mut Option<i64>,
+    ) -> Result<Caller, Denial> {
+        if let Some(token) = state.agent_tokens.get(secret) {
+            *age = Some(now.seconds() - token.issued.seconds());
+            let valid = token.organisation.eq_ignore_ascii_case(&organisation.name) && now < token.expires;
+            return if valid {
+                Ok(Caller::Agent(token.clone()))
+            } else {
+                Err(Denial::Unauthorized)
+            };
+        }
+        if let Some(object_id) = organisation.pats.get(secret) {
+            return member(organisation, object_id).ok_or(Denial::Unauthorized);
+        }
+        let token = Token::parse(secret).ok_or(Denial::Unauthorized)?;
+        *age = token.number("iat").map(|issued| now.seconds() - issued);
+        let (Some(object_id), Some(tenant), Some(expires)) =
+            (token.text("oid"), token.text("tid"), token.number("exp"))
+        else {
+            return Err(Denial::Unauthorized);
+        };
+        let meant_for_us = token.is_signed_by(&self.inner.entra.public_key()) && token.is_for(self.audience());
+        if !meant_for_us || tenant != organisation.tenant {
+            return Err(Denial::Unauthorized);
+        }
+        if expires <= now.seconds() {
+            return Err(Denial::Expired);
+        }
+        // Clocks within one cloud agree within minutes.
+        if token.number("nbf").is_some_and(|from| from > now.seconds() + 300) {
+            return Err(Denial::Unauthorized);
+        }
+        member(organisation, object_id).ok_or_else(|| Denial::Unknown(Refusal::identity_unknown(tenant, object_id)))
+    }
+
+    fn expired(&self, request: &Request, tenant: &str) -> Reply {
+        let reads = ["GET", "POST"].contains(&request.method.as_str());
+        let page = match *self.inner.expired.lock().expect("the emulator does not panic") {
+            ExpiredToken::AsAsked => reads && !suppresses_redirect(request),
+            ExpiredToken::SignInPage => reads,
+            ExpiredToken::Unauthorized => false,
+        };
+        if page {
+            sign_in_page(tenant)
+        } else {
+            unauthorized(tenant)
+        }
+    }
+}
+
+fn member(organisation: &Organisation, object_id: &str) -> Option<Caller> {
+    let mut members = organisation.members.iter();
+    let member = members.find(|member| member.object_id.eq_ignore_ascii_case(object_id))?;
+    Some(Caller::Member {
+        id: member.id.clone(),
+        name: member.name.clone(),
+        object_id: member.object_id.clone(),
+    })
+}
+
+fn suppresses_redirect(request: &Request) -> bool {
+    let header = request.header("x-tfs-fedauthredirect");
+    header.is_some_and(|value| value.eq_ignore_ascii_case("suppress"))
+}
+
+fn is_browser(request: &Request) -> bool {
+    !suppresses_redirect(request)
+        && request
+            .header("accept")
+            .is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// 401 with all challenges of the hosted service.
+pub(super) fn unauthorized(tenant: &str) -> Reply {
+    let realm = "https://tfsprodweu4.visualstudio.com/";
+    Reply::html(
+        401,
+        "<!DOCTYPE html><html><head><title>Access Denied: The Personal Access Token used has expired.</title></head>\
+         <body><p>TF400813: The user '' is not authorized to access this resource.</p></body></html>",
+    )
+    .with(
+        "www-authenticate",
+        format!("Bearer authorization_uri=https://login.microsoftonline.com/{tenant}"),
+    )
+    .with("www-authenticate", format!("Basic realm=\"{realm}\""))
+    .with("www-authenticate", "TFS-Federated")
+    .with("x-tfs-fedauthrealm", realm)
+    .with("x-tfs-fedauthissuer", realm)
+    .with("x-vss-resourcetenant", tenant)
+}
+
+/// 203 with the sign-in page.
+pub(super) fn sign_in_page(tenant: &str) -> Reply {
+    Reply::html(
+        203,
+        "<!DOCTYPE html><html lang=\"en-US\"><head><title>Azure DevOps Services | Sign In</title></head><body>\
+         <a id=\"signin\" href=\"https://app.vssps.visualstudio.com/_signin\">Sign In</a></body></html>",
+    )
+    .with("x-vss-resourcetenant", tenant)
+}
+
+/// 302 to the sign-in page.
+pub(super) fn sign_in_redirect(request: &Request, tenant: &str) -> Reply {
+    let reply_to = format!("{}{}", request.origin(), request.path);
+    let location =
+        format!("https://spsprodweu4.vssps.visualstudio.com/_signin?realm=dev.azure.com&reply_to={reply_to}");
+    Reply::html(302, "<html><head><title>Object moved</title></head></html>")
+        .with("location", location)
+        .with("x-vss-resourcetenant", tenant)
+}
+
+/// 404 for an organisation that does not exist.
+pub(super) fn no_organisation() -> Reply {
+    Reply::html(
+        404,
+        "<!DOCTYPE html><html><head><title>404 - Not Found</title></head><body>The resource cannot be found.</body></html>",
+    )
+}

@@ -1,0 +1,136 @@
+//! Azure DevOps' refusals: status, message and the `typeKey` by which its clients choose what to do.
+
+use crate::http::Reply;
+use serde_json::json;
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: u16,
+    type_key: &'static str,
+    namespace: &'static str,
+    message: String,
+}
+
+const AGENTS: &str = "Microsoft.TeamFoundation.DistributedTask.WebApi";
+const FRAMEWORK: &str = "Microsoft.TeamFoundation.Framework.Server";
+const SERVICES: &str = "Microsoft.VisualStudio.Services.Common";
+
+impl Refusal {
+    fn new(status: u16, type_key: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            type_key,
+            namespace: AGENTS,
+            message: message.into(),
+        }
+    }
+
+    fn of(mut self, namespace: &'static str) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    pub(super) fn pool_not_found(pool: i64) -> Self {
+        let message = format!("No agent pool found with identifier {pool}.");
+        Self::new(404, "TaskAgentPoolNotFoundException", message)
+    }
+
+    pub(super) fn pool_exists(name: &str) -> Self {
+        let message = format!("Agent pool {name} already exists.");
+        Self::new(409, "TaskAgentPoolExistsException", message)
+    }
+
+    pub(super) fn agent_not_found(pool: &str, agent: i64) -> Self {
+        let message = format!("No agent found in pool {pool} with identifier {agent}.");
+        Self::new(404, "TaskAgentNotFoundException", message)
+    }
+
+    pub(super) fn agent_exists(pool: i64, agent: &str) -> Self {
+        let message = format!("Pool {pool} already contains an agent with name {agent}.");
+        Self::new(409, "TaskAgentExistsException", message)
+    }
+
+    pub(super) fn job_still_running(pool: &str, agent: &str) -> Self {
+        let message = format!("Agent \"{agent}\" is running a job for pool \"{pool}\"");
+        Self::new(400, "TaskAgentJobStillRunningException", message)
+    }
+
+    pub(super) fn job_not_found(request: u64) -> Self {
+        let message = format!("No job request found with identifier {request}.");
+        Self::new(404, "TaskAgentJobNotFoundException", message)
+    }
+
+    pub(super) fn job_token_expired(request: u64) -> Self {
+        let message = format!("The lock of job request {request} has expired.");
+        Self::new(400, "TaskAgentJobTokenExpiredException", message)
+    }
+
+    pub(super) fn session_conflict(agent: &str, owner: &str) -> Self {
+        let message = format!("The task agent {agent} already has an active session for owner {owner}.");
+        Self::new(409, "TaskAgentSessionConflictException", message)
+    }
+
+    pub(super) fn session_expired(session: &str) -> Self {
+        let message = format!("The agent session {session} has expired.");
+        Self::new(404, "TaskAgentSessionExpiredException", message)
+    }
+
+    pub(super) fn access_denied(who: &str, permission: &str, pool: &str) -> Self {
+        Self::new(
+            403,
+            "AccessDeniedException",
+            format!(
+                "Access denied. {who} needs {permission} permissions for pool {pool} to perform the action. For more \
+                 information, contact the Azure DevOps Server administrator."
+            ),
+        )
+    }
+
+    pub(super) fn organisation_denied(who: &str) -> Self {
+        let message = format!(
+            "Access Denied: {who} needs the following permission(s) to perform this action: Edit instance-level information"
+        );
+        Self::new(403, "AccessCheckException", message).of("Microsoft.VisualStudio.Services.Security")
+    }
+
+    /// The identity is no user of the organisation.
+    pub(super) fn identity_unknown(tenant: &str, object_id: &str) -> Self {
+        let message = format!(
+            "TF401444: Please sign-in at least once as {tenant}\\{tenant}\\{object_id} in a web browser to enable access \
+             to the service."
+        );
+        Self::new(401, "UnauthorizedRequestException", message).of(FRAMEWORK)
+    }
+
+    pub(super) fn throttled() -> Self {
+        let message = "TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource \
+                       'Concurrency' in namespace 'User'.";
+        Self::new(429, "RequestBlockedException", message).of(FRAMEWORK)
+    }
+
+    pub(super) fn bad_argument(message: impl Into<String>) -> Self {
+        Self::new(400, "VssPropertyValidationException", message).of(SERVICES)
+    }
+
+    pub(super) fn no_such_route(method: &str, path: &str) -> Self {
+        let message = format!("The controller for path '{path}' was not found or does not implement {method}.");
+        Self::new(404, "HttpException", message).of("System.Web")
+    }
+
+    pub(super) fn reply(&self) -> Reply {
+        let (key, namespace) = (self.type_key, self.namespace);
+        Reply::json(
+            self.status,
+            &json!({
+                "$id": "1",
+                "innerException": null,
+                "message": self.message,
+                "typeName": format!("{namespace}.{key}, {namespace}"),
+                "typeKey": key,
+                "errorCode": 0,
+                "eventId": 3000,
+            }),
+        )
+    }
+}

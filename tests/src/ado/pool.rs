@@ -1,0 +1,160 @@
+//! A pool in the hands of a test: what a person with all rights could do in the web pages.
+
+use super::Ado;
+use super::queue::{JobRefused, JobSpec};
+use super::state::{AgentState, Job, PoolState, Role};
+use super::view::AgentView;
+use crate::clock::Timestamp;
+use crate::entra::Identity;
+use std::collections::BTreeMap;
+
+/// A pool. Clones are the same.
+#[derive(Clone)]
+pub struct Pool {
+    pub(super) ado: Ado,
+    pub(super) organisation: String,
+    pub(super) id: i64,
+    pub(super) name: String,
+}
+
+impl Pool {
+    /// Its id.
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives a member of the organisation a role here, or none.
+    ///
+    /// # Panics
+    /// When the identity is no member.
+    pub fn set_role(&self, who: &Identity, role: Option<Role>) {
+        let mut state = self.ado.lock();
+        let organisation = state
+            .organisation_mut(&self.organisation)
+            .expect("pools have an organisation");
+        let member = organisation
+            .members
+            .iter()
+            .find(|member| member.object_id == who.object_id);
+        let member = member
+            .expect("roles are given to members of the organisation")
+            .id
+            .clone();
+        let pool = organisation.pool_mut(self.id).expect("the pool was not deleted");
+        match role {
+            Some(role) => pool.roles.insert(member, role),
+            None => pool.roles.remove(&member),
+        };
+    }
+
+    /// Agents, oldest first.
+    pub fn agents(&self) -> Vec<AgentView> {
+        self.ado.view().agents(&self.name).to_vec()
+    }
+
+    /// An agent by name.
+    pub fn agent(&self, name: &str) -> Option<AgentView> {
+        self.ado.view().agent(&self.name, name).cloned()
+    }
+
+    /// Adds an agent that can never listen, such as KEDA's placeholder or somebody else's. Returns its id.
+    pub fn add_agent(&self, name: &str, capabilities: &[(&str, &str)]) -> i64 {
+        let id = self
+            .ado
+            .lock()
+            .organisation_mut(&self.organisation)
+            .expect("pools have an organisation")
+            .next_id();
+        let capabilities = capabilities
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let system: BTreeMap<String, String> = capabilities.collect();
+        self.change(|pool, now| pool.agents.push(AgentState::listing_only(id, name, system, now)));
+        id
+    }
+
+    /// Changes an agent by id as a person does: enabled or not.
+    pub fn set_enabled(&self, agent: i64, enabled: bool) {
+        self.change(|pool, _| {
+            if let Some(agent) = pool.agent_mut(agent) {
+                agent.enabled = enabled;
+            }
+        });
+    }
+
+    /// Removes an agent behind everybody's back, whatever it does.
+    pub fn remove_agent(&self, agent: i64) {
+        self.change(|pool, now| {
+            pool.end_session(agent, now);
+            pool.agents.retain(|found| found.id != agent);
+        });
+    }
+
+    /// Ends an agent's session, as after five minutes without a poll.
+    pub fn end_session(&self, agent: i64) {
+        self.change(|pool, now| {
+            if let Some(agent) = pool.agent_mut(agent)
+                && agent.session.take().is_some()
+            {
+                agent.status_changed = now;
+            }
+        });
+    }
+
+    /// Queues a job. Returns its request id.
+    ///
+    /// # Errors
+    /// When no agent of the pool, online or offline, satisfies the demands.
+    pub fn queue_job(&self, spec: JobSpec) -> Result<u64, JobRefused> {
+        self.ado.queue_job(&self.organisation, &self.name, spec)
+    }
+
+    /// Assigns a job to an agent, online or not, as if the agent had taken it: the agent is busy until the lock runs out
+    /// or the job is finished. Returns the request id.
+    pub fn make_busy(&self, agent: i64) -> u64 {
+        let url = self.ado.organisation_url(&self.organisation);
+        let mut state = self.ado.lock();
+        let (now, timing) = (self.ado.clock().now(), state.timing);
+        let organisation = state
+            .organisation_mut(&self.organisation)
+            .expect("pools have an organisation");
+        organisation.last_request += 1;
+        let mut job = Job::new(organisation.last_request, JobSpec::script("sleep 3600"), url, now);
+        let id = job.id;
+        let pool = organisation.pool_mut(self.id).expect("the pool was not deleted");
+        job.assigned = Some(now);
+        job.received = Some(now);
+        job.acknowledged = true;
+        job.locked_until = Some(now.plus(timing.lock));
+        job.agent = pool.agent(agent).map(|agent| (agent.id, agent.name.clone()));
+        pool.jobs.push(job);
+        drop(state);
+        self.ado.touch();
+        id
+    }
+
+    /// Ends a job with this result (`succeeded`, `failed`, `canceled`), whoever has it.
+    pub fn finish_job(&self, job: u64, result: &str) {
+        self.change(|pool, now| {
+            if let Some(job) = pool.jobs.iter_mut().find(|found| found.id == job) {
+                job.finish(result, now);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut PoolState, Timestamp)) {
+        let now = self.ado.clock().now();
+        let mut state = self.ado.lock();
+        let organisation = state
+            .organisation_mut(&self.organisation)
+            .expect("pools have an organisation");
+        change(organisation.pool_mut(self.id).expect("the pool was not deleted"), now);
+        drop(state);
+        self.ado.touch();
+    }
+}

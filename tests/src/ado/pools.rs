@@ -1,0 +1,129 @@
+//! Pools over REST, and what the caller may do with them.
+
+use super::Ado;
+use super::agents::text;
+use super::auth::Caller;
+use super::errors::Refusal;
+use super::router::{Call, list};
+use super::state::{MANAGE, Organisation, PoolState, Role, USE, VIEW};
+use crate::http::Reply;
+use serde_json::{Value, json};
+
+impl Ado {
+    /// `GET pools?poolName=&poolId=&poolType=&actionFilter=`: pools that the caller may see, or do this with.
+    pub(super) fn pools(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let state = self.lock();
+        let organisation = call.organisation(&state);
+        let parameter = |name: &str| call.request.parameter(name).filter(|value| !value.is_empty());
+        let needed = match parameter("actionFilter").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("none" | "0") => VIEW,
+            Some("manage" | "2") => VIEW | MANAGE,
+            Some("use" | "16") => VIEW | USE,
+            Some(other) => return Err(Refusal::bad_argument(format!("actionFilter '{other}' is not known."))),
+        };
+        if let Some(kind) = parameter("poolType")
+            && !kind.eq_ignore_ascii_case("automation")
+        {
+            return Ok(list(Vec::new()));
+        }
+        let pools = organisation.pools.iter().filter(|pool| {
+            call.permissions(organisation, pool) & needed == needed
+                && parameter("poolName").is_none_or(|name| pool.name.eq_ignore_ascii_case(name))
+                && parameter("poolId").is_none_or(|id| pool.id.to_string() == id)
+        });
+        Ok(list(pools.map(json).collect()))
+    }
+
+    pub(super) fn get_pool(&self, call: &Call<'_>, pool: i64) -> Result<Reply, Refusal> {
+        let state = self.lock();
+        Ok(Reply::json(200, &json(call.pool(&state, pool, VIEW)?)))
+    }
+
+    /// `POST pools`: for administrators of the organisation; the creator gets the role Administrator.
+    pub(super) fn create_pool(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let body = call.body()?;
+        let mut state = self.lock();
+        let creator = call.administrator(call.organisation(&state))?;
+        let organisation = call.organisation_mut(&mut state);
+        let name = text(&body, "name").filter(|name| !name.trim().is_empty());
+        let name = name.ok_or_else(|| Refusal::bad_argument("The pool needs a name."))?;
+        if organisation
+            .pools
+            .iter()
+            .any(|pool| pool.name.eq_ignore_ascii_case(&name))
+        {
+            return Err(Refusal::pool_exists(&name));
+        }
+        let pool = organisation.add_pool(&name, call.now);
+        pool.roles.insert(creator, Role::Administrator);
+        pool.set(&body);
+        Ok(Reply::json(200, &json(pool)))
+    }
+
+    pub(super) fn change_pool(&self, call: &Call<'_>, pool: i64) -> Result<Reply, Refusal> {
+        let body = call.body()?;
+        let mut state = self.lock();
+        let pool = call.pool_mut(&mut state, pool, MANAGE)?;
+        if let Some(name) = text(&body, "name") {
+            pool.name = name;
+        }
+        pool.set(&body);
+        Ok(Reply::json(200, &json(pool)))
+    }
+
+    pub(super) fn delete_pool(&self, call: &Call<'_>, pool: i64) -> Result<Reply, Refusal> {
+        let mut state = self.lock();
+        call.pool(&state, pool, MANAGE)?;
+        call.organisation_mut(&mut state).pools.retain(|found| found.id != pool);
+        Ok(Reply::empty(204))
+    }
+
+    /// `GET pools/{id}/permissions/{bits}`: whether the caller has all of these permissions.
+    pub(super) fn has_permissions(&self, call: &Call<'_>, pool: i64, bits: i64) -> Result<Reply, Refusal> {
+        let state = self.lock();
+        let organisation = call.organisation(&state);
+        let found = organisation.pool(pool).ok_or_else(|| Refusal::pool_not_found(pool))?;
+        let wanted = u32::try_from(bits).map_err(|_| Refusal::bad_argument("Permissions are a bit mask."))?;
+        let granted = call.permissions(organisation, found) & wanted == wanted;
+        Ok(Reply::json(200, &Value::Bool(granted)))
+    }
+}
+
+impl PoolState {
+    fn set(&mut self, body: &Value) {
+        let flag = |member: &str| body.get(member).and_then(Value::as_bool);
+        self.auto_provision = flag("autoProvision").unwrap_or(self.auto_provision);
+        self.auto_update = flag("autoUpdate").unwrap_or(self.auto_update);
+    }
+}
+
+impl Call<'_> {
+    /// The caller's member id, if it administers the organisation.
+    pub(super) fn administrator(&self, organisation: &Organisation) -> Result<String, Refusal> {
+        let denied = || Refusal::organisation_denied(&self.caller.name());
+        let Caller::Member { id, .. } = &self.caller else {
+            return Err(denied());
+        };
+        let member = organisation.member(id).filter(|member| member.administrator);
+        Ok(member.ok_or_else(denied)?.id.clone())
+    }
+}
+
+fn json(pool: &PoolState) -> Value {
+    json!({
+        "id": pool.id,
+        "name": pool.name,
+        "size": pool.agents.len(),
+        "createdOn": pool.created.iso(),
+        "autoProvision": pool.auto_provision,
+        "autoUpdate": pool.auto_update,
+        "autoSize": true,
+        "targetSize": null,
+        "agentCloudId": null,
+        "isHosted": false,
+        "isLegacy": false,
+        "poolType": "automation",
+        "options": "none",
+        "scope": "00000000-0000-0000-0000-000000000000",
+    })
+}

@@ -1,0 +1,409 @@
+//! From a request to the right function: organisation from host or path, faults, identity, limits, route, record.
+
+use super::Ado;
+use super::auth::{Caller, Seen, no_organisation, sign_in_page, sign_in_redirect, unauthorized};
+use super::errors::Refusal;
+use super::state::{LISTEN, MANAGE, Organisation, PoolState, State, VIEW};
+use crate::clock::Timestamp;
+use crate::faults::{Effect, Fault};
+use crate::guid;
+use crate::http::{Answer, Handler, Reply, Request};
+use crate::recording::{Authorization, Record};
+use serde_json::{Value, json};
+
+/// A request of somebody to an organisation.
+pub(super) struct Call<'a> {
+    pub(super) request: &'a Request,
+    pub(super) organisation: &'a str,
+    /// The organisation's URL as the client addresses it.
+    pub(super) base: &'a str,
+    pub(super) caller: Caller,
+    pub(super) now: Timestamp,
+}
+
+/// Where a request goes.
+struct Target {
+    organisation: String,
+    base: String,
+    /// Segments behind the organisation.
+    rest: Vec<String>,
+    /// Asked at the host of user entitlements.
+    entitlements_host: bool,
+    /// Asked at the host of everything else.
+    main_host: bool,
+}
+
+/// `https://ORG.visualstudio.com/…`, or the organisation as the first segment on any other host.
+fn locate(request: &Request) -> Option<Target> {
+    let host = request.host();
+    let mut rest = request.segments.clone();
+    let (organisation, base) = match host.strip_suffix(".visualstudio.com") {
+        Some(organisation) => (organisation.to_owned(), request.origin()),
+        None if rest.is_empty() => return None,
+        None => {
+            let organisation = rest.remove(0);
+            let base = format!("{}/{organisation}", request.origin());
+            (organisation, base)
+        }
+    };
+    Some(Target {
+        organisation,
+        base,
+        rest,
+        entitlements_host: host == "vsaex.dev.azure.com",
+        main_host: host == "dev.azure.com" || host.ends_with(".visualstudio.com"),
+    })
+}
+
+/// A reply, its route's name, and who asked.
+struct Served {
+    answer: Answer,
+    route: &'static str,
+    seen: Seen,
+    identity: Option<String>,
+}
+
+impl Served {
+    fn nobody(answer: impl Into<Answer>, route: &'static str) -> Self {
+        Self {
+            answer: answer.into(),
+            route,
+            seen: Seen {
+                scheme: Authorization::None,
+                token: None,
+                token_age: None,
+            },
+            identity: None,
+        }
+    }
+}
+
+impl Handler for Ado {
+    async fn answer(&self, request: Request) -> Answer {
+        let now = self.clock().now();
+        let mut fault = None;
+        let mut served = match locate(&request) {
+            None => Served::nobody(no_organisation(), "unknown"),
+            Some(target) => {
+                fault = self.faults().strike(&request.method, &target.rest);
+                self.serve(&request, &target, fault.as_ref(), now).await
+            }
+        };
+        if let Some(fault) = &fault {
+            served.answer = fault.change(served.answer).await;
+        }
+        let mut status = 0;
+        if let Answer::Reply(reply) = &mut served.answer {
+            status = reply.status;
+            let activity = guid::random();
+            reply.headers.extend([
+                ("date", self.clock().now().http_date()),
+                ("activityid", activity.clone()),
+                ("x-vss-e2eid", activity),
+                ("x-tfs-processid", "00000000-0000-4000-8000-000000000000".to_owned()),
+                ("cache-control", "no-cache, no-store, must-revalidate".to_owned()),
+            ]);
+        }
+        self.inner.recording.add(Record {
+            time: now,
+            host: request.host(),
+            route: served.route,
+            status,
+            authorization: served.seen.scheme,
+            identity: served.identity,
+            token: served.seen.token,
+            token_age: served.seen.token_age,
+            user_agent: request.header("user-agent").map(str::to_owned),
+            fault,
+            method: request.method,
+            path: request.path,
+            query: request.query,
+        });
+        served.answer
+    }
+}
+
+impl Ado {
+    async fn serve(&self, request: &Request, target: &Target, fault: Option<&Fault>, now: Timestamp) -> Served {
+        let lower: Vec<String> = target.rest.iter().map(|part| part.to_ascii_lowercase()).collect();
+        let path: Vec<&str> = lower.iter().map(String::as_str).collect();
+        let (seen, caller) = self.authenticate(request, &target.organisation, now);
+        let identity = caller.as_ref().ok().map(Caller::name);
+        let route = name(&request.method, &path);
+        let served = |answer| Served {
+            answer,
+            route,
+            seen,
+            identity,
+        };
+        match fault.map(Fault::effect) {
+            Some(Effect::Instead(answer)) => return served(answer),
+            Some(Effect::Service) if fault != Some(&Fault::WithoutAuthorization) => {
+                let reply = self.struck(fault, request, target, &path, caller.as_ref().ok());
+                return served(reply.into());
+            }
+            Some(Effect::Service | Effect::Afterwards) | None => {}
+        }
+        if let Some(reply) = self.without_identity(request, target, &path, now) {
+            return served(reply.into());
+        }
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(reply) => return served(reply.into()),
+        };
+        let budget = self.inner.limits.spend(&caller.name(), now);
+        let mut reply = if budget.is_some_and(|budget| budget.is_exceeded()) {
+            Refusal::throttled().reply()
+        } else {
+            let call = Call {
+                request,
+                organisation: &target.organisation,
+                base: &target.base,
+                caller,
+                now,
+            };
+            let wrong_host = (path.get(1) == Some(&"serviceprincipalentitlements")) == target.main_host
+                && (target.entitlements_host || target.main_host);
+            let result = if wrong_host {
+                Err(Refusal::no_such_route(&request.method, &request.path))
+            } else {
+                self.route(&call, &path, &target.rest).await
+            };
+            result.unwrap_or_else(|refusal| refusal.reply())
+        };
+        if let Some(budget) = budget {
+            budget.decorate(&mut reply, now);
+        }
+        if fault == Some(&Fault::WithoutAuthorization) {
+            reply = without_authorization(reply);
+        }
+        self.touch();
+        served(reply.into())
+    }
+
+    /// Routes that need no identity.
+    fn without_identity(&self, request: &Request, target: &Target, path: &[&str], now: Timestamp) -> Option<Reply> {
+        match (request.method.as_str(), path) {
+            ("POST", ["_apis", "oauth2", "token"]) => Some(self.agent_token(request, &target.organisation, now)),
+            ("GET", ["_emulator", "agent-package", ..]) => Some(self.download()),
+            _ => None,
+        }
+    }
+
+    async fn route(&self, call: &Call<'_>, path: &[&str], rest: &[String]) -> Result<Reply, Refusal> {
+        let method = call.request.method.as_str();
+        match (method, path) {
+            ("GET", ["_apis", "connectiondata"]) => self.connection_data(call),
+            ("OPTIONS", ["_apis", ..]) => Ok(self.locations()),
+            ("GET", ["_apis", "featureavailability", "featureflags", _]) => Ok(self.feature_flag(&rest[3])),
+            ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => Ok(Reply::empty(204)),
+            ("POST", ["_apis", "serviceprincipalentitlements"]) => self.add_entitlement(call),
+            ("GET", ["_apis", "securityroles", "scopes", scope, "roledefinitions"]) => self.role_definitions(scope),
+            (
+                _,
+                [
+                    "_apis",
+                    "securityroles",
+                    "scopes",
+                    scope,
+                    "roleassignments",
+                    "resources",
+                    resource @ ..,
+                ],
+            ) => self.role_assignments(call, scope, resource),
+            ("GET", ["_apis", "distributedtask", "packages", "agent", query @ ..]) => self.packages(call, query),
+            ("GET", ["_apis", "distributedtask", "pools"]) => self.pools(call),
+            ("POST", ["_apis", "distributedtask", "pools"]) => self.create_pool(call),
+            (_, ["_apis", "distributedtask", "pools", pool, below @ ..]) => self.pool_route(call, pool, below).await,
+            _ => Err(Refusal::no_such_route(method, &call.request.path)),
+        }
+    }
+
+    async fn pool_route(&self, call: &Call<'_>, pool: &str, below: &[&str]) -> Result<Reply, Refusal> {
+        let method = call.request.method.as_str();
+        let nowhere = || Refusal::no_such_route(method, &call.request.path);
+        let pool: i64 = pool.parse().map_err(|_| nowhere())?;
+        let number = |text: &str| text.parse::<i64>().map_err(|_| nowhere());
+        match (method, below) {
+            ("GET", []) => self.get_pool(call, pool),
+            ("PATCH", []) => self.change_pool(call, pool),
+            ("DELETE", []) => self.delete_pool(call, pool),
+            ("GET", ["permissions", bits]) => self.has_permissions(call, pool, number(bits)?),
+            ("GET", ["agents"]) => self.list_agents(call, pool),
+            ("POST", ["agents"]) => self.add_agent(call, pool),
+            ("GET", ["agents", agent]) => self.get_agent(call, pool, number(agent)?),
+            ("PUT", ["agents", agent]) => self.replace_agent(call, pool, number(agent)?),
+            ("PATCH", ["agents", agent]) => self.change_agent(call, pool, number(agent)?),
+            ("DELETE", ["agents", agent]) => self.delete_agent(call, pool, number(agent)?),
+            ("PUT", ["agents", agent, "updates"]) => self.update_state(call, pool, number(agent)?),
+            ("PUT", ["agents", agent, "usercapabilities"]) => self.user_capabilities(call, pool, number(agent)?),
+            ("POST", ["sessions"]) => self.open_session(call, pool),
+            ("DELETE", ["sessions", session]) => self.close_session(call, pool, session),
+            ("GET", ["messages"]) => self.next_message(call, pool).await,
+            ("DELETE", ["messages", message]) => self.delete_message(call, pool, number(message)?),
+            ("GET", ["jobrequests"]) => self.list_requests(call, pool),
+            ("GET", ["jobrequests", request]) => self.get_request(call, pool, number(request)?),
+            ("PATCH", ["jobrequests", request]) => self.renew_or_finish(call, pool, number(request)?),
+            _ => Err(nowhere()),
+        }
+    }
+
+    /// The answers of faults that only Azure DevOps can word.
+    fn struck(
+        &self,
+        fault: Option<&Fault>,
+        request: &Request,
+        target: &Target,
+        path: &[&str],
+        caller: Option<&Caller>,
+    ) -> Reply {
+        let tenant = self
+            .lock()
+            .organisation(&target.organisation)
+            .map(|organisation| organisation.tenant.clone())
+            .unwrap_or_default();
+        let who = caller.map_or_else(|| "somebody".to_owned(), Caller::name);
+        let pool = path.get(3).copied().unwrap_or("0");
+        match fault {
+            Some(Fault::Throttle { retry_after }) => {
+                let reply = Refusal::throttled().reply();
+                match retry_after {
+                    Some(time) => reply.with("retry-after", time.clone()),
+                    None => reply,
+                }
+            }
+            Some(Fault::SignInPage) => sign_in_page(&tenant),
+            Some(Fault::SignInRedirect) => sign_in_redirect(request, &tenant),
+            Some(Fault::Unauthorized) => unauthorized(&tenant),
+            Some(Fault::IdentityUnknown) => {
+                let object_id = match caller {
+                    Some(Caller::Member { object_id, .. }) => object_id.as_str(),
+                    Some(Caller::Agent(_)) | None => "00000000-0000-0000-0000-000000000000",
+                };
+                let reply = Refusal::identity_unknown(&tenant, object_id).reply();
+                reply.with("x-vss-resourcetenant", tenant)
+            }
+            Some(Fault::AccessDenied) => Refusal::access_denied(&who, "Manage", pool).reply(),
+            Some(Fault::PoolMissing) => list(Vec::new()),
+            Some(Fault::AgentExists) => Refusal::agent_exists(pool.parse().unwrap_or(0), "agent").reply(),
+            Some(Fault::JobStillRunning) => Refusal::job_still_running(pool, path.get(5).unwrap_or(&"agent")).reply(),
+            Some(Fault::EntitlementRefused) => Self::entitlement_refused("VS403283: Could not add user at this time."),
+            // A fault of Entra, put upon the wrong emulator: say so where a test will see it.
+            _ => Reply::text(500, "this fault is not one of Azure DevOps'"),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// What the caller may do with a pool.
+    pub(super) fn permissions(&self, organisation: &Organisation, pool: &PoolState) -> u32 {
+        match &self.caller {
+            Caller::Member { id, .. } => organisation.permissions(pool, id),
+            Caller::Agent(token) if token.pool == pool.id => VIEW | LISTEN,
+            Caller::Agent(_) => 0,
+        }
+    }
+
+    /// The caller's organisation.
+    pub(super) fn organisation<'s>(&self, state: &'s State) -> &'s Organisation {
+        state
+            .organisation(self.organisation)
+            .expect("nobody is let into an organisation that does not exist")
+    }
+
+    pub(super) fn organisation_mut<'s>(&self, state: &'s mut State) -> &'s mut Organisation {
+        state
+            .organisation_mut(self.organisation)
+            .expect("nobody is let into an organisation that does not exist")
+    }
+
+    /// A pool, if the caller may do this with it. Who may not even look is told that there is none.
+    pub(super) fn pool<'s>(&self, state: &'s State, id: i64, needed: u32) -> Result<&'s PoolState, Refusal> {
+        let organisation = self.organisation(state);
+        let pool = organisation.pool(id).ok_or_else(|| Refusal::pool_not_found(id))?;
+        let permissions = self.permissions(organisation, pool);
+        if permissions & VIEW == 0 {
+            return Err(Refusal::pool_not_found(id));
+        }
+        if permissions & needed != needed {
+            let missing = if needed & MANAGE == 0 { "Listen" } else { "Manage" };
+            return Err(Refusal::access_denied(&self.caller.name(), missing, &pool.name));
+        }
+        Ok(pool)
+    }
+
+    pub(super) fn pool_mut<'s>(
+        &self,
+        state: &'s mut State,
+        id: i64,
+        needed: u32,
+    ) -> Result<&'s mut PoolState, Refusal> {
+        self.pool(state, id, needed)?;
+        let pool = self.organisation_mut(state).pool_mut(id);
+        pool.ok_or_else(|| Refusal::pool_not_found(id))
+    }
+
+    /// The body as a JSON object.
+    pub(super) fn body(&self) -> Result<Value, Refusal> {
+        self.request
+            .json()
+            .filter(Value::is_object)
+            .ok_or_else(|| Refusal::bad_argument("The request body must be a JSON object."))
+    }
+}
+
+/// A list as every client expects it.
+pub(super) fn list(items: Vec<Value>) -> Reply {
+    Reply::json(200, &json!({ "count": items.len(), "value": items }))
+}
+
+fn without_authorization(mut reply: Reply) -> Reply {
+    if let Ok(mut body) = serde_json::from_slice::<Value>(&reply.body) {
+        if let Some(agent) = body.as_object_mut() {
+            agent.remove("authorization");
+        }
+        reply.body = body.to_string().into();
+    }
+    reply
+}
+
+/// The route's name, for records and counts.
+fn name(method: &str, path: &[&str]) -> &'static str {
+    match (method, path) {
+        ("GET", ["_apis", "connectiondata"]) => "GET connectionData",
+        ("OPTIONS", ["_apis", ..]) => "OPTIONS",
+        ("POST", ["_apis", "oauth2", "token"]) => "POST oauth2/token",
+        ("GET", ["_emulator", "agent-package", ..]) => "GET agent package",
+        ("GET", ["_apis", "featureavailability", ..]) => "GET featureFlags/{name}",
+        ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => "POST customerintelligence",
+        ("POST", ["_apis", "serviceprincipalentitlements"]) => "POST serviceprincipalentitlements",
+        ("GET", ["_apis", "securityroles", ..]) => "GET securityroles",
+        ("PUT", ["_apis", "securityroles", ..]) => "PUT securityroles",
+        ("GET", ["_apis", "distributedtask", "packages", ..]) => "GET packages",
+        ("GET", ["_apis", "distributedtask", "pools"]) => "GET pools",
+        ("POST", ["_apis", "distributedtask", "pools"]) => "POST pools",
+        (_, ["_apis", "distributedtask", "pools", _, below @ ..]) => match (method, below) {
+            ("GET", []) => "GET pools/{id}",
+            ("PATCH", []) => "PATCH pools/{id}",
+            ("DELETE", []) => "DELETE pools/{id}",
+            ("GET", ["permissions", _]) => "GET permissions/{bits}",
+            ("GET", ["agents"]) => "GET agents",
+            ("POST", ["agents"]) => "POST agents",
+            ("GET", ["agents", _]) => "GET agents/{id}",
+            ("PUT", ["agents", _]) => "PUT agents/{id}",
+            ("PATCH", ["agents", _]) => "PATCH agents/{id}",
+            ("DELETE", ["agents", _]) => "DELETE agents/{id}",
+            ("PUT", ["agents", _, "updates"]) => "PUT agents/{id}/updates",
+            ("PUT", ["agents", _, "usercapabilities"]) => "PUT agents/{id}/usercapabilities",
+            ("POST", ["sessions"]) => "POST sessions",
+            ("DELETE", ["sessions", _]) => "DELETE sessions/{id}",
+            ("GET", ["messages"]) => "GET messages",
+            ("DELETE", ["messages", _]) => "DELETE messages/{id}",
+            ("GET", ["jobrequests"]) => "GET jobrequests",
+            ("GET", ["jobrequests", _]) => "GET jobrequests/{id}",
+            ("PATCH", ["jobrequests", _]) => "PATCH jobrequests/{id}",
+            _ => "unknown",
+        },
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,364 @@
+//! What Azure DevOps knows: organisations, members, pools, agents, jobs. Plain values; time is passed in.
+
+use crate::clock::Timestamp;
+use crate::guid;
+use crate::jwt::PublicKey;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// What a member's licence allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Licence {
+    /// `express`, called Basic.
+    Basic,
+    /// `stakeholder`: may look at pools, whatever its role.
+    Stakeholder,
+}
+
+/// A role on an organisation's pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// May look.
+    Reader,
+    /// May listen and use.
+    #[serde(rename = "Service Account")]
+    ServiceAccount,
+    /// May register and remove agents and give roles.
+    Administrator,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Reader, Self::ServiceAccount, Self::Administrator];
+
+    /// Its name as Azure DevOps writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "Reader",
+            Self::ServiceAccount => "Service Account",
+            Self::Administrator => "Administrator",
+        }
+    }
+
+    /// Reads a name, in whatever case.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.name().eq_ignore_ascii_case(name))
+    }
+
+    /// What it allows: View 1, Manage 2, Listen 4, Use 16.
+    pub fn permissions(self) -> u32 {
+        match self {
+            Self::Reader => VIEW,
+            Self::ServiceAccount => VIEW | LISTEN | USE,
+            Self::Administrator => VIEW | MANAGE | LISTEN | USE,
+        }
+    }
+}
+
+pub(super) const VIEW: u32 = 1;
+pub(super) const MANAGE: u32 = 2;
+pub(super) const LISTEN: u32 = 4;
+pub(super) const USE: u32 = 16;
+
+/// Times of the service.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How long a job's lock lives without renewal. Default: five minutes.
+    pub lock: Duration,
+    /// After which time without a poll a session ends. Default: five minutes.
+    pub session: Duration,
+    /// How long an empty poll is held. Default: 50 seconds.
+    pub poll: Duration,
+    /// How long an agent's own token lives. Default: 50 minutes.
+    pub agent_token: Duration,
+    /// By how much the clock of an agent's assertion may differ. Default: five minutes.
+    pub leeway: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lock: Duration::from_secs(300),
+            session: Duration::from_secs(300),
+            poll: Duration::from_secs(50),
+            agent_token: Duration::from_secs(3000),
+            leeway: Duration::from_secs(300),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) organisations: Vec<Organisation>,
+    pub(super) timing: Timing,
+    pub(super) agent_tokens: HashMap<String, AgentToken>,
+    pub(super) package: Option<Package>,
+}
+
+#[derive(Clone)]
+pub(super) struct Package {
+    pub(super) version: [u32; 3],
+    pub(super) content: bytes::Bytes,
+}
+
+/// What an agent's own access token stands for.
+#[derive(Clone)]
+pub(super) struct AgentToken {
+    pub(super) organisation: String,
+    pub(super) pool: i64,
+    pub(super) agent: i64,
+    pub(super) client_id: String,
+    pub(super) issued: Timestamp,
+    pub(super) expires: Timestamp,
+}
+
+pub(super) struct Organisation {
+    pub(super) name: String,
+    pub(super) tenant: String,
+    pub(super) instance: String,
+    pub(super) members: Vec<Member>,
+    pub(super) pools: Vec<PoolState>,
+    pub(super) pats: HashMap<String, String>,
+    pub(super) last_id: i64,
+    pub(super) last_request: u64,
+}
+
+#[derive(Clone)]
+pub(super) struct Member {
+    /// Identity id within Azure DevOps.
+    pub(super) id: String,
+    /// Object id within Entra.
+    pub(super) object_id: String,
+    pub(super) name: String,
+    pub(super) licence: Licence,
+    /// Project Collection Administrator.
+    pub(super) administrator: bool,
+}
+
+pub(super) struct PoolState {
+    pub(super) id: i64,
+    pub(super) name: String,
+    pub(super) auto_provision: bool,
+    pub(super) auto_update: bool,
+    pub(super) created: Timestamp,
+    /// Role by member id.
+    pub(super) roles: BTreeMap<String, Role>,
+    pub(super) agents: Vec<AgentState>,
+    pub(super) jobs: Vec<Job>,
+}
+
+pub(super) struct AgentState {
+    pub(super) id: i64,
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) os: String,
+    pub(super) enabled: bool,
+    pub(super) max_parallelism: i64,
+    pub(super) provisioning: String,
+    pub(super) created: Timestamp,
+    pub(super) status_changed: Timestamp,
+    pub(super) system: BTreeMap<String, String>,
+    pub(super) user: BTreeMap<String, String>,
+    /// Absent for an agent that was added without a key and can never listen.
+    pub(super) client: Option<Client>,
+    pub(super) session: Option<Session>,
+}
+
+/// The agent's own OAuth client.
+pub(super) struct Client {
+    pub(super) id: String,
+    pub(super) key: PublicKey,
+    /// Audience of its assertions.
+    pub(super) url: String,
+}
+
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) owner: String,
+    pub(super) seen: Timestamp,
+    pub(super) messages: Vec<Message>,
+    pub(super) last_message: i64,
+}
+
+#[derive(Clone)]
+pub(super) struct Message {
+    pub(super) id: i64,
+    pub(super) kind: &'static str,
+    pub(super) body: String,
+    /// The job that it brings.
+    pub(super) request: Option<u64>,
+}
+
+pub(super) struct Job {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) demands: Vec<String>,
+    pub(super) script: String,
+    pub(super) job_id: String,
+    pub(super) plan_id: String,
+    pub(super) queued: Timestamp,
+    pub(super) assigned: Option<Timestamp>,
+    pub(super) received: Option<Timestamp>,
+    pub(super) locked_until: Option<Timestamp>,
+    pub(super) finished: Option<Timestamp>,
+    pub(super) result: Option<String>,
+    /// Whose job it is, by id and name: it stays after the agent is gone.
+    pub(super) agent: Option<(i64, String)>,
+    /// The agent has deleted the message that brought it.
+    pub(super) acknowledged: bool,
+    /// Where the jobs' own requests go, for the message.
+    pub(super) url: String,
+}
+
+impl Organisation {
+    pub(super) fn new(name: &str, tenant: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            tenant: tenant.to_owned(),
+            instance: guid::random(),
+            members: Vec::new(),
+            pools: Vec::new(),
+            pats: HashMap::new(),
+            last_id: 0,
+            last_request: 0,
+        }
+    }
+
+    pub(super) fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(super) fn member(&self, id: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.id.eq_ignore_ascii_case(id))
+    }
+
+    pub(super) fn pool(&self, id: i64) -> Option<&PoolState> {
+        self.pools.iter().find(|pool| pool.id == id)
+    }
+
+    pub(super) fn pool_mut(&mut self, id: i64) -> Option<&mut PoolState> {
+        self.pools.iter_mut().find(|pool| pool.id == id)
+    }
+
+    /// What a member may do with a pool.
+    pub(super) fn permissions(&self, pool: &PoolState, member: &str) -> u32 {
+        let Some(member) = self.member(member) else {
+            return 0;
+        };
+        let by_role = pool.roles.get(&member.id).map_or(0, |role| role.permissions());
+        let all = if member.administrator {
+            Role::Administrator.permissions()
+        } else {
+            by_role
+        };
+        match member.licence {
+            Licence::Basic => all,
+            Licence::Stakeholder => all & VIEW,
+        }
+    }
+
+    pub(super) fn add_pool(&mut self, name: &str, now: Timestamp) -> &mut PoolState {
+        let id = self.next_id();
+        self.pools.push(PoolState {
+            id,
+            name: name.to_owned(),
+            auto_provision: false,
+            auto_update: true,
+            created: now,
+            roles: BTreeMap::new(),
+            agents: Vec::new(),
+            jobs: Vec::new(),
+        });
+        self.pools.last_mut().expect("a pool was pushed")
+    }
+}
+
+impl State {
+    pub(super) fn organisation(&self, name: &str) -> Option<&Organisation> {
+        self.organisations
+            .iter()
+            .find(|organisation| organisation.name.eq_ignore_ascii_case(name))
+    }
+
+    pub(super) fn organisation_mut(&mut self, name: &str) -> Option<&mut Organisation> {
+        self.organisations
+            .iter_mut()
+            .find(|organisation| organisation.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Lets time do its work: sessions end, locks run out, jobs find agents.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        let timing = self.timing;
+        for pool in self
+            .organisations
+            .iter_mut()
+            .flat_map(|organisation| &mut organisation.pools)
+        {
+            pool.end_sessions(now, &timing);
+            pool.abandon_jobs(now);
+            pool.assign_jobs(now, &timing);
+        }
+    }
+}
+
+impl PoolState {
+    pub(super) fn agent(&self, id: i64) -> Option<&AgentState> {
+        self.agents.iter().find(|agent| agent.id == id)
+    }
+
+    pub(super) fn agent_mut(&mut self, id: i64) -> Option<&mut AgentState> {
+        self.agents.iter_mut().find(|agent| agent.id == id)
+    }
+
+    /// The job that is assigned to an agent and not finished.
+    pub(super) fn assigned(&self, agent: i64) -> Option<&Job> {
+        self.jobs
+            .iter()
+            .find(|job| job.is_assigned() && job.agent.as_ref().is_some_and(|(id, _)| *id == agent))
+    }
+
+    fn end_sessions(&mut self, now: Timestamp, timing: &Timing) {
+        for agent in &mut self.agents {
+            let expired = agent
+                .session
+                .as_ref()
+                .is_some_and(|session| now > session.seen.plus(timing.session));
+            if expired {
+                agent.session = None;
+                agent.status_changed = now;
+            }
+        }
+    }
+}
+
+impl AgentState {
+    /// Whether it has what a job demands: `name`, `name -equals value` or `name -gtVersion value`.
+    pub(super) fn satisfies(&self, demand: &str) -> bool {
+        let mut words = demand.split_whitespace();
+        let (name, operator) = (words.next().unwrap_or_default(), words.next());
+        let wanted = words.collect::<Vec<_>>().join(" ");
+        let found = self
+            .user
+            .iter()
+            .chain(&self.system)
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let Some((_, value)) = found else {
+            return false;
+        };
+        match operator.map(str::to_ascii_lowercase).as_deref() {
+            None => true,
+            Some("-equals") => value.eq_ignore_ascii_case(&wanted),
+            Some("-gtversion") => version(value) >= version(&wanted),
+            Some(_) => false,
+        }
+    }
+}
+
+fn version(text: &str) -> Vec<u32> {
+    text.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
