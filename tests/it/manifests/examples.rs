@@ -176,3 +176,63 @@ fn keda_asks_for_the_same_pool_with_an_identity_of_its_own() {
     let target = example("keda-scaledobject")[0]["spec"]["scaleTargetRef"]["name"].clone();
     find(&example("deployment"), "Deployment", target.as_str().unwrap()).unwrap();
 }
+
+/// The webhook takes every example as it is, with the settings of every overlay, and what comes out is still restricted.
+#[test]
+fn every_example_is_injected_and_stays_restricted() {
+    for (rendering, objects) in super::renderings() {
+        let settings = super::settings(&objects);
+        let config = webhook::config::Config::read(["ado-agent-webhook".to_owned()], |key| settings.get(key).cloned())
+            .unwrap_or_else(|error| panic!("{rendering}: {error}"));
+        for (owner, template) in templates() {
+            let pod = json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"generateName": "azp-agent-", "labels": template["metadata"]["labels"]},
+                "spec": template["spec"],
+            });
+            let patched =
+                inject(&pod, &config.settings).unwrap_or_else(|denied| panic!("{rendering}, {owner}: {denied}"));
+            assert_eq!(
+                restricted::violations(&patched["spec"]),
+                [""; 0],
+                "{rendering}, {owner}"
+            );
+            let sidecar = &patched["spec"]["initContainers"][0];
+            assert_eq!(sidecar["name"], contract::SIDECAR_CONTAINER);
+            assert_eq!(
+                sidecar["image"],
+                settings["ADO_AGENT_WEBHOOK_SIDECAR_IMAGE"].as_str(),
+                "{rendering}"
+            );
+        }
+    }
+}
+
+/// What the webhook makes of a pod in the examples' namespace, or the sentence of its denial.
+fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
+    let request = inject::Request {
+        namespace: NAMESPACE,
+        operation: "CREATE",
+        group: "",
+        resource: "pods",
+        subresource: "",
+    };
+    assert_eq!(inject::needs(pod, &request, settings).as_deref(), Some("azp-agent"));
+    let account = find(&all(), "ServiceAccount", "azp-agent").unwrap()["metadata"]["annotations"].clone();
+    let annotation = |key: &str| account[key].as_str().map(str::to_owned);
+    let account = inject::ServiceAccount::Found {
+        client_id: annotation(AZWI_CLIENT_ID_ANNOTATION),
+        tenant_id: annotation(contract::AZWI_TENANT_ID_ANNOTATION),
+    };
+    match inject::decide(pod, &request, &account, settings) {
+        inject::Decision::Inject(plan) => {
+            let mut patched = pod.clone();
+            json_patch::patch(&mut patched, &plan.patch(pod)).expect("the patch applies");
+            assert_eq!(plan.warnings(), [""; 0], "an example gives nothing to warn about");
+            Ok(patched)
+        }
+        inject::Decision::Skip(reason) => Err(reason.to_string()),
+        inject::Decision::Deny(denial) => Err(denial.sentence),
+    }
+}
