@@ -92,7 +92,7 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
         Decision::Deny(denial) => BTreeMap::from([("denied.txt", format!("{}\n{}\n", denial.reason, denial.sentence))]),
         Decision::Inject(plan) => {
             let patch = plan.patch(&pod);
-            let patched = invariants::check(&pod, &patch, plan.warnings());
+            let patched = invariants::check(&pod, &patch, plan.warnings(), &settings);
             admission::check(&patched, &settings);
             let status = patched["metadata"]["annotations"][contract::STATUS_ANNOTATION]
                 .as_str()

@@ -1,12 +1,13 @@
 //! What holds for every injected pod.
 
+use inject::Settings;
 use json_patch::{Patch, PatchOperation};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// Applies the patch to the raw object and checks everything that must hold. Returns the patched pod.
-pub(crate) fn check(pod: &Value, patch: &Patch, warnings: &[String]) -> Value {
+pub(crate) fn check(pod: &Value, patch: &Patch, warnings: &[String], settings: &Settings) -> Value {
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, patch).unwrap_or_else(|error| panic!("the patch does not apply: {error}\n{patch}"));
     operations(patch);
@@ -14,6 +15,7 @@ pub(crate) fn check(pod: &Value, patch: &Patch, warnings: &[String]) -> Value {
     let sidecar = sidecar(&patched);
     fits_pod_security_restricted(sidecar, &patched);
     names_are_unique(&patched);
+    tokens_go_where_the_operator_says(sidecar, &patched, settings);
     if serde_json::from_value::<Pod>(pod.clone()).is_ok() {
         serde_json::from_value::<Pod>(patched.clone()).expect("the patched pod is still a pod");
     }
@@ -185,4 +187,50 @@ fn names_are_unique(patched: &Value) {
         })
     });
     assert!(mounted, "the agent container has the handoff volume, writable");
+}
+
+/// What decides where a token may go is a literal of the operator's, once, whatever the agent container sets; and the
+/// service-account token is mounted into the sidecar only.
+fn tokens_go_where_the_operator_says(sidecar: &Value, patched: &Value, settings: &Settings) {
+    assert_eq!(sidecar.get("envFrom"), None);
+    let env = items(&sidecar["env"]);
+    let entries = |name: &str| {
+        env.iter()
+            .filter(|entry| entry["name"] == name)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let literal = |name: &str, value: &str| json!({ "name": name, "value": value });
+    for (name, value) in [
+        (contract::ALLOWED_HOSTS_VARIABLE, settings.allowed_hosts.join(",")),
+        (
+            contract::ALLOWED_AUTHORITIES_VARIABLE,
+            settings.allowed_authorities.join(","),
+        ),
+        (contract::SCOPE_VARIABLE, settings.scope.clone()),
+        (contract::STATE_DIR_VARIABLE, contract::STATE_DIR.to_owned()),
+    ] {
+        assert_eq!(entries(name), [literal(name, &value)]);
+    }
+    let by_azwi = entries(contract::AZWI_IDENTITY_VARIABLE) == [literal(contract::AZWI_IDENTITY_VARIABLE, "true")];
+    for (name, value) in [
+        (contract::AZURE_AUTHORITY_HOST_VARIABLE, settings.authority.as_str()),
+        (contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE, contract::ASSERTION_FILE),
+    ] {
+        let expected = if by_azwi {
+            Vec::new()
+        } else {
+            vec![literal(name, value)]
+        };
+        assert_eq!(entries(name), expected);
+    }
+    for list in ["initContainers", "containers"] {
+        for container in items(&patched["spec"][list]) {
+            let mounts = items(&container["volumeMounts"]);
+            let has = |volume: &str| mounts.iter().any(|mount| mount["name"] == volume);
+            let is_sidecar = container["name"] == contract::SIDECAR_CONTAINER;
+            assert_eq!(has(contract::ASSERTION_VOLUME), is_sidecar && !by_azwi);
+            assert_eq!(has(contract::STATE_VOLUME), is_sidecar);
+        }
+    }
 }

@@ -94,6 +94,8 @@ fn entry() -> impl Strategy<Value = Value> {
         "A",
         "B",
         "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_AUTHORITY_HOST",
+        "ADO_AGENT_ALLOWED_HOSTS",
     ]);
     let value = prop_oneof![
         select(vec![

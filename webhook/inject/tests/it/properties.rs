@@ -35,7 +35,7 @@ fn decide_and_check(pod: &Value, settings: &Settings) -> bool {
             let patch = plan.patch(pod);
             let bytes = serde_json::to_vec(&patch).expect("a patch has a JSON form");
             assert_eq!(bytes, serde_json::to_vec(&plan.patch(pod)).expect("again"));
-            let patched = invariants::check(pod, &patch, plan.warnings());
+            let patched = invariants::check(pod, &patch, plan.warnings(), settings);
             admission::check(&patched, settings);
             true
         }
@@ -59,7 +59,7 @@ fn run(strategy: impl Strategy<Value = Value>) -> u32 {
     let injected = Cell::new(0);
     TestRunner::new(Config {
         failure_persistence: None,
-        ..Config::with_cases(1500)
+        ..Config::with_cases(400)
     })
     .run(&strategy, |pod| {
         injected.set(injected.get() + u32::from(decide_and_check(&pod, &generous())));
@@ -73,7 +73,7 @@ fn run(strategy: impl Strategy<Value = Value>) -> u32 {
 fn valid_pods_are_injected_and_everything_holds() {
     let injected = run(pods::valid_pod());
     assert!(
-        injected > 500,
+        injected > 150,
         "only {injected} pods were injected: the generator tests denials, not patches"
     );
 }
@@ -81,7 +81,7 @@ fn valid_pods_are_injected_and_everything_holds() {
 #[test]
 fn damaged_pods_are_injected_or_denied_but_never_broken() {
     let injected = run(pods::damaged_pod());
-    assert!(injected > 100, "only {injected} damaged pods were injected");
+    assert!(injected > 30, "only {injected} damaged pods were injected");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn patch_bytes(pod: &Value) -> usize {
         panic!("not injected");
     };
     let patch = plan.patch(pod);
-    let patched = invariants::check(pod, &patch, plan.warnings());
+    let patched = invariants::check(pod, &patch, plan.warnings(), &settings());
     admission::check(&patched, &settings());
     serde_json::to_vec(&patch).expect("a patch has a JSON form").len()
 }
