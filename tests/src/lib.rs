@@ -16,5 +16,7 @@ pub mod recording;
 pub mod cluster_issuer;
 pub mod entra;
 pub mod guid;
+pub mod demo;
 pub mod kubelet;
 pub mod ado;
+pub mod world;

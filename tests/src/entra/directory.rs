@@ -136,14 +136,14 @@ impl Directory {
             .find(|entry| entry.identity.kind != Kind::User && entry.identity.client_id.eq_ignore_ascii_case(client_id))
     }
 
-    pub(super) fn add(&mut self, tenant: &str, kind: Kind, name: &str) -> Identity {
+    pub(super) fn add(&mut self, tenant: &str, kind: Kind, name: &str, client_id: Option<&str>) -> Identity {
         let identity = Identity {
             kind,
             tenant: tenant.to_owned(),
             name: name.to_owned(),
             client_id: match kind {
                 Kind::User => AZURE_CLI.to_owned(),
-                Kind::Application | Kind::ManagedIdentity => guid::random(),
+                Kind::Application | Kind::ManagedIdentity => client_id.map_or_else(guid::random, str::to_owned),
             },
             object_id: guid::random(),
             registration_id: guid::random(),

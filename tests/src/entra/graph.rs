@@ -19,7 +19,10 @@ impl Entra {
         match (request.method.as_str(), segments.as_slice()) {
             ("GET", [_, "applications"]) => list(directory, &tenant, request, application),
             ("POST", [_, "applications"]) => match text(request, "displayName") {
-                Some(name) => Reply::json(201, &application(&directory.add(&tenant, Kind::Application, &name))),
+                Some(name) => Reply::json(
+                    201,
+                    &application(&directory.add(&tenant, Kind::Application, &name, None)),
+                ),
                 None => error(400, "Request_BadRequest", "displayName is missing."),
             },
             ("GET", [_, "servicePrincipals"]) => list(directory, &tenant, request, service_principal),

@@ -197,7 +197,12 @@ impl Entra {
 
     /// Adds an identity to a tenant.
     pub fn add_identity(&self, tenant: &str, kind: Kind, name: &str) -> Identity {
-        self.lock().directory.add(tenant, kind, name)
+        self.lock().directory.add(tenant, kind, name, None)
+    }
+
+    /// Adds an identity with a client id that is known beforehand, as manifests need it.
+    pub fn add_identity_with(&self, tenant: &str, kind: Kind, name: &str, client_id: &str) -> Identity {
+        self.lock().directory.add(tenant, kind, name, Some(client_id))
     }
 
     /// Removes an application or managed identity.
