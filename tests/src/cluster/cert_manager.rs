@@ -6,6 +6,9 @@ use super::service::Program;
 use anyhow::Result;
 use std::time::Duration;
 
+/// Where it says that it is ready.
+const HEALTH: &str = "127.0.0.1:9403";
+
 /// Installs the definitions and starts the controllers. They speak to the API server as an administrator.
 pub(super) fn install(node: &mut Node, built: &Built) -> Result<()> {
     let definitions = built.share();
@@ -26,7 +29,8 @@ pub(super) fn install(node: &mut Node, built: &Built) -> Result<()> {
     node.start(&Program {
         name: "cert-manager",
         program: built.program("certmanager"),
-        arguments: vec![format!("--kubeconfig={kubeconfig}")],
+        arguments: vec![format!("--kubeconfig={kubeconfig}"), format!("--health={HEALTH}")],
         environment: Vec::new(),
-    })
+    })?;
+    node.wait_for_answer("cert-manager", &format!("http://{HEALTH}/healthz"))
 }

@@ -85,11 +85,8 @@ fn make_v2(tree: &Path, name: &str) -> Result<()> {
 /// Removes the branch. Its processes have just been killed, and the kernel takes a moment to let go of them.
 pub(super) fn remove(name: &str, limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
-    let trees = match hierarchies()? {
-        Hierarchies::V1(trees) => trees,
-        Hierarchies::V2(tree) => vec![tree],
-    };
-    for tree in trees {
+    // Wherever it is: runc joins the tree of version 2 as well where that stands beside version 1.
+    for tree in trees()? {
         let branch = tree.join(name);
         while let Err(error) = remove_tree(&branch) {
             if Instant::now() >= deadline {
@@ -99,6 +96,17 @@ pub(super) fn remove(name: &str, limit: Duration) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Every tree that is mounted.
+fn trees() -> Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
+    let places = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (place, kind) = (fields.next()?, fields.next()?);
+        matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(place))
+    });
+    Ok(places.collect())
 }
 
 fn remove_tree(branch: &Path) -> std::io::Result<()> {

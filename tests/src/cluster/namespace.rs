@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,9 +16,37 @@ pub(super) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// Nobody has this address: a route must exist for the kubelet and the API server, and it leads nowhere.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
-/// Empty file systems in the node's world. Programs write there without being asked: containerd's shims put their sockets
-/// into `/run/containerd` whatever its configuration says, the kubelet links logs into `/var/log/containers`.
-pub(super) const PRIVATE_FOLDERS: &[&str] = &["/run", "/var/log"];
+/// Empty file systems in the node's world. Programs write there whatever their configuration says: containerd's shims put
+/// their sockets into `/run/containerd`, its network library notes results in `/var/lib/cni`, the kubelet listens for
+/// devices in `/var/lib/kubelet` and links logs into `/var/log/containers`, the controller-manager makes `/usr/libexec/kubernetes`.
+pub(super) const PRIVATE_FOLDERS: &[&str] = &[
+    "/run",
+    "/var/log",
+    "/var/lib/cni",
+    "/var/lib/kubelet",
+    "/usr/libexec/kubernetes",
+];
+
+/// Those that have to be made, or there is nothing to mount over. Parents come first.
+pub(super) fn missing_private_folders() -> Vec<PathBuf> {
+    let mut missing = Vec::new();
+    for folder in PRIVATE_FOLDERS {
+        let mut parents: Vec<&Path> = Path::new(folder)
+            .ancestors()
+            .filter(|parent| !parent.exists())
+            .collect();
+        parents.reverse();
+        missing.extend(parents.into_iter().map(Path::to_owned));
+    }
+    missing
+}
+
+/// Makes them. What is made has been noted before.
+pub(super) fn make_private_folders() -> Result<()> {
+    PRIVATE_FOLDERS
+        .iter()
+        .try_for_each(|folder| std::fs::create_dir_all(folder).with_context(|| format!("cannot make {folder}")))
+}
 
 /// The first process in the node's world. It waits for a line before it stays, so that it ends with a driver that died
 /// before it had noted its number; then it only reaps orphans, as every first process has to.

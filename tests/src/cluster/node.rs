@@ -9,7 +9,7 @@ use super::namespace::Namespaces;
 use super::pki::Pki;
 use super::service::{Program, Service};
 use super::state::State;
-use super::{cgroup, control_plane, dns, kernel, packages, product, runtime, teardown};
+use super::{cgroup, control_plane, dns, kernel, namespace, packages, product, runtime, teardown};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,11 @@ pub fn up<'a>(
         interrupt,
         report,
     )?;
-    let archives = product::archives(layout, &kubernetes.program("kubectl"), interrupt, report)?;
+    let archives = if std::env::var_os("TMP_SKIP").is_some() {
+        Vec::new()
+    } else {
+        product::archives(layout, &kubernetes.program("kubectl"), interrupt, report)?
+    };
     let parts = Parts {
         kubernetes,
         containerd,
@@ -150,6 +154,7 @@ impl<'a> Node<'a> {
             namespaces: None,
             cgroup: layout.cgroup(),
             kernel: kernel::read()?,
+            folders: namespace::missing_private_folders(),
             kubernetes: parts.kubernetes.version.clone(),
             programs: parts.kubernetes.programs(),
             runtime: parts.containerd.programs(),
@@ -158,6 +163,7 @@ impl<'a> Node<'a> {
         };
         state.write(layout)?;
         cgroup::make(&state.cgroup)?;
+        namespace::make_private_folders()?;
         let unkept = Namespaces::create(interrupt)?;
         state.namespaces = Some(unkept.namespaces());
         state.write(layout)?;
@@ -226,16 +232,23 @@ impl<'a> Node<'a> {
         let limit = Duration::from_secs(60);
         self.wait_for("service accounts", limit, &["get", "serviceaccount", "default"])?;
         self.until("names of Services", limit, |node| {
-            let mut command = node.namespaces.command("busybox");
-            command.args([
-                "nslookup",
-                "-type=a",
-                "kubernetes.default.svc.cluster.local",
-                dns::ADDRESS,
-            ]);
-            output(&mut command, Duration::from_secs(10), node.interrupt).map(Some)
+            let name = format!("kubernetes.default.svc.{}", dns::DOMAIN);
+            node.busybox(&["nslookup", "-type=a", &name, dns::ADDRESS])
         })
         .map(drop)
+    }
+
+    /// Waits until a service of the node answers a GET with success.
+    pub(super) fn wait_for_answer(&mut self, what: &str, url: &str) -> Result<()> {
+        self.until(what, Duration::from_secs(60), |node| {
+            node.busybox(&["wget", "-q", "-O", "-", url])
+        })
+        .map(drop)
+    }
+
+    fn busybox(&self, arguments: &[&str]) -> Result<Option<String>> {
+        let mut command = self.namespaces.command("busybox");
+        output(command.args(arguments), Duration::from_secs(10), self.interrupt).map(Some)
     }
 
     /// Starts a service in the node's world and notes it.
@@ -268,6 +281,8 @@ impl<'a> Node<'a> {
     pub fn kubectl(&self) -> Command {
         let mut command = self.namespaces.network_command(self.state.programs.join("kubectl"));
         command.env("KUBECONFIG", self.pki.kubeconfig("admin"));
+        // What it caches is of no use to anyone after this node.
+        command.env("KUBECACHEDIR", self.layout.node().join("kubectl"));
         command
     }
 

@@ -19,6 +19,8 @@ pub(super) struct State {
     pub cgroup: String,
     /// Settings of the machine's kernel that a kubelet changes, as they were before.
     pub kernel: BTreeMap<String, String>,
+    /// Folders that were made on the machine for the node to mount over, in order.
+    pub folders: Vec<PathBuf>,
     /// Version of Kubernetes, with the `v`.
     pub kubernetes: String,
     /// Programs of Kubernetes.

@@ -6,6 +6,7 @@ use super::{cgroup, kernel};
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 /// Kills the node's world, and with it every process, mount and link; then removes its control groups and its folder, and
@@ -24,6 +25,9 @@ pub(super) fn down_locked(layout: &Layout) -> Result<bool> {
         }
         cgroup::remove(&state.cgroup, Duration::from_secs(30))?;
         kernel::restore(&state.kernel)?;
+        for folder in state.folders.iter().rev() {
+            remove_empty(folder)?;
+        }
     }
     let node = layout.node();
     match fs::remove_dir_all(&node) {
@@ -31,5 +35,15 @@ pub(super) fn down_locked(layout: &Layout) -> Result<bool> {
             Err(error).with_context(|| format!("cannot remove {}", node.display()))
         }
         _ => Ok(state.is_some()),
+    }
+}
+
+/// Removes a folder that the node only mounted over. If somebody has put something there since, it is theirs now.
+fn remove_empty(folder: &Path) -> Result<()> {
+    match fs::remove_dir(folder) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
     }
 }

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	// Each of these adds itself to controller.Known.
@@ -46,17 +47,20 @@ import (
 const systemNamespace = "cert-manager"
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", "", "file that says how to reach the API server")
-	flag.Parse()
+	// Flags of its own: controller-runtime adds some to the usual ones.
+	flags := flag.NewFlagSet("certmanager", flag.ExitOnError)
+	kubeconfig := flags.String("kubeconfig", "", "file that says how to reach the API server")
+	health := flags.String("health", "", "address that answers /healthz once everything is started")
+	_ = flags.Parse(os.Args[1:]) // ends the program if it fails
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, *kubeconfig); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, *kubeconfig, *health); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kubeconfig string) error {
+func run(ctx context.Context, kubeconfig, health string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func run(ctx context.Context, kubeconfig string) error {
 	if err := startControllers(ctx, group, kubeconfig); err != nil {
 		return fmt.Errorf("controllers: %w", err)
 	}
-	if err := startInjector(ctx, group, config); err != nil {
+	if err := startInjector(ctx, group, config, health); err != nil {
 		return fmt.Errorf("CA injector: %w", err)
 	}
 	return group.Wait()
@@ -99,7 +103,7 @@ func startControllers(ctx context.Context, group *errgroup.Group, kubeconfig str
 	return nil
 }
 
-func startInjector(ctx context.Context, group *errgroup.Group, config *rest.Config) error {
+func startInjector(ctx context.Context, group *errgroup.Group, config *rest.Config, health string) error {
 	// The injector's patches are applied under the first word of the user agent as field manager, so it needs one.
 	config = util.RestConfigWithUserAgent(config, "cainjector")
 	ctrl.SetLogger(klog.Background())
@@ -109,8 +113,15 @@ func startInjector(ctx context.Context, group *errgroup.Group, config *rest.Conf
 			return err
 		}
 	}
-	manager, err := ctrl.NewManager(config, ctrl.Options{Scheme: scheme, Metrics: metrics.Options{BindAddress: "0"}})
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                 scheme,
+		Metrics:                metrics.Options{BindAddress: "0"},
+		HealthProbeBindAddress: health,
+	})
 	if err != nil {
+		return err
+	}
+	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
 	err = cainjector.RegisterAllInjectors(ctx, manager, cainjector.SetupOptions{
