@@ -1,1 +1,118 @@
-fn main() {}
+//! `ado-agent-sidecar`: `run`, and the two words that the kubelet says to it.
+
+use contract::Reason;
+use sidecar::Config;
+use std::ffi::OsString;
+use std::future::poll_fn;
+use std::io::Write;
+use std::process::ExitCode;
+use std::task::Poll;
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: &str = "\
+The sidecar of an Azure Pipelines agent pod. The webhook starts it and sets its environment; see docs/reference.md.
+
+Usage: ado-agent-sidecar [COMMAND]
+
+Commands:
+  run       Keep a fresh token file and remove the agent when the pod ends (default)
+  probe     Say what the running sidecar is doing; succeeds when the agent may start
+  pre-stop  Tell the running sidecar that the pod begins to leave
+
+Options:
+  --version  Print the version
+  --help     Print this text
+
+Exit codes: 0 clean end, 1 failure, 64 wrong usage
+";
+
+const WRONG_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(|argument| argument.to_str().unwrap_or("?"))
+        .collect();
+    match arguments.as_slice() {
+        [] | ["run"] => run(),
+        ["probe"] => probe(),
+        ["pre-stop"] => pre_stop(),
+        ["--version"] => say(concat!("ado-agent-sidecar ", env!("CARGO_PKG_VERSION")), 0),
+        ["--help"] => say(USAGE.trim_end(), 0),
+        _ => say(USAGE.trim_end(), WRONG_USAGE),
+    }
+}
+
+fn run() -> ExitCode {
+    let config = Config::read(variable);
+    tracing_subscriber::fmt()
+        .with_max_level(config.log_level)
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+    match drive(config) {
+        Ok(outcome) => ExitCode::from(u8::from(!is_clean(outcome.reason))),
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn drive(config: Config) -> anyhow::Result<lifecycle::Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()?;
+    runtime.block_on(async {
+        // Handlers first: the first process of a container is not ended by a signal that it does not handle.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = poll_fn(move |context| {
+            let told = terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready();
+            if told { Poll::Ready(()) } else { Poll::Pending }
+        });
+        sidecar::run(config, shutdown).await
+    })
+}
+
+/// Whether nothing of ours stayed in the pool.
+fn is_clean(outcome: Reason) -> bool {
+    matches!(
+        outcome,
+        Reason::Removed | Reason::AlreadyGone | Reason::NeverRegistered | Reason::NotOurs
+    )
+}
+
+fn probe() -> ExitCode {
+    match sidecar::probe(&sidecar::state_dir(variable)) {
+        Ok(heard) => say(&heard.line, u8::from(!heard.agent_may_start)),
+        Err(error) => say(
+            &format!("the sidecar does not answer ({error}): it is starting, or it has ended"),
+            1,
+        ),
+    }
+}
+
+fn pre_stop() -> ExitCode {
+    match sidecar::pre_stop(&sidecar::state_dir(variable)) {
+        Ok(heard) => say(&heard.line, 0),
+        Err(error) => say(&format!("the sidecar does not answer ({error})"), 1),
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Prints a line; whoever closed our output does not want it.
+fn say(line: &str, code: u8) -> ExitCode {
+    let _ = if code == WRONG_USAGE {
+        writeln!(std::io::stderr(), "{line}")
+    } else {
+        writeln!(std::io::stdout(), "{line}")
+    };
+    ExitCode::from(code)
+}

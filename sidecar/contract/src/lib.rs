@@ -6,10 +6,12 @@
 //!
 //! **Invariant:** no dependencies, no IO. **Invariant:** a name or a [`Reason`] that was released is never renamed.
 
+mod hosts;
 mod marker;
 mod names;
 mod reason;
 
+pub use hosts::{HttpsUrl, host_matches, is_host_entry};
 pub use marker::{Foreign, Marker};
 pub use names::*;
 pub use reason::Reason;

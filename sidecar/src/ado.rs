@@ -1,0 +1,189 @@
+//! The questions that the machine asks Azure DevOps, one REST request each.
+//!
+//! Azure DevOps REST API 7.1, area `distributedtask`; what the odd answers mean stands in `ado/failures.rs`.
+
+mod failures;
+mod shapes;
+
+use crate::http::{self, Answer as HttpAnswer, Http};
+use crate::secret::Secret;
+use crate::url::Organisation;
+use failures::failure;
+use lifecycle::{AgentId, Answer, Failure, FailureKind, PoolId, Question, ServerTime};
+use reqwest::{Method, StatusCode, Url};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most of an answer that is read, in bytes: a list of several thousand agents without capabilities. The sidecar has
+/// 32 MiB of memory.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+const VERSION: (&str, &str) = ("api-version", "7.1");
+/// The permission "Manage" of a pool, in `…/pools/{id}/permissions/{bits}`.
+const MANAGE: &str = "2";
+
+/// What came of a question.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) date: Option<ServerTime>,
+}
+
+/// One organisation, seen from one pod.
+#[derive(Debug)]
+pub(crate) struct Ado {
+    organisation: Organisation,
+    pool: String,
+    http: Arc<Http>,
+}
+
+struct Route {
+    method: Method,
+    url: Url,
+    body: Option<serde_json::Value>,
+}
+
+impl Ado {
+    pub(crate) fn new(organisation: Organisation, pool: String, http: Arc<Http>) -> Self {
+        Self {
+            organisation,
+            pool,
+            http,
+        }
+    }
+
+    /// Asks, and waits no longer than `patience`.
+    pub(crate) async fn ask(&self, question: &Question, token: Option<&Secret>, patience: Duration) -> Heard {
+        let answer = match self.send(self.route(question), token, patience).await {
+            Err(problem) => {
+                return Heard {
+                    result: Err(failures::unreachable(&redact(token, &problem))),
+                    retry_after: None,
+                    date: None,
+                };
+            }
+            Ok(answer) => answer,
+        };
+        let result = self.read(question, &answer).map_err(|failure| Failure {
+            detail: redact(token, &failure.detail),
+            ..failure
+        });
+        Heard {
+            result,
+            retry_after: answer.retry_after(),
+            date: answer.date(),
+        }
+    }
+
+    async fn send(&self, route: Route, token: Option<&Secret>, patience: Duration) -> Result<HttpAnswer, String> {
+        let mut request = self
+            .http
+            .client()?
+            .request(route.method, route.url)
+            .timeout(patience)
+            .header("accept", "application/json")
+            // Asks for a 401 instead of the redirect to a sign-in page.
+            .header("x-tfs-fedauthredirect", "Suppress");
+        if let Some(token) = token {
+            request = request.bearer_auth(token.expose());
+        }
+        if let Some(body) = route.body {
+            request = request.json(&body);
+        }
+        http::send(request, ANSWER_LIMIT).await
+    }
+
+    fn route(&self, question: &Question) -> Route {
+        let pools = |query: &[(&str, &str)]| {
+            let query = query.iter().copied().chain([VERSION]);
+            self.organisation.route(&["pools"], query)
+        };
+        let agents = |pool: PoolId, query: &[(&str, &str)]| {
+            let query = query.iter().copied().chain([VERSION]);
+            self.organisation
+                .route(&["pools", &pool.0.to_string(), "agents"], query)
+        };
+        let agent = |pool: PoolId, agent: AgentId, query: &[(&str, &str)]| {
+            let query = query.iter().copied().chain([VERSION]);
+            let (pool, agent) = (pool.0.to_string(), agent.0.to_string());
+            self.organisation.route(&["pools", &pool, "agents", &agent], query)
+        };
+        let whole = [("includeCapabilities", "true"), ("includeAssignedRequest", "true")];
+        let (method, url, body) = match question {
+            Question::Tenant | Question::Pool => (Method::GET, pools(&[("poolName", &self.pool)]), None),
+            Question::MayManage(pool) => {
+                let segments = ["pools", &pool.0.to_string(), "permissions", MANAGE];
+                let query = [("api-version", "7.2-preview.1")];
+                (Method::GET, self.organisation.route(&segments, query), None)
+            }
+            Question::AgentByName(pool, name) => {
+                let query = [("agentName", name.as_str()), whole[0], whole[1]];
+                (Method::GET, agents(*pool, &query), None)
+            }
+            Question::Agents(pool) => (Method::GET, agents(*pool, &[("includeCapabilities", "false")]), None),
+            Question::Agent(pool, id) => (Method::GET, agent(*pool, *id, &whole), None),
+            Question::SetEnabled(pool, id, enabled) => (
+                Method::PATCH,
+                agent(*pool, *id, &[]),
+                Some(json!({"id": id.0, "enabled": enabled})),
+            ),
+            Question::Delete(pool, id) => (Method::DELETE, agent(*pool, *id, &[]), None),
+        };
+        Route { method, url, body }
+    }
+
+    fn read(&self, question: &Question, answer: &HttpAnswer) -> Result<Answer, Failure> {
+        if *question == Question::Tenant {
+            return tenant(answer);
+        }
+        let changed = matches!(question, Question::SetEnabled(..) | Question::Delete(..));
+        // A page is never the answer to a change; no content may be.
+        let fits = answer.is_json() || changed && (answer.status == StatusCode::NO_CONTENT || answer.body.is_empty());
+        if !answer.status.is_success() || answer.status == StatusCode::NON_AUTHORITATIVE_INFORMATION || !fits {
+            return Err(failure(answer));
+        }
+        match question {
+            Question::Tenant | Question::SetEnabled(..) | Question::Delete(..) => Some(Answer::Done),
+            Question::Pool => shapes::pool(&answer.body, &self.pool).map(Answer::Pool),
+            Question::MayManage(_) => shapes::verdict(&answer.body).map(Answer::MayManage),
+            Question::AgentByName(_, name) => shapes::agents(&answer.body, true)
+                .map(|agents| {
+                    agents
+                        .into_iter()
+                        .filter(|agent| same_name(&agent.name, name))
+                        .collect()
+                })
+                .map(Answer::Agents),
+            Question::Agents(_) => shapes::agents(&answer.body, false).map(Answer::Agents),
+            Question::Agent(..) => shapes::agent(&answer.body).map(|agent| Answer::Agents(vec![agent])),
+        }
+        .ok_or_else(|| failures::garbled(answer))
+    }
+}
+
+/// Names of agents and pools differ by more than case.
+fn same_name(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+/// The tenant that the organisation trusts, from whatever an unauthenticated request is answered with.
+fn tenant(answer: &HttpAnswer) -> Result<Answer, Failure> {
+    let tenant = failures::tenant(answer);
+    let failed = failure(answer);
+    match failed.kind {
+        _ if tenant.is_some() => Ok(Answer::Tenant(tenant)),
+        FailureKind::Unauthorized | FailureKind::IdentityUnknown | FailureKind::Forbidden => Ok(Answer::Tenant(None)),
+        FailureKind::Unreachable
+        | FailureKind::Garbled
+        | FailureKind::Unavailable
+        | FailureKind::Throttled
+        | FailureKind::NotFound
+        | FailureKind::JobRunning
+        | FailureKind::Refused => Err(failed),
+    }
+}
+
+fn redact(token: Option<&Secret>, text: &str) -> String {
+    token.map_or_else(|| text.to_owned(), |token| token.redact(text))
+}

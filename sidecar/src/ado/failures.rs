@@ -1,0 +1,242 @@
+//! What the odd answers of Azure DevOps mean.
+//!
+//! Its client library picks an exception by `typeKey`, not by status (actions/runner, `WrappedException.cs`), so the type
+//! goes first here, too. A sign-in page instead of JSON is Azure DevOps' way to refuse a token; any other page is
+//! somebody else's.
+
+use crate::http::{Answer, excerpt};
+use lifecycle::{Failure, FailureKind};
+use serde::Deserialize;
+
+/// Message codes that mean: this identity is no user of the organisation.
+const IDENTITY_UNKNOWN: &[&str] = &["TF401444", "VS800075"];
+/// An organisation without a tenant says this one.
+const NO_TENANT: &str = "00000000-0000-0000-0000-000000000000";
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Body {
+    message: Option<String>,
+    type_key: Option<String>,
+    type_name: Option<String>,
+}
+
+/// Nobody answered, or not to the end.
+pub(super) fn unreachable(problem: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Unreachable,
+        detail: problem.to_owned(),
+        tenant: None,
+    }
+}
+
+/// An answer whose body has not the shape that it should have.
+pub(super) fn garbled(answer: &Answer) -> Failure {
+    Failure {
+        kind: FailureKind::Garbled,
+        detail: format!("an unknown shape of answer, {}", answer.look()),
+        tenant: tenant(answer),
+    }
+}
+
+/// What an answer that is no success means.
+pub(super) fn failure(answer: &Answer) -> Failure {
+    let body: Body = answer
+        .is_json()
+        .then(|| serde_json::from_slice(&answer.body).ok())
+        .flatten()
+        .unwrap_or_default();
+    let message = body.message.as_deref().or_else(|| answer.header("x-tfs-serviceerror"));
+    let kind = kind(answer, body.type_key.as_deref().or(body.type_name.as_deref()), message);
+    let mut detail = match (message, body.type_key.as_deref()) {
+        (Some(message), Some(key)) => format!("{} {}: {}", answer.status.as_u16(), excerpt(key), excerpt(message)),
+        (Some(message), None) => format!("{}: {}", answer.status.as_u16(), excerpt(message)),
+        (None, _) => answer.look(),
+    };
+    if let Some(activity) = answer.header("activityid").or_else(|| answer.header("x-vss-e2eid")) {
+        detail.push_str(&format!(" (activity {})", excerpt(activity)));
+    }
+    Failure {
+        kind,
+        detail,
+        tenant: tenant(answer),
+    }
+}
+
+fn kind(answer: &Answer, exception: Option<&str>, message: Option<&str>) -> FailureKind {
+    let everything = String::from_utf8_lossy(&answer.body);
+    let says = |code: &&str| message.is_some_and(|message| message.contains(*code)) || everything.contains(*code);
+    if IDENTITY_UNKNOWN.iter().any(says) {
+        return FailureKind::IdentityUnknown;
+    }
+    if let Some(kind) = exception.and_then(kind_of_exception) {
+        return kind;
+    }
+    let its_own = is_its_own(answer);
+    match answer.status.as_u16() {
+        203 | 302 | 303 | 401 => FailureKind::Unauthorized,
+        200..=299 if !answer.is_json() && its_own => FailureKind::Unauthorized,
+        403 if answer.is_json() || its_own => FailureKind::Forbidden,
+        404 | 410 => FailureKind::NotFound,
+        429 => FailureKind::Throttled,
+        408 | 500..=599 => FailureKind::Unavailable,
+        400..=499 if answer.is_json() || its_own => FailureKind::Refused,
+        _ => FailureKind::Garbled,
+    }
+}
+
+fn kind_of_exception(name: &str) -> Option<FailureKind> {
+    // A `typeName` is "Namespace.Type, Assembly", a `typeKey` the bare type.
+    let name = name.split(',').next().unwrap_or_default();
+    match name.rsplit('.').next().unwrap_or_default() {
+        "TaskAgentJobStillRunningException" => Some(FailureKind::JobRunning),
+        "TaskAgentNotFoundException" | "TaskAgentPoolNotFoundException" => Some(FailureKind::NotFound),
+        "AccessDeniedException" => Some(FailureKind::Forbidden),
+        _ => None,
+    }
+}
+
+/// Whether Azure DevOps itself answered, and not something on the way to it.
+fn is_its_own(answer: &Answer) -> bool {
+    let signs = [
+        "activityid",
+        "x-tfs-processid",
+        "x-vss-e2eid",
+        "x-vss-resourcetenant",
+        "x-tfs-session",
+    ];
+    let text = String::from_utf8_lossy(&answer.body);
+    signs.iter().any(|name| answer.header(name).is_some())
+        || text.contains("_signin")
+        || contract::DEFAULT_ALLOWED_AUTHORITIES
+            .split(',')
+            .any(|host| text.contains(host))
+}
+
+/// The tenant that the organisation trusts, where the answer says so.
+pub(super) fn tenant(answer: &Answer) -> Option<String> {
+    let named = answer.header("x-vss-resourcetenant").map(str::to_owned);
+    let challenged = || {
+        let challenges = answer.headers.get_all("www-authenticate").iter();
+        challenges
+            .filter_map(|challenge| challenge.to_str().ok())
+            .find_map(|challenge| {
+                let (_, uri) = challenge.split_once("authorization_uri=")?;
+                let uri = uri.trim_start_matches('"').split(['"', ',', ' ']).next()?;
+                Some(uri.trim_end_matches('/').rsplit('/').next()?.to_owned())
+            })
+    };
+    named.or_else(challenged).filter(|tenant| {
+        let plain = tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        tenant.len() == NO_TENANT.len() && plain && tenant != NO_TENANT
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::StatusCode;
+    use reqwest::header::{HeaderName, HeaderValue};
+    use serde_json::json;
+
+    fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            (name, HeaderValue::from_str(value).expect("a value"))
+        });
+        Answer {
+            status: StatusCode::from_u16(status).expect("a status"),
+            headers: headers.collect(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
+    const HTML: (&str, &str) = ("content-type", "text/html");
+    const OWN: (&str, &str) = ("x-tfs-processid", "p");
+
+    #[test]
+    fn every_odd_answer_has_its_kind() {
+        use FailureKind::{
+            Forbidden, Garbled, IdentityUnknown, NotFound, Refused, Throttled, Unauthorized, Unavailable,
+        };
+        for (status, headers, body, expected) in [
+            (203, &[HTML][..], "<title>Sign In</title>", Unauthorized),
+            (302, &[HTML], "", Unauthorized),
+            (301, &[HTML], "", Garbled),
+            (200, &[HTML, OWN], "<title>Sign In</title>", Unauthorized),
+            (
+                200,
+                &[HTML],
+                "<a href=https://login.microsoftonline.com/x>",
+                Unauthorized,
+            ),
+            (200, &[HTML], "<title>Corporate proxy</title>", Garbled),
+            (401, &[], "", Unauthorized),
+            (401, &[HTML], "TF400813: not authorized", Unauthorized),
+            (401, &[HTML], "TF401444: Please sign-in at least once", IdentityUnknown),
+            (401, &[("x-tfs-serviceerror", "TF401444: sign in")], "", IdentityUnknown),
+            (403, &[JSON], "{}", Forbidden),
+            (403, &[HTML], "blocked by the proxy", Garbled),
+            (403, &[HTML, OWN], "", Forbidden),
+            (404, &[HTML], "", NotFound),
+            (407, &[HTML], "", Garbled),
+            (429, &[JSON], "{}", Throttled),
+            (408, &[], "", Unavailable),
+            (503, &[HTML], "", Unavailable),
+            (409, &[JSON], "{}", Refused),
+            (400, &[JSON], "{}", Refused),
+        ] {
+            assert_eq!(
+                failure(&answer(status, headers, body)).kind,
+                expected,
+                "{status} {headers:?} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_type_goes_before_the_status() {
+        use FailureKind::{Forbidden, JobRunning, NotFound};
+        let package = "Microsoft.TeamFoundation.DistributedTask.WebApi";
+        for (status, name, expected) in [
+            (400, "TaskAgentJobStillRunningException", JobRunning),
+            (409, "TaskAgentJobStillRunningException", JobRunning),
+            (400, "TaskAgentNotFoundException", NotFound),
+            (404, "TaskAgentPoolNotFoundException", NotFound),
+            (401, "AccessDeniedException", Forbidden),
+        ] {
+            let key = json!({"message": "words", "typeKey": name}).to_string();
+            let full = json!({"message": "words", "typeName": format!("{package}.{name}, {package}")}).to_string();
+            assert_eq!(failure(&answer(status, &[JSON], &key)).kind, expected, "{name}");
+            assert_eq!(failure(&answer(status, &[JSON], &full)).kind, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_detail_has_type_message_and_activity() {
+        let body = json!({"message": "No\nway.", "typeKey": "AccessDeniedException"}).to_string();
+        let failure = failure(&answer(403, &[JSON, ("activityid", "a-1")], &body));
+        assert_eq!(failure.detail, "403 AccessDeniedException: No way. (activity a-1)");
+    }
+
+    #[test]
+    fn the_tenant_is_in_one_of_two_headers() {
+        let guid = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+        let uri = format!("Bearer authorization_uri=https://login.microsoftonline.com/{guid}");
+        assert_eq!(
+            tenant(&answer(401, &[("x-vss-resourcetenant", guid)], "")).as_deref(),
+            Some(guid)
+        );
+        assert_eq!(
+            tenant(&answer(401, &[("www-authenticate", &uri)], "")).as_deref(),
+            Some(guid)
+        );
+        assert_eq!(
+            tenant(&answer(401, &[("www-authenticate", "Basic realm=\"x\"")], "")),
+            None
+        );
+        assert_eq!(tenant(&answer(401, &[("x-vss-resourcetenant", NO_TENANT)], "")), None);
+        assert_eq!(tenant(&answer(401, &[("x-vss-resourcetenant", "../../..")], "")), None);
+    }
+}

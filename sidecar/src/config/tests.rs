@@ -1,0 +1,175 @@
+use super::*;
+
+fn environment(changes: &[(&str, &str)]) -> Config {
+    let good = [
+        (contract::CONTRACT_VARIABLE, "1"),
+        (contract::HANDOFF_VARIABLE, "token-file"),
+        (contract::OWNER_VARIABLE, "ado-agent/v1/c/n/p-0/u"),
+        (contract::POD_NAME_VARIABLE, "p-0"),
+        (contract::GRACE_SECONDS_VARIABLE, "3600"),
+        (
+            contract::AZURE_CLIENT_ID_VARIABLE,
+            "11111111-1111-1111-1111-111111111111",
+        ),
+        (contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE, "/assertion"),
+        (contract::URL_VARIABLE, "https://dev.azure.com/contoso/"),
+    ];
+    let find = |table: &[(&str, &str)], name: &str| {
+        table
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    Config::read(|name| find(changes, name).or_else(|| find(&good, name)))
+}
+
+fn refusal(changes: &[(&str, &str)]) -> (Reason, String) {
+    let config = environment(changes);
+    assert!(config.remote.is_none(), "nobody is to be talked to");
+    let refusal = config.settings.refusal.expect("a refusal");
+    (refusal.reason, refusal.sentence)
+}
+
+#[test]
+fn a_good_environment_is_read_with_its_defaults() {
+    let config = environment(&[]);
+    assert_eq!(config.settings.refusal, None);
+    assert_eq!(config.settings.agent_name, "p-0");
+    assert_eq!(config.settings.pool, "Default");
+    assert_eq!(config.settings.tenant, None);
+    assert_eq!(config.settings.url, "https://dev.azure.com/contoso");
+    assert_eq!(config.settings.grace, Duration::from_secs(3600));
+    assert_eq!(config.token_file_mode, 0o644);
+    assert_eq!(config.state_dir, PathBuf::from(contract::STATE_DIR));
+    assert!(config.remote.is_some());
+}
+
+#[test]
+fn every_wrong_name_is_reported_at_once() {
+    let (reason, sentence) = refusal(&[
+        (contract::HANDOFF_VARIABLE, "carrier-pigeon"),
+        (contract::OWNER_VARIABLE, ""),
+        (contract::GRACE_SECONDS_VARIABLE, "soon"),
+        (contract::AZURE_CLIENT_ID_VARIABLE, ""),
+        (contract::TOKEN_FILE_MODE_VARIABLE, "rw"),
+        (contract::AZURE_TENANT_ID_VARIABLE, "a/b"),
+        (contract::ALLOWED_HOSTS_VARIABLE, "dev.azure.com,https://x"),
+        (contract::LOG_LEVEL_VARIABLE, "loud"),
+        ("HTTPS_PROXY", "http://user:hunter2@[/"),
+    ]);
+    assert_eq!(reason, Reason::BadConfiguration);
+    for expected in [
+        "ADO_AGENT_HANDOFF is \"carrier-pigeon\"",
+        "ADO_AGENT_OWNER is missing",
+        "ADO_AGENT_GRACE_SECONDS is \"soon\"",
+        "AZURE_CLIENT_ID is missing",
+        "ADO_AGENT_TOKEN_FILE_MODE is \"rw\"",
+        "AZURE_TENANT_ID is \"a/b\"",
+        "ADO_AGENT_ALLOWED_HOSTS is \"https://x\"",
+        "ADO_AGENT_LOG_LEVEL is \"loud\"",
+        "HTTPS_PROXY: ",
+    ] {
+        assert!(sentence.contains(expected), "{expected} is not in: {sentence}");
+    }
+    assert!(!sentence.contains("hunter2"), "{sentence}");
+}
+
+#[test]
+fn another_contract_version_is_refused_before_anything_else_is_read() {
+    for version in ["2", "0", "one", ""] {
+        let (reason, sentence) = refusal(&[(contract::CONTRACT_VARIABLE, version), (contract::OWNER_VARIABLE, "?")]);
+        assert_eq!(reason, Reason::ContractUnknown, "{version}");
+        assert!(!sentence.contains("ADO_AGENT_OWNER"), "{sentence}");
+    }
+    assert!(refusal(&[(contract::CONTRACT_VARIABLE, "2")]).1.contains("version 2"));
+}
+
+#[test]
+fn the_last_source_that_is_not_empty_counts_below_the_variable_that_wins() {
+    let from = |number: usize, name: &str| format!("{name}_{number}");
+    let (url0, url7, url63) = (
+        from(0, contract::URL_FROM_VARIABLE),
+        from(7, contract::URL_FROM_VARIABLE),
+        from(63, contract::URL_FROM_VARIABLE),
+    );
+    let (pool1, name1) = (
+        from(1, contract::POOL_FROM_VARIABLE),
+        from(1, contract::AGENT_NAME_FROM_VARIABLE),
+    );
+    let config = environment(&[
+        (contract::URL_VARIABLE, ""),
+        (&url0, "https://dev.azure.com/first"),
+        (&url7, "https://dev.azure.com/second"),
+        (&url63, " "),
+        (contract::URL_DEFAULT_VARIABLE, "https://dev.azure.com/default"),
+        (&pool1, "from a ConfigMap"),
+        (contract::POOL_DEFAULT_VARIABLE, "the operator's"),
+        (&name1, "named"),
+    ]);
+    assert_eq!(config.settings.url, "https://dev.azure.com/second");
+    assert_eq!(config.settings.pool, "from a ConfigMap");
+    assert_eq!(config.settings.agent_name, "named");
+    let config = environment(&[
+        (&url7, "https://dev.azure.com/second"),
+        (contract::POOL_DEFAULT_VARIABLE, "the operator's"),
+    ]);
+    assert_eq!(config.settings.url, "https://dev.azure.com/contoso");
+    assert_eq!(config.settings.pool, "the operator's");
+}
+
+#[test]
+fn what_can_never_work_has_its_own_reason() {
+    for (name, value, reason) in [
+        (
+            contract::URL_VARIABLE,
+            "https://tfs.corp.example/tfs/DefaultCollection",
+            Reason::NotServices,
+        ),
+        (
+            contract::URL_VARIABLE,
+            "https://dev.azure.com.evil.example/contoso",
+            Reason::HostNotAllowed,
+        ),
+        (
+            contract::AZURE_AUTHORITY_HOST_VARIABLE,
+            "https://login.evil.example/",
+            Reason::HostNotAllowed,
+        ),
+        (contract::URL_VARIABLE, "", Reason::BadConfiguration),
+        (contract::CA_PEM_VARIABLE, "no certificate", Reason::BadConfiguration),
+    ] {
+        assert_eq!(refusal(&[(name, value)]).0, reason, "{name}={value}");
+    }
+}
+
+#[test]
+fn an_identity_that_is_left_to_azwi_needs_azwi() {
+    let (reason, sentence) = refusal(&[
+        (contract::AZWI_IDENTITY_VARIABLE, "true"),
+        (contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE, ""),
+    ]);
+    assert_eq!(reason, Reason::BadConfiguration);
+    assert!(sentence.contains("azwi did not mutate this pod"), "{sentence}");
+    let proxy = (contract::AZURE_TOKEN_PROXY_VARIABLE, "https://kubernetes.default.svc");
+    assert!(
+        environment(&[(contract::AZWI_IDENTITY_VARIABLE, "true"), proxy])
+            .remote
+            .is_some()
+    );
+    for (name, value) in [
+        (contract::AZURE_TOKEN_PROXY_VARIABLE, "http://kubernetes.default.svc"),
+        (
+            contract::AZURE_TOKEN_PROXY_VARIABLE,
+            "https://kubernetes.default.svc/?x=y",
+        ),
+        (
+            contract::AZURE_TOKEN_PROXY_VARIABLE,
+            "https://u:p@kubernetes.default.svc/",
+        ),
+        (contract::AZURE_SNI_NAME_VARIABLE, "no name"),
+    ] {
+        // The first entry wins.
+        let (_, sentence) = refusal(&[(name, value), (contract::AZWI_IDENTITY_VARIABLE, "true"), proxy]);
+        assert!(sentence.contains(name), "{sentence}");
+    }
+}

@@ -1,0 +1,281 @@
+//! What Entra's refusals mean for us: the one table from codes to reasons.
+//!
+//! Codes choose the pace of retries and the wording, never "give up": Microsoft says that they may change, and a new
+//! federated credential takes minutes to be seen everywhere.
+
+use crate::http::{Answer, excerpt};
+use contract::Reason;
+use lifecycle::ServerTime;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// AADSTS codes (Microsoft Entra authentication and authorization error codes).
+const CODES: &[(Reason, &[u64])] = &[
+    (Reason::EntraThrottled, &[90055, 50196]),
+    (
+        Reason::EntraUnavailable,
+        &[50033, 50087, 90006, 90012, 90024, 90033, 90090, 90091],
+    ),
+    (Reason::CredentialMissing, &[70021, 700211, 700212, 700213]),
+    (Reason::IssuerUnreachable, &[50166, 90061]),
+    (Reason::AssertionExpired, &[700024]),
+    (Reason::AssertionRejected, &[7000272, 700027, 700025]),
+    (Reason::AssertionTooLong, &[70023]),
+    (Reason::ApplicationUnknown, &[700016, 70001, 700011, 7000112]),
+    (Reason::TenantUnknown, &[90002, 900023, 900382, 900432, 90038]),
+    (Reason::ResourceUnknown, &[500011, 650052, 650057, 70011]),
+    (Reason::ConditionalAccess, &[53003, 530032]),
+];
+
+/// The loop that Entra detects has to be left alone for longer than it says.
+const LOOP_DETECTED: u64 = 50196;
+const LOOP_PAUSE: Duration = Duration::from_secs(300);
+
+/// An answer that brought no token, or the lack of one.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) reason: Reason,
+    pub(super) text: String,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) date: Option<ServerTime>,
+}
+
+impl Seen {
+    /// Nobody answered, or not to the end.
+    pub(super) fn unreachable(whom: &str, problem: &str) -> Self {
+        Self {
+            reason: Reason::EntraUnreachable,
+            text: format!("{whom}: {problem}"),
+            retry_after: None,
+            date: None,
+        }
+    }
+
+    /// Somebody else answered: a proxy, a portal.
+    pub(super) fn garbled(whom: &str, answer: &Answer) -> Self {
+        Self::with(
+            Reason::EntraUnreachable,
+            answer,
+            format!("{whom}: an answer that is not Entra's, {}", answer.look()),
+        )
+    }
+
+    /// An answer that is no success.
+    pub(super) fn answer(whom: &str, answer: &Answer, through_binding: bool) -> Self {
+        let body = answer
+            .is_json()
+            .then(|| serde_json::from_slice::<Body>(&answer.body).ok())
+            .flatten()
+            .filter(|body| body.error.is_some() || body.error_codes.is_some());
+        if through_binding && answer.status == StatusCode::FORBIDDEN && body.is_none() {
+            return Self::with(Reason::BindingRefused, answer, binding_refused(whom, answer));
+        }
+        let Some(body) = body else {
+            return match reason_of_status(answer.status) {
+                Some(reason) => Self::with(reason, answer, format!("{whom}: {}", answer.look())),
+                None if answer.status.is_redirection() => Self::with(
+                    Reason::EntraUnreachable,
+                    answer,
+                    format!("{whom}: a redirect ({}), which is never followed", answer.status),
+                ),
+                None => Self::garbled(whom, answer),
+            };
+        };
+        let codes = body.codes();
+        let reason = codes.iter().find_map(|code| reason_of_code(*code));
+        let reason = reason
+            .or_else(|| reason_of_status(answer.status))
+            .or_else(|| (body.error.as_deref() == Some("temporarily_unavailable")).then_some(Reason::EntraUnavailable))
+            .unwrap_or(Reason::EntraRefused);
+        let mut seen = Self::with(reason, answer, body.text(whom, answer.status));
+        if codes.contains(&LOOP_DETECTED) {
+            seen.retry_after = seen.retry_after.max(Some(LOOP_PAUSE));
+        }
+        seen
+    }
+
+    fn with(reason: Reason, answer: &Answer, text: String) -> Self {
+        Self {
+            reason,
+            text,
+            retry_after: answer.retry_after(),
+            date: answer.date(),
+        }
+    }
+}
+
+fn binding_refused(whom: &str, answer: &Answer) -> String {
+    format!(
+        "{whom} refuses (403): the ServiceAccount needs a ClusterRole with verb use-managed-identity on resource {{client id}} of \
+         API group cid.wi.aks.azure.com, and a binding to it; it said {}",
+        answer.look()
+    )
+}
+
+fn reason_of_code(code: u64) -> Option<Reason> {
+    CODES
+        .iter()
+        .find(|(_, codes)| codes.contains(&code))
+        .map(|(reason, _)| *reason)
+}
+
+fn reason_of_status(status: StatusCode) -> Option<Reason> {
+    match status.as_u16() {
+        429 => Some(Reason::EntraThrottled),
+        408 | 500..=599 => Some(Reason::EntraUnavailable),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize, Default)]
+struct Body {
+    error: Option<String>,
+    error_description: Option<String>,
+    error_codes: Option<Vec<Value>>,
+    trace_id: Option<String>,
+    correlation_id: Option<String>,
+}
+
+impl Body {
+    /// The codes of the list, else those in the text.
+    fn codes(&self) -> Vec<u64> {
+        let listed = self.error_codes.iter().flatten().filter_map(|code| match code {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        });
+        let written = self
+            .error_description
+            .as_deref()
+            .unwrap_or_default()
+            .split("AADSTS")
+            .skip(1)
+            .filter_map(|rest| {
+                let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+                rest[..digits].parse().ok()
+            });
+        let mut codes: Vec<u64> = listed.chain(written).collect();
+        codes.dedup();
+        codes
+    }
+
+    fn text(&self, whom: &str, status: StatusCode) -> String {
+        let description = self.error_description.as_deref().unwrap_or_default();
+        // The ids at its end are given by the fields.
+        let description = description.split("Trace ID:").next().unwrap_or_default();
+        let mut text = format!(
+            "{whom}: {} {}, {}",
+            status.as_u16(),
+            excerpt(self.error.as_deref().unwrap_or("without a word")),
+            excerpt(description)
+        );
+        let missing = self
+            .codes()
+            .into_iter()
+            .filter(|code| !description.contains(&format!("AADSTS{code}")));
+        for code in missing {
+            text.push_str(&format!(" (AADSTS{code})"));
+        }
+        for (name, id) in [("trace id", &self.trace_id), ("correlation id", &self.correlation_id)] {
+            if let Some(id) = id {
+                text.push_str(&format!("; {name} {}", excerpt(id)));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+    use serde_json::json;
+
+    fn answer(status: u16, kind: &'static str, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).expect("a status"),
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    fn seen(status: u16, body: &Value) -> Seen {
+        Seen::answer(
+            "entra",
+            &answer(status, "application/json; charset=utf-8", &body.to_string()),
+            false,
+        )
+    }
+
+    #[test]
+    fn every_code_has_one_reason_from_the_list_or_from_the_text() {
+        let mut all: Vec<u64> = CODES.iter().flat_map(|(_, codes)| codes.iter().copied()).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count, "a code stands twice");
+        for (reason, codes) in CODES {
+            for code in *codes {
+                let listed = json!({"error": "invalid_request", "error_description": "words", "error_codes": [code]});
+                let written = json!({"error": "invalid_client", "error_description": format!("AADSTS{code}: words")});
+                assert_eq!(seen(400, &listed).reason, *reason, "{code}");
+                assert_eq!(seen(401, &written).reason, *reason, "{code}");
+                assert!(seen(400, &listed).text.contains(&format!("AADSTS{code}")));
+            }
+        }
+    }
+
+    #[test]
+    fn other_answers_have_the_reason_of_their_status() {
+        let error = |code: u64| json!({"error": "invalid_request", "error_codes": [code]});
+        assert_eq!(seen(400, &error(900561)).reason, Reason::EntraRefused);
+        assert_eq!(seen(429, &error(900561)).reason, Reason::EntraThrottled);
+        assert_eq!(seen(503, &json!({"error": "x"})).reason, Reason::EntraUnavailable);
+        assert_eq!(
+            seen(400, &json!({"error": "temporarily_unavailable"})).reason,
+            Reason::EntraUnavailable
+        );
+        for (status, kind, reason) in [
+            (403, "text/html", Reason::EntraUnreachable),
+            (302, "text/html", Reason::EntraUnreachable),
+            (404, "application/json", Reason::EntraUnreachable),
+            (502, "text/html", Reason::EntraUnavailable),
+            (408, "text/plain", Reason::EntraUnavailable),
+        ] {
+            let seen = Seen::answer("entra", &answer(status, kind, "{}"), false);
+            assert_eq!(seen.reason, reason, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_detected_loop_is_left_alone_for_five_minutes() {
+        let looping = seen(400, &json!({"error": "invalid_grant", "error_codes": [50196]}));
+        assert_eq!(looping.retry_after, Some(LOOP_PAUSE));
+    }
+
+    #[test]
+    fn ids_are_named_once() {
+        let body = json!({
+            "error": "invalid_request",
+            "error_description": "AADSTS70021: No matching credential.\r\nTrace ID: t-1\r\nCorrelation ID: c-1",
+            "error_codes": [70021], "trace_id": "t-1", "correlation_id": "c-1",
+        });
+        assert_eq!(
+            seen(400, &body).text,
+            "entra: 400 invalid_request, AADSTS70021: No matching credential.; trace id t-1; correlation id c-1"
+        );
+    }
+
+    #[test]
+    fn a_403_of_the_token_proxy_names_the_cluster_role() {
+        let refused = Seen::answer(
+            "proxy",
+            &answer(403, "application/json", r#"{"kind":"Status","message":"no"}"#),
+            true,
+        );
+        assert_eq!(refused.reason, Reason::BindingRefused);
+        assert!(refused.text.contains("use-managed-identity"), "{}", refused.text);
+    }
+}

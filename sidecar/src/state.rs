@@ -1,0 +1,156 @@
+//! What survives a restart of the container, as JSON in the state volume, which only the sidecar mounts.
+
+use lifecycle::{AgentId, PoolId, ServerTime, Snapshot, Time};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+const FILE: &str = "state.json";
+const NEW_FILE: &str = "state.json.new";
+
+/// [`Snapshot`] as it is written. Times are seconds since the machine's boot, or server's seconds since 1970.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Saved {
+    started: Option<i64>,
+    pinned: Option<(i64, Option<i64>)>,
+    pool: Option<i64>,
+    admitted: bool,
+    tenant: Option<String>,
+    disabled: Option<i64>,
+    leaving_since: Option<f64>,
+    ended: bool,
+    exchange_failures: u32,
+    exchange_not_before: Option<f64>,
+    ado_failures: u32,
+    ado_not_before: Option<f64>,
+}
+
+/// Replaces the saved state.
+pub(crate) fn save(directory: &Path, snapshot: Snapshot) -> io::Result<()> {
+    let json = serde_json::to_vec(&Saved::from(snapshot))?;
+    let new = directory.join(NEW_FILE);
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(&json)?;
+    std::fs::rename(new, directory.join(FILE))
+}
+
+/// What the previous run of this container saved; `None` in the first.
+///
+/// # Errors
+/// There is a state that cannot be read.
+pub(crate) fn load(directory: &Path) -> io::Result<Option<Snapshot>> {
+    let json = match std::fs::read(directory.join(FILE)) {
+        Ok(json) => json,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let saved: Saved = serde_json::from_slice(&json)?;
+    Ok(Some(saved.into()))
+}
+
+fn to_seconds(time: Time) -> f64 {
+    time.0.as_secs_f64()
+}
+
+fn from_seconds(seconds: f64) -> Option<Time> {
+    Duration::try_from_secs_f64(seconds).ok().map(Time)
+}
+
+impl From<Snapshot> for Saved {
+    fn from(snapshot: Snapshot) -> Self {
+        let Snapshot {
+            started,
+            pinned,
+            pool,
+            admitted,
+            tenant,
+            disabled,
+            leaving_since,
+            ended,
+            exchange_failures,
+            exchange_not_before,
+            ado_failures,
+            ado_not_before,
+        } = snapshot;
+        Self {
+            started: started.map(|time| time.0),
+            pinned: pinned.map(|(agent, created)| (agent.0, created.map(|time| time.0))),
+            pool: pool.map(|pool| pool.0),
+            admitted,
+            tenant,
+            disabled: disabled.map(|agent| agent.0),
+            leaving_since: leaving_since.map(to_seconds),
+            ended,
+            exchange_failures,
+            exchange_not_before: exchange_not_before.map(to_seconds),
+            ado_failures,
+            ado_not_before: ado_not_before.map(to_seconds),
+        }
+    }
+}
+
+impl From<Saved> for Snapshot {
+    fn from(saved: Saved) -> Self {
+        Self {
+            started: saved.started.map(ServerTime),
+            pinned: saved
+                .pinned
+                .map(|(agent, created)| (AgentId(agent), created.map(ServerTime))),
+            pool: saved.pool.map(PoolId),
+            admitted: saved.admitted,
+            tenant: saved.tenant,
+            disabled: saved.disabled.map(AgentId),
+            leaving_since: saved.leaving_since.and_then(from_seconds),
+            ended: saved.ended,
+            exchange_failures: saved.exchange_failures,
+            exchange_not_before: saved.exchange_not_before.and_then(from_seconds),
+            ado_failures: saved.ado_failures,
+            ado_not_before: saved.ado_not_before.and_then(from_seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(load(directory.path()).expect("readable"), None);
+        let full = Snapshot {
+            started: Some(ServerTime(5)),
+            pinned: Some((AgentId(7), Some(ServerTime(6)))),
+            pool: Some(PoolId(3)),
+            admitted: true,
+            tenant: Some("t".into()),
+            disabled: Some(AgentId(7)),
+            leaving_since: Some(Time(Duration::from_millis(1_500))),
+            ended: true,
+            exchange_failures: 2,
+            exchange_not_before: Some(Time(Duration::from_millis(2_250))),
+            ado_failures: 3,
+            ado_not_before: Some(Time(Duration::from_secs(9))),
+        };
+        for snapshot in [Snapshot::default(), full] {
+            save(directory.path(), snapshot.clone()).expect("saved");
+            assert_eq!(load(directory.path()).expect("readable"), Some(snapshot));
+        }
+    }
+
+    #[test]
+    fn a_broken_state_is_an_error_and_an_older_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join(FILE), "{\"ended\": tr").expect("written");
+        assert!(load(directory.path()).is_err());
+        std::fs::write(directory.path().join(FILE), "{\"pool\": 3, \"gone\": 1}").expect("written");
+        assert_eq!(
+            load(directory.path()).expect("readable").expect("there").pool,
+            Some(PoolId(3))
+        );
+    }
+}
