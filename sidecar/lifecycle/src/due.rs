@@ -117,7 +117,7 @@ impl Lifecycle {
 
     fn outcome_at_the_deadline(&self, removal: &Removal) -> Outcome {
         if let Some(outcome) = removal.outcome_before_verifying() {
-            return outcome.clone();
+            return outcome;
         }
         let is_busy = removal.target().is_some_and(|target| target.busy);
         let (reason, why) = match &self.trouble {
@@ -197,7 +197,7 @@ impl Lifecycle {
                 Some((at.max(earliest), question))
             }
             Phase::Leaving(removal) => {
-                // A search that is made again is merely useful: it takes two questions, and so does the last one.
+                // Looking for the name again is merely useful; the last search takes three questions.
                 if removal.outcome().is_some() && self.questions.asked.saturating_add(4) > BUDGET {
                     return None;
                 }

@@ -205,10 +205,13 @@ impl Lifecycle {
                 sentence,
             });
         }
-        let verify = self.questions.asked < BUDGET && self.token.usable(self.now).is_some();
+        let spare = match self.token.usable(self.now) {
+            Some(_) => BUDGET.saturating_sub(self.questions.asked),
+            None => 0,
+        };
         self.with_removal(|removal, surroundings| {
             if removal.terminated.is_none() {
-                removal.terminate(verify, surroundings);
+                removal.terminate(spare, surroundings);
             }
         });
         // The first question after SIGTERM goes out whatever was before; there may be two seconds only.

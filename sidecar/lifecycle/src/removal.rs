@@ -16,8 +16,9 @@ use std::time::Duration;
 const PROOF: Duration = Duration::from_secs(30);
 /// How often a busy agent is looked at. It also keeps the connection open for the two seconds that may be left at the end.
 const LOOK: Duration = Duration::from_secs(12);
-/// When to search again, after nothing was found when the pod began to leave: the start script may just be registering.
-const SEARCH_AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(60)];
+/// When to look for the name again, after nothing was found when the pod began to leave: the start script may just be
+/// registering, and may not heed SIGTERM yet.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long a listing proves that the pool is there and visible, so that a 404 for an agent is about the agent.
 const VISIBLE: Duration = Duration::from_secs(10);
 /// How many agents of a list are fetched one by one.
@@ -82,7 +83,8 @@ pub(crate) struct Removal {
     /// An agent of our name that is not ours, and the agents that were looked at.
     stranger: Option<Agent>,
     seen: Vec<AgentId>,
-    searches: usize,
+    /// Whether the name was looked for again.
+    looked_again: bool,
 }
 
 impl Removal {
@@ -99,7 +101,7 @@ impl Removal {
             verifying: None,
             stranger: None,
             seen: Vec::new(),
-            searches: 0,
+            looked_again: false,
         };
         removal.search();
         removal
@@ -146,14 +148,10 @@ impl Removal {
             Stage::Disable(target) => Some((earliest, Question::SetEnabled(pool, target.id, false))),
             Stage::Delete(target) => Some((earliest, Question::Delete(pool, target.id))),
             Stage::Look { target, at } => Some(((*at).max(earliest), Question::Agent(pool, target.id))),
-            Stage::Rest { again, .. } => {
-                let question = if self.invents_names {
-                    Question::Agents(pool)
-                } else {
-                    Question::AgentByName(pool, settings.agent_name.clone())
-                };
-                Some(((*again)?.max(earliest), question))
-            }
+            Stage::Rest { again, .. } => Some((
+                (*again)?.max(earliest),
+                Question::AgentByName(pool, settings.agent_name.clone()),
+            )),
         }
     }
 
@@ -168,14 +166,16 @@ impl Removal {
             // Recorded before it happens: an agent that we may have disabled is ours to enable again.
             Question::SetEnabled(_, id, false) => surroundings.kept.disabled = Some(*id),
             Question::Delete(..) => self.delete_sent = true,
-            Question::AgentByName(..) | Question::Agents(_) => {
+            Question::AgentByName(..) => {
                 if let Stage::Rest { .. } = self.stage {
+                    self.looked_again = true;
                     self.search();
                 }
             }
             Question::Tenant
             | Question::Pool
             | Question::MayManage(_)
+            | Question::Agents(_)
             | Question::Agent(..)
             | Question::SetEnabled(..) => {}
         }
@@ -220,11 +220,11 @@ impl Removal {
                 return Err(failure);
             }
             (_, Err(failure)) => {
-                self.give_up_verifying();
+                self.end_unverified();
                 return Err(failure);
             }
             (_, Ok(_)) => {
-                self.give_up_verifying();
+                self.end_unverified();
                 return Err(sentences::odd_answer());
             }
         }
@@ -264,7 +264,7 @@ impl Removal {
             }
         }
         if ours.is_none() && self.verifying.is_some() {
-            return self.give_up_verifying();
+            return self.end_verified();
         }
         match (ours, pinned) {
             (Some(agent), Some(id)) if agent.id != id => self.stage = Stage::Pinned { id, named: Some(agent) },
@@ -272,6 +272,11 @@ impl Removal {
             // Who has the id that we pinned is not ours any more: a successor took it over.
             (None, Some(id)) if self.seen.contains(&id) => self.not_found(true, surroundings),
             (None, Some(id)) => self.stage = Stage::Pinned { id, named: None },
+            (None, None) if self.looked_again && self.terminated.is_none() => {
+                // The list was looked at before; at the end it is what is looked at again.
+                self.invents_names = true;
+                self.not_found(true, surroundings);
+            }
             (None, None) => self.stage = Stage::Listing,
         }
     }
@@ -286,14 +291,22 @@ impl Removal {
             .filter(|agent| !self.seen.contains(&agent.id))
             .filter(|agent| has_our_name(agent, settings) || was_created_after(agent, started))
             .collect();
-        // Names that contain ours first, then live ones, then the oldest: ours registered soon after our start.
+        // Created since our start first, then names that contain ours, then live ones, then the oldest: ours registered
+        // soon after our start.
         candidates.sort_by_key(|agent| {
             let name = agent.name.to_lowercase();
             let akin = needles.iter().any(|needle| !needle.is_empty() && name.contains(needle));
-            (Reverse(akin), Reverse(agent.online), agent.created, agent.id)
+            (
+                Reverse(was_created_after(agent, started)),
+                Reverse(akin),
+                Reverse(agent.online),
+                agent.created,
+                agent.id,
+            )
         });
-        let all = candidates.len() <= FETCHES;
-        let candidates: VecDeque<AgentId> = candidates.into_iter().take(FETCHES).map(|agent| agent.id).collect();
+        let fetches = if self.verifying.is_some() { 1 } else { FETCHES };
+        let all = candidates.len() <= fetches;
+        let candidates: VecDeque<AgentId> = candidates.into_iter().take(fetches).map(|agent| agent.id).collect();
         if candidates.is_empty() {
             self.not_found(true, surroundings);
         } else {
@@ -435,7 +448,7 @@ impl Removal {
     /// The search ended without an agent of ours; `all`: every agent that could be ours was looked at.
     fn not_found(&mut self, all: bool, surroundings: &mut Surroundings<'_>) {
         if self.verifying.is_some() {
-            return self.give_up_verifying();
+            return self.end_verified();
         }
         let settings = surroundings.settings;
         let (reason, sentence) = match (&self.stranger, all) {
@@ -443,28 +456,36 @@ impl Removal {
             (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
             (None, true) => (Reason::NeverRegistered, sentences::never_registered(settings)),
         };
-        let wait = SEARCH_AGAIN.get(self.searches).filter(|_| self.terminated.is_none());
-        self.searches = self.searches.saturating_add(1);
+        let looks_again = self.terminated.is_none() && !self.looked_again && !self.invents_names;
         self.stage = Stage::Rest {
             outcome: Outcome { reason, sentence },
-            again: wait.map(|wait| surroundings.now.plus(surroundings.jitter.above(*wait, 20))),
+            again: looks_again.then(|| surroundings.now.plus(surroundings.jitter.above(LOOK_AGAIN, 20))),
         };
     }
 
-    fn give_up_verifying(&mut self) {
+    /// The last look found nothing new.
+    fn end_verified(&mut self) {
         if let Some(outcome) = self.verifying.take() {
             self.stage = Stage::Rest { outcome, again: None };
         }
     }
 
-    /// SIGTERM. `verify`: whether one more request may be spent on a look whether the agent registered again.
-    pub(crate) fn terminate(&mut self, verify: bool, surroundings: &Surroundings<'_>) {
+    /// The last look failed: what was said before stands, and that nobody looked again.
+    fn end_unverified(&mut self) {
+        if let Some(outcome) = self.outcome_before_verifying() {
+            self.verifying = None;
+            self.stage = Stage::Rest { outcome, again: None };
+        }
+    }
+
+    /// SIGTERM. `spare`: how many requests may be spent on a look whether the agent registered again.
+    pub(crate) fn terminate(&mut self, spare: u32, surroundings: &Surroundings<'_>) {
         let now = surroundings.now;
         self.terminated = Some(now);
         match self.stage.clone() {
             Stage::Rest { .. } if self.of_nothing => {}
             Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
-                if verify {
+                if spare > u32::from(self.invents_names) {
                     self.verifying = Some(outcome);
                     self.seen.clear();
                     self.stage = if self.invents_names {
@@ -501,8 +522,11 @@ impl Removal {
     }
 
     /// How it ended before the last look, if that look is not finished.
-    pub(crate) fn outcome_before_verifying(&self) -> Option<&Outcome> {
-        self.verifying.as_ref()
+    pub(crate) fn outcome_before_verifying(&self) -> Option<Outcome> {
+        self.verifying.as_ref().map(|outcome| Outcome {
+            reason: outcome.reason,
+            sentence: sentences::unverified(&outcome.sentence),
+        })
     }
 
     /// The agent that was found.

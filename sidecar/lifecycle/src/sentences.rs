@@ -296,6 +296,10 @@ pub(crate) fn removed(name: &str, settings: &Settings) -> String {
     )
 }
 
+pub(crate) fn unverified(outcome: &str) -> String {
+    format!("{outcome} Whether it registered once more after that could not be seen.")
+}
+
 pub(crate) fn already_gone(settings: &Settings) -> String {
     format!(
         "Pool \"{}\" at {} no longer has an agent of this pod; its own start script had removed it.",

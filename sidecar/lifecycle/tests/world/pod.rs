@@ -63,6 +63,8 @@ pub(crate) struct Exit {
     pub(crate) pod_lives: bool,
     pub(crate) ours: Vec<i64>,
     pub(crate) busy: bool,
+    /// How long ago a job of ours ended or lost its lock, in milliseconds.
+    pub(crate) since_job: u64,
 }
 
 /// A run of one plan.
@@ -87,6 +89,7 @@ pub(crate) struct Pod {
     /// When the sidecar is killed, if it is told to end.
     kill: Option<u64>,
     terminated: Option<u64>,
+    job_ended: u64,
     pub(crate) exits: Vec<Exit>,
     pub(crate) admitted_at: Option<u64>,
     pub(crate) registrations: u32,
@@ -127,6 +130,7 @@ impl Pod {
             grace: 0,
             kill: None,
             terminated: None,
+            job_ended: 0,
             exits: Vec::new(),
             admitted_at: None,
             registrations: 0,
@@ -256,6 +260,7 @@ impl Pod {
                     && agent.job == Some(job)
                 {
                     agent.job = None;
+                    self.job_ended = self.now;
                 }
             }
             Happening::DeletePod => self.delete_pod(),
@@ -459,6 +464,7 @@ impl Pod {
             pod_lives: self.leaving.is_none(),
             ours,
             busy,
+            since_job: self.now - self.job_ended,
         });
         if self.terminated.is_none() {
             self.violations
@@ -578,6 +584,7 @@ impl Pod {
             && agent.job == Some(job)
         {
             agent.job = None;
+            self.job_ended = self.now;
             if self.plan.image.once {
                 self.script_ends();
             }
@@ -683,7 +690,7 @@ impl Pod {
 
     /// The whole grace begins again; the agent gets no second SIGTERM.
     fn kubelet_restart(&mut self) {
-        if self.leaving.is_none() || self.terminated.is_some() || self.plan.end == End::Forced {
+        if self.leaving.is_none() || self.terminated.is_some() || self.plan.end != End::Deleted {
             return;
         }
         self.grace += 1;
