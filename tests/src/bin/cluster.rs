@@ -103,8 +103,8 @@ impl Action {
             Self::Load => {
                 listen(&interrupt)?;
                 let node = Node::running(&layout, &interrupt)?;
-                let archives = tests::cluster::archives(&layout, &node.kubectl_program(), &interrupt, &say)?;
-                archives.iter().try_for_each(|archive| node.load(archive))
+                let archive = tests::cluster::archive(&layout, &node.kubectl_program(), &interrupt, &say)?;
+                node.load(&archive)
             }
             Self::Build { all } => {
                 listen(&interrupt)?;

@@ -5,15 +5,26 @@ use super::namespace::NODE_ADDRESS;
 use super::pki::Pki;
 use super::runtime::{PODS, write};
 use super::service::Program;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 /// Domain of the cluster.
 pub(super) const DOMAIN: &str = "cluster.local";
 /// Address of the DNS Service (`tests/cluster/manifests/coredns.yaml`).
 pub(super) const ADDRESS: &str = "10.96.0.10";
+/// File with names of hosts, in the node's folder.
+const HOSTS: &str = "hosts";
 /// Service, endpoint and rights of CoreDNS.
 pub(super) const MANIFEST: &str = include_str!("../../cluster/manifests/coredns.yaml");
+
+/// Writes the names of hosts outside that are imitated inside. CoreDNS looks every second.
+pub(super) fn set_hosts<'h>(node: &Path, hosts: impl Iterator<Item = (Ipv4Addr, &'h str)>) -> Result<()> {
+    let lines: String = hosts.map(|(address, host)| format!("{address} {host}\n")).collect();
+    let (file, new) = (node.join(HOSTS), node.join("hosts.new"));
+    write(&new, &lines)?;
+    std::fs::rename(&new, &file).with_context(|| format!("cannot replace {}", file.display()))
+}
 
 /// kube-proxy.
 pub(super) fn proxy(programs: &Path, pki: &Pki) -> Program {
@@ -41,7 +52,7 @@ pub(super) fn proxy(programs: &Path, pki: &Pki) -> Program {
 
 /// Writes CoreDNS's configuration. It runs beside the kubelet, not in a pod: no pod could start before it otherwise.
 pub(super) fn coredns(program: &Path, node: &Path, pki: &Pki) -> Result<Program> {
-    let hosts = node.join("hosts");
+    let hosts = node.join(HOSTS);
     write(&hosts, "")?;
     let file = node.join("Corefile");
     // A zone of every other name, with nothing in it: such names do not exist, and the question is not asked again.

@@ -4,6 +4,8 @@
 //! [`components`] are built from their published Go modules; [`up`] starts them and installs cert-manager; [`down`] leaves
 //! nothing behind. For people there is `cargo run --bin cluster`, and docs/cluster.md.
 
+pub mod agent_image;
+pub mod azure;
 mod build;
 mod cert_manager;
 mod cgroup;
@@ -28,5 +30,5 @@ mod teardown;
 pub use control_plane::issuer;
 pub use layout::Layout;
 pub use node::{Node, Options, up};
-pub use product::archives;
+pub use product::archive;
 pub use teardown::down;

@@ -4,9 +4,12 @@
 use super::command::{Interrupt, output, until};
 use super::process::Process;
 use anyhow::{Context, Result};
+use rustix::thread::LinkNameSpaceType;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io::Write;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -130,6 +133,14 @@ impl Namespaces {
         command.arg(format!("--target={}", self.init.pid));
         command.args(namespaces).arg("--").arg(program);
         command
+    }
+
+    /// Moves the calling thread into the network.
+    pub fn enter_network(&self) -> Result<()> {
+        let path = format!("/proc/{}/ns/net", self.init.pid);
+        let network = File::open(&path).with_context(|| format!("cannot open {path}"))?;
+        rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+            .with_context(|| format!("cannot enter {path}"))
     }
 
     /// Mounts and links: what the node finds in its world.

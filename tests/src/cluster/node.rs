@@ -3,7 +3,7 @@
 use super::cert_manager;
 use super::command::{Interrupt, output, until};
 use super::components::{self, Built, Component};
-use super::image::{Content, Image};
+use super::image::{self, Entry, Image, Layer};
 use super::layout::{Layout, text};
 use super::namespace::Namespaces;
 use super::pki::Pki;
@@ -12,6 +12,7 @@ use super::state::State;
 use super::{cgroup, control_plane, dns, kernel, namespace, packages, product, runtime, teardown};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -58,17 +59,13 @@ pub fn up<'a>(
         interrupt,
         report,
     )?;
-    let archives = if std::env::var_os("TMP_SKIP").is_some() {
-        Vec::new()
-    } else {
-        product::archives(layout, &kubernetes.program("kubectl"), interrupt, report)?
-    };
+    let archive = product::archive(layout, &kubernetes.program("kubectl"), interrupt, report)?;
     let parts = Parts {
         kubernetes,
         containerd,
         coredns,
         cert_manager,
-        archives,
+        archive,
     };
     boot(layout, &parts, interrupt, report, lock).inspect_err(|_| {
         if let Err(error) = teardown::down_locked(layout) {
@@ -83,7 +80,7 @@ struct Parts {
     containerd: Built,
     coredns: Built,
     cert_manager: Built,
-    archives: Vec<PathBuf>,
+    archive: PathBuf,
 }
 
 fn refuse_or_clean(layout: &Layout, report: &dyn Fn(&str)) -> Result<()> {
@@ -200,16 +197,16 @@ impl<'a> Node<'a> {
         let busybox = packages::find("busybox").context("busybox is gone")?;
         // The sandbox image: a static program that waits.
         let image = Image {
-            name: runtime::PAUSE_IMAGE,
-            entrypoint: &["/busybox", "sleep", "infinity"],
-            user: "",
-            content: Content::Files(&[("/busybox", busybox)]),
+            name: runtime::PAUSE_IMAGE.to_owned(),
+            entrypoint: ["/busybox", "sleep", "infinity"].map(str::to_owned).to_vec(),
+            layers: vec![Layer::Files(vec![Entry::program("/busybox", &busybox)?])],
+            ..Image::default()
         };
-        image.write(&pause)?;
+        image::write(&pause, &[image])?;
         let limit = Duration::from_secs(60);
         self.until("containerd", limit, |node| node.ctr(&["version"]).map(Some))?;
         self.load(&pause)?;
-        parts.archives.iter().try_for_each(|archive| self.load(archive))
+        self.load(&parts.archive)
     }
 
     fn start_kubelet(&mut self, parts: &Parts) -> Result<()> {
@@ -304,6 +301,28 @@ impl<'a> Node<'a> {
     /// Certificates and kubeconfigs.
     pub fn pki(&self) -> &Pki {
         &self.pki
+    }
+
+    /// What ends every wait.
+    pub(super) fn interrupt(&self) -> &Interrupt {
+        self.interrupt
+    }
+
+    /// Moves the calling thread into the node's network, for good: its sockets, its later threads and its children are there.
+    pub fn enter_network(&self) -> Result<()> {
+        self.namespaces.enter_network()
+    }
+
+    /// Gives the node another address, once.
+    pub fn add_address(&self, address: Ipv4Addr) -> Result<()> {
+        let mut command = self.namespaces.command("ip");
+        command.args(["address", "replace", &format!("{address}/24"), "dev", "node0"]);
+        output(&mut command, Duration::from_secs(10), self.interrupt).map(drop)
+    }
+
+    /// Makes host names known to pods, instead of those before.
+    pub fn set_hosts<'h>(&self, hosts: impl Iterator<Item = (Ipv4Addr, &'h str)>) -> Result<()> {
+        dns::set_hosts(&self.layout.node(), hosts)
     }
 
     /// Version of Kubernetes.

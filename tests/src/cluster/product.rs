@@ -2,7 +2,7 @@
 
 use super::build;
 use super::command::{Interrupt, output};
-use super::image::{Content, Image};
+use super::image::{self, Entry, Image, Layer};
 use super::layout::Layout;
 use crate::programs::repository;
 use anyhow::{Context, Result, ensure};
@@ -16,29 +16,30 @@ const PROGRAMS: [&str; 2] = ["ado-agent-webhook", "ado-agent-sidecar"];
 /// The user that the Dockerfiles name.
 const USER: &str = "65532:65532";
 
-/// Builds both programs and writes an archive of each. `kubectl` renders the manifests and needs no cluster.
-pub fn archives(layout: &Layout, kubectl: &Path, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
+/// Builds both programs and writes an archive of their images. `kubectl` renders the manifests and needs no cluster.
+pub fn archive(layout: &Layout, kubectl: &Path, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<PathBuf> {
     let programs = build(layout, interrupt, report)?;
     let manifests = rendered(kubectl, interrupt)?;
     let folder = layout.images();
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    PROGRAMS
+    let images = PROGRAMS
         .iter()
         .map(|program| {
             let name = image_name(&manifests, program)?;
-            let archive = folder.join(format!("{program}.tar"));
-            let inside = format!("/{program}");
-            let image = Image {
-                name,
-                entrypoint: &[&inside],
-                user: USER,
-                content: Content::Files(&[(&inside, programs.join(program))]),
-            };
-            image.write(&archive)?;
             report(&format!("image {name}"));
-            Ok(archive)
+            let inside = format!("/{program}");
+            Ok(Image {
+                name: name.to_owned(),
+                layers: vec![Layer::Files(vec![Entry::program(&inside, &programs.join(program))?])],
+                entrypoint: vec![inside],
+                user: USER,
+                ..Image::default()
+            })
         })
-        .collect()
+        .collect::<Result<Vec<_>>>()?;
+    let archive = folder.join("product.tar");
+    image::write(&archive, &images)?;
+    Ok(archive)
 }
 
 /// Static with glibc, as the Dockerfiles do it: build scripts and macros, which are loaded, need the explicit target.

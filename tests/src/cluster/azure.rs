@@ -1,0 +1,108 @@
+//! Azure, imitated inside the node's network under its real host names. What runs on the cluster cannot tell, but for a
+//! private CA, which many companies have.
+
+use super::agent_image;
+use super::control_plane::issuer;
+use super::layout::{Layout, text};
+use super::node::Node;
+use crate::http::Listen;
+use crate::programs::repository;
+use crate::world::{Settings, World};
+use anyhow::{Context, Result};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+const ENTRA: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+const AZURE_DEVOPS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 4);
+/// The world comes with an issuer of its own, which nobody needs where there is a real one.
+const UNUSED: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const HTTPS: u16 = 443;
+
+/// What `manifests/examples` say about organisation, pool and identity.
+const ORGANISATION: &str = "example";
+const POOL: &str = "kubernetes";
+const CLIENT_ID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Host names under which Azure DevOps is asked.
+const AZURE_DEVOPS_HOSTS: &[&str] = &[
+    "dev.azure.com",
+    "vsaex.dev.azure.com",
+    "vssps.dev.azure.com",
+    "example.visualstudio.com",
+];
+
+/// Starts the emulators, as `manifests/examples` need them. The calling thread and all that run the emulators have to be in
+/// the node's network ([`Node::enter_network`]).
+pub async fn imitate(node: &Node<'_>) -> Result<World> {
+    let listen = |address: Ipv4Addr| Listen {
+        address: SocketAddr::from((address, HTTPS)),
+        names: Vec::new(),
+    };
+    for address in [ENTRA, AZURE_DEVOPS] {
+        node.add_address(address)?;
+    }
+    let world = World::with(Settings {
+        entra: listen(ENTRA),
+        ado: listen(AZURE_DEVOPS),
+        issuer: (SocketAddr::from((UNUSED, 0)), UNUSED.to_string()),
+        organisation: ORGANISATION.to_owned(),
+        pool: POOL.to_owned(),
+        client_id: Some(CLIENT_ID.to_owned()),
+        other_issuer: Some(issuer()),
+        ..Settings::default()
+    })
+    .await
+    .context("the emulators of Azure cannot be started: does another process imitate it already?")?;
+    let cluster_authority = std::fs::read_to_string(node.pki().certificate("ca"))?;
+    world.entra.trust_issuers(&[&cluster_authority])?;
+    let entra = crate::entra::HOSTS.iter().map(|host| (ENTRA, *host));
+    let azure_devops = AZURE_DEVOPS_HOSTS.iter().map(|host| (AZURE_DEVOPS, *host));
+    node.set_hosts(entra.chain(azure_devops))?;
+    Ok(world)
+}
+
+/// What an operator does for a private CA and for Entra to reach the cluster: agent images with the CA, the webhook with a
+/// bundle of it, and the issuer's documents for everybody to read.
+pub fn prepare(node: &Node<'_>, layout: &Layout, world: &World, report: &dyn Fn(&str)) -> Result<()> {
+    let archive = agent_image::archive(layout, world.authority.pem(), node.interrupt(), report)?;
+    node.load(&archive)?;
+    node.kubectl_output(&[
+        "apply",
+        "-f",
+        text(&repository().join("tests/cluster/manifests/issuer-discovery.yaml")),
+    ])?;
+    let bundle = layout.node().join("private-ca.pem");
+    world.authority.write_pem(&bundle)?;
+    let configuration = node.kubectl_output(&[
+        "create",
+        "configmap",
+        "private-ca",
+        "--namespace=ado-agent-system",
+        &format!("--from-file=ca.crt={}", text(&bundle)),
+        "--dry-run=client",
+        "--output=yaml",
+    ])?;
+    let file = layout.node().join("private-ca.yaml");
+    std::fs::write(&file, configuration).with_context(|| format!("cannot write {}", file.display()))?;
+    let overlay = repository().join("tests/cluster/manifests/private-ca");
+    node.kubectl_output(&["apply", "-k", text(&overlay)])?;
+    node.kubectl_output(&["apply", "-f", text(&file)])?;
+    // The webhook reads the bundle at its start.
+    node.kubectl_output(&[
+        "--namespace=ado-agent-system",
+        "rollout",
+        "restart",
+        "deployment/ado-agent-webhook",
+    ])?;
+    node.kubectl_within(
+        &[
+            "--namespace=ado-agent-system",
+            "rollout",
+            "status",
+            "deployment/ado-agent-webhook",
+            "--timeout=110s",
+        ],
+        Duration::from_secs(120),
+    )
+    .map(drop)
+}
