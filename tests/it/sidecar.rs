@@ -1,1 +1,22 @@
-//! placeholder
+//! The real sidecar, as a process, against the emulators over TLS: files, signals, exit codes, probe.
+
+#[path = "sidecar/ado.rs"]
+mod ado;
+#[path = "sidecar/deregistration.rs"]
+mod deregistration;
+#[path = "sidecar/entra.rs"]
+mod entra;
+#[path = "sidecar/hosts.rs"]
+mod hosts;
+#[path = "sidecar/network.rs"]
+mod network;
+#[path = "sidecar/pod.rs"]
+mod pod;
+#[path = "sidecar/restart.rs"]
+mod restart;
+#[path = "sidecar/secrets.rs"]
+mod secrets;
+#[path = "sidecar/story.rs"]
+mod story;
+#[path = "sidecar/token_file.rs"]
+mod token_file;
