@@ -29,7 +29,7 @@ use container::{Role, Shared};
 use environment::{list, text};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{RwLock, watch};
@@ -297,32 +297,5 @@ async fn refresh_volumes(pod: Arc<Shared>) {
         tokio::time::sleep(Duration::from_millis(200)).await;
         // As the kubelet: what cannot be refreshed stays as it is.
         let _ = pod.volumes.lock().expect("no user of the volumes panics").refresh();
-    }
-}
-
-/// Path of the folder with the start scripts of each generation.
-pub fn start_scripts() -> PathBuf {
-    crate::programs::repository().join("tests/agent/start")
-}
-
-/// An image with a start script of ours that offers what an image of that generation does: `/azp`, its user, the private
-/// CA in its trust store (`ca`, PEM), pauses shortened for tests.
-pub fn agent_image(script: &Path, ca: &Path, user: (u32, u32)) -> Image {
-    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let trust = "/etc/image-ca.pem";
-    Image {
-        entrypoint: vec!["./start.sh".to_owned()],
-        env: vec![
-            variable("HOME", "/azp"),
-            variable("TARGETARCH", "linux-x64"),
-            variable("CURL_CA_BUNDLE", trust),
-            variable("SSL_CERT_FILE", trust),
-            variable("STUB_RETRY_SECONDS", "1"),
-            variable("STUB_AGENT_HURRY", "20"),
-        ],
-        user,
-        directory: "/azp".to_owned(),
-        copies: vec![(script.to_owned(), "/azp/start.sh".to_owned())],
-        programs: vec![(ca.to_owned(), trust.to_owned())],
     }
 }

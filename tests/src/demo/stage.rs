@@ -1,0 +1,292 @@
+//! The whole world for one story: emulators, API-server double, the real webhook, a kubelet double, and the objects of
+//! `manifests/examples`, so that the demo shows what the documentation shows.
+
+use crate::apiserver::ApiServer;
+use crate::apiserver::webhook::Webhook;
+use crate::entra::{FederatedCredential, Kind};
+use crate::kubelet::{self, Image, Images, Kubelet, Objects, Pod};
+use crate::programs::{program, repository};
+use crate::tls::install_provider;
+use crate::world::{self, World};
+use crate::{kustomize, stub_agent};
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Name of the sidecar's image, as the webhook is told.
+const SIDECAR_IMAGE: &str = "registry.example.com/ado-agent-sidecar:1";
+/// The agent container of the examples.
+pub const AGENT: &str = "agent";
+
+/// A start script with its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentImage {
+    /// Name of the script in `tests/agent/start`.
+    pub script: &'static str,
+    /// Whether the image's user is root.
+    pub is_root: bool,
+}
+
+/// Every start script, in the order of the catalogue.
+pub const SCRIPTS: [&str; 8] = [
+    "gen0",
+    "gen0b",
+    "gen2",
+    "gen3",
+    "gen4",
+    "foreground",
+    "read-once",
+    "own-exchange",
+];
+
+impl AgentImage {
+    /// The one of the examples: today's recipe, with a user of its own.
+    pub const EXAMPLE: Self = Self {
+        script: "gen3",
+        is_root: false,
+    };
+
+    fn name(self) -> String {
+        let user = if self.is_root { "root" } else { "user" };
+        format!("registry.example.com/{}:{user}", self.script)
+    }
+
+    fn user(self) -> u32 {
+        if self.is_root { 0 } else { 1000 }
+    }
+
+    fn image(self, ca: &Path) -> Image {
+        let script = repository().join("tests/agent/start").join(format!("{}.sh", self.script));
+        let trust = "/etc-of-image/ca.pem";
+        let mut variables = vec![
+            ("HOME", "/azp"),
+            ("TARGETARCH", "linux-x64"),
+            // The image trusts the private CA in its own way, which is not the injector's business.
+            ("CURL_CA_BUNDLE", trust),
+            ("SSL_CERT_FILE", trust),
+            // The only shortened pauses: 30 s between removal attempts, and those of the stub agent.
+            ("STUB_RETRY_SECONDS", "1"),
+            ("STUB_AGENT_HURRY", "20"),
+        ];
+        if self.is_root {
+            variables.push(("AGENT_ALLOW_RUNASROOT", "true"));
+        }
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Image {
+            entrypoint: vec!["./start.sh".to_owned()],
+            env: variables.into_iter().map(owned).collect(),
+            user: (self.user(), self.user()),
+            directory: "/azp".to_owned(),
+            copies: vec![(script, "/azp/start.sh".to_owned())],
+            programs: vec![(ca.to_owned(), trust.to_owned())],
+        }
+    }
+}
+
+/// Which example a pod is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// `deployment.yaml`.
+    Deployment,
+    /// `job.yaml`: `--once`, never restarted.
+    Job,
+}
+
+/// Everything that a story needs. Dropping it ends everything.
+pub struct Stage {
+    /// Entra, Azure DevOps and the cluster's issuer.
+    pub world: World,
+    /// The API server.
+    pub api: ApiServer,
+    /// The real webhook.
+    pub webhook: Webhook,
+    /// The node.
+    pub kubelet: Kubelet,
+    /// ConfigMaps and Secrets.
+    pub objects: Objects,
+    /// The namespace of the examples.
+    pub namespace: String,
+    /// The ServiceAccount of the examples.
+    pub account: String,
+    examples: Vec<Value>,
+    /// Holds the private CA.
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Sets everything up as an administrator does (docs/azure.md). `federated` says whether the federated credential is
+    /// there; `back_off` is the kubelet's first restart pause.
+    pub async fn set_up(federated: bool, back_off: Duration) -> anyhow::Result<Self> {
+        install_provider();
+        let mut examples = kustomize::documents("manifests/examples/deployment.yaml")?;
+        examples.extend(kustomize::documents("manifests/examples/job.yaml")?);
+        let config = of_kind(&examples, "ConfigMap")?;
+        let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (namespace, account) = (
+            text(of_kind(&examples, "Namespace")?, "/metadata/name"),
+            text(of_kind(&examples, "ServiceAccount")?, "/metadata/name"),
+        );
+        let world = World::with(world::Settings {
+            pool: text(config, "/data/AZP_POOL"),
+            namespace: namespace.clone(),
+            service_account: account.clone(),
+            kind: Kind::ManagedIdentity,
+            federated,
+            ..world::Settings::default()
+        })
+        .await?;
+        let folder = tempfile::tempdir()?;
+        let ca = folder.path().join("ca.pem");
+        world.authority.write_pem(&ca)?;
+        // Containers of other users read it.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        std::fs::set_permissions(&ca, std::fs::Permissions::from_mode(0o644))?;
+        let (package, sidecar) = tokio::task::spawn_blocking(|| {
+            let package = stub_agent::package().and_then(|path| Ok(std::fs::read(path)?));
+            (package, program("ado-agent-sidecar"))
+        })
+        .await?;
+        world.ado.set_agent_package(stub_agent::VERSION, package?);
+
+        let api = ApiServer::start().await?;
+        apply(&api, &examples, &world)?;
+        let flags = [
+            format!("--sidecar-image={SIDECAR_IMAGE}"),
+            format!("--authority={}/", world.authority_url()),
+            "--allowed-hosts=127.0.0.1".to_owned(),
+            "--allowed-authorities=127.0.0.1".to_owned(),
+            format!("--ca-file={}", ca.display()),
+        ];
+        let webhook = Webhook::start(&api, &flags.each_ref().map(String::as_str)).await?;
+        let objects = Objects::of(&world.issuer);
+        let settings = kubelet::Settings {
+            images: images(&ca, &sidecar),
+            back_off,
+        };
+        let stage = Self {
+            kubelet: Kubelet::new(settings, &objects)?,
+            world,
+            api,
+            webhook,
+            objects,
+            namespace,
+            account,
+            examples,
+            folder,
+        };
+        stage.set_config(stage.world.pool.name());
+        Ok(stage)
+    }
+
+    /// Creates the federated credential for the examples' ServiceAccount; Entra knows it after `propagation`.
+    pub fn trust(&self, propagation: Duration) -> anyhow::Result<()> {
+        let world = &self.world;
+        world.entra.set_propagation(propagation);
+        let credential = FederatedCredential::for_service_account(world.issuer.url(), &self.namespace, &self.account);
+        world
+            .entra
+            .add_federated_credential(&world.agents.client_id, credential)
+            .map_err(|refused| anyhow!("the federated credential was not added: {refused:?}"))
+    }
+
+    /// Applies the examples' ConfigMap with the emulator's URL and this pool.
+    pub fn set_config(&self, pool: &str) {
+        let url = self.world.organisation_url();
+        self.objects
+            .set_config_map(&self.namespace, &self.config_name(), &[("AZP_URL", &url), ("AZP_POOL", pool)]);
+    }
+
+    fn config_name(&self) -> String {
+        let config = of_kind(&self.examples, "ConfigMap").map(|config| config["metadata"]["name"].clone());
+        config.ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// The pod that a controller would create, with this image.
+    pub fn template(&self, workload: Workload, image: AgentImage) -> anyhow::Result<Value> {
+        let kind = match workload {
+            Workload::Deployment => "Deployment",
+            Workload::Job => "Job",
+        };
+        let object = of_kind(&self.examples, kind)?;
+        let mut pod = object["spec"]["template"].clone();
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        pod["metadata"]["generateName"] = match workload {
+            Workload::Deployment => format!("{name}-5d4f8c7b9-").into(),
+            Workload::Job => format!("{name}-").into(),
+        };
+        pod["spec"]["containers"][0]["image"] = image.name().into();
+        if image.is_root {
+            // What the example says about images that need more than a user of their own.
+            if let Some(spec) = pod["spec"].as_object_mut() {
+                spec.remove("securityContext");
+            }
+            if let Some(container) = pod["spec"]["containers"][0].as_object_mut() {
+                container.remove("securityContext");
+            }
+        }
+        Ok(pod)
+    }
+
+    /// Creates a pod through the webhook and starts it.
+    pub async fn create(&self, pod: &Value) -> anyhow::Result<Pod> {
+        let created = self.webhook.create_pod(&self.api, &self.namespace, pod).await?;
+        self.kubelet.start(&created.pod)
+    }
+
+    /// Creates the example pod with this image and starts it.
+    pub async fn start(&self, workload: Workload, image: AgentImage) -> anyhow::Result<Pod> {
+        self.create(&self.template(workload, image)?).await
+    }
+
+    /// The file with the private CA that emulators and images share.
+    pub fn ca_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+}
+
+/// Creates namespace and ServiceAccount of the examples.
+fn apply(api: &ApiServer, examples: &[Value], world: &World) -> anyhow::Result<()> {
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let namespace = of_kind(examples, "Namespace")?;
+    let labels: Vec<(&str, &str)> = namespace["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+        .collect();
+    api.set_namespace(&name(namespace), &labels);
+    let account = of_kind(examples, "ServiceAccount")?;
+    // The example's annotation, with the identity that this Entra has.
+    let annotations: Vec<(&str, &str)> = account["metadata"]["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| (key.as_str(), world.agents.client_id.as_str()))
+        .collect();
+    api.set_account(&name(namespace), &name(account), &annotations);
+    Ok(())
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> anyhow::Result<&'a Value> {
+    let found = objects.iter().find(|object| object["kind"] == kind);
+    found.with_context(|| format!("manifests/examples has no {kind}"))
+}
+
+fn images(ca: &Path, sidecar: &Path) -> Images {
+    let sidecar = Image {
+        programs: vec![(sidecar.to_owned(), contract::SIDECAR_PROGRAM.to_owned())],
+        entrypoint: vec![contract::SIDECAR_PROGRAM.to_owned()],
+        user: (65532, 65532),
+        ..Image::default()
+    };
+    let mut images = Images::default().with(SIDECAR_IMAGE, sidecar);
+    for script in SCRIPTS {
+        for is_root in [false, true] {
+            let image = AgentImage { script, is_root };
+            images = images.with(&image.name(), image.image(ca));
+        }
+    }
+    images
+}

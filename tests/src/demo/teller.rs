@@ -1,0 +1,58 @@
+//! Tells a story as a timeline: when, who, what; for people or as one JSON object a line.
+
+use serde_json::json;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Who is telling. Clones tell the same story.
+#[derive(Clone)]
+pub struct Teller {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    began: Instant,
+    is_json: bool,
+    out: Mutex<Box<dyn Write + Send>>,
+    lines: Mutex<Vec<String>>,
+}
+
+impl Teller {
+    /// Tells to this writer, as JSON or for people.
+    pub fn new(out: impl Write + Send + 'static, is_json: bool) -> Self {
+        let inner = Inner {
+            began: Instant::now(),
+            is_json,
+            out: Mutex::new(Box::new(out)),
+            lines: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// One line: who did what.
+    pub fn say(&self, who: &str, what: &str) {
+        let seconds = self.inner.began.elapsed().as_secs_f64();
+        let mut out = self.inner.out.lock().expect("no teller panics");
+        let line = if self.inner.is_json {
+            json!({ "seconds": (seconds * 100.0).round() / 100.0, "who": who, "what": what }).to_string()
+        } else {
+            format!("{seconds:6.1} s  {who:<13} {what}")
+        };
+        self.inner.lines.lock().expect("no teller panics").push(format!("{who}: {what}"));
+        // A reader that has gone away does not stop the story.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+
+    /// A line that is no event: a heading for people, an object of its own for machines.
+    pub fn head(&self, kind: &str, text: &str) {
+        let mut out = self.inner.out.lock().expect("no teller panics");
+        let line = if self.inner.is_json { json!({ kind: text }).to_string() } else { text.to_owned() };
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+
+    /// Everything that was said so far, as `who: what`.
+    pub fn lines(&self) -> Vec<String> {
+        self.inner.lines.lock().expect("no teller panics").clone()
+    }
+}
