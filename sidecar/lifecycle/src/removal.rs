@@ -361,6 +361,7 @@ impl Removal {
     /// An answer proved this agent ours.
     fn found(&mut self, agent: Agent, surroundings: &mut Surroundings<'_>) {
         pin(&agent, surroundings);
+        self.invents_names &= !has_our_name(&agent, surroundings.settings);
         self.verifying = None;
         self.next(
             Target {

@@ -315,7 +315,12 @@ pub(crate) fn never_registered(settings: &Settings) -> String {
 }
 
 pub(crate) fn never_started(why: &str) -> String {
-    format!("No agent was let start, so there is nothing to remove. {why}")
+    let what = "No agent was let start, so there is nothing to remove.";
+    if why.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what} {why}")
+    }
 }
 
 pub(crate) fn not_ours(agent: &Agent, settings: &Settings) -> String {

@@ -14,6 +14,11 @@ const FRESH_ENOUGH_TO_LEAVE: Duration = Duration::from_secs(180);
 /// A token that Azure DevOps refuses is replaced, but not within this time of its issue: a new one would fare no better.
 const REFUSED_RENEWAL: Duration = Duration::from_secs(300);
 
+/// No token lives longer; what claims to is refreshed as if it lived this long.
+const LONGEST_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// The least time from one token to the exchange for the next.
+const LEAST_WAIT: Duration = Duration::from_secs(60);
+
 /// A token that Entra issued.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
@@ -79,6 +84,7 @@ impl Token {
     ) {
         // The lifetime counts from before the request was sent.
         let issued = self.asked.take().unwrap_or(now);
+        let lifetime = lifetime.min(LONGEST_LIFE);
         let wait = jitter.around(refresh_after(lifetime, refresh_in), 10);
         self.held = Some(Held {
             id,
@@ -86,7 +92,7 @@ impl Token {
             expires: issued.plus(lifetime),
         });
         // A token without a usable lifetime must not make us ask without a pause.
-        self.next = Some(issued.plus(wait).max(now.plus(Duration::from_secs(30))));
+        self.next = Some(issued.plus(wait).max(now.plus(LEAST_WAIT)));
         self.refusal = None;
         self.retried_at_once = false;
         kept.exchange_failures = 0;

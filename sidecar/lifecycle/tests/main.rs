@@ -1,5 +1,7 @@
 //! Tests of the machine from outside: step by step, and in a simulated world.
 
+mod disorder;
+mod fleet;
 mod simulation;
 mod steps;
 mod story;

@@ -2,8 +2,8 @@
 
 use contract::Marker;
 use lifecycle::{
-    Agent, AgentId, Answer, Command, Event, Failure, Lifecycle, Outcome, PoolId, Question, ServerTime, Settings,
-    Snapshot, Status, Time, TokenId,
+    Agent, AgentId, Answer, Command, Event, Failure, FailureKind, Lifecycle, Outcome, PoolId, Question, ServerTime,
+    Settings, Snapshot, Status, Time, TokenId,
 };
 use std::time::Duration;
 
@@ -46,6 +46,14 @@ pub(crate) fn agent(id: i64) -> Agent {
     }
 }
 
+pub(crate) fn failure(kind: FailureKind) -> Failure {
+    Failure {
+        kind,
+        detail: "seen".to_owned(),
+        tenant: None,
+    }
+}
+
 pub(crate) fn at(seconds: f64) -> Time {
     Time(Duration::from_secs_f64(seconds))
 }
@@ -55,16 +63,24 @@ pub(crate) struct Script {
     pub(crate) machine: Lifecycle,
     now: Time,
     commands: Vec<Command>,
-    open: Vec<(u64, Question)>,
+    open: Vec<(u64, Question, Duration)>,
     exchanges: usize,
     asked: usize,
 }
 
 impl Script {
     pub(crate) fn new(settings: Settings, restored: Option<Snapshot>) -> Self {
+        Self::start(settings, restored, 0.0)
+    }
+
+    pub(crate) fn restored_at(settings: Settings, restored: Snapshot, seconds: f64) -> Self {
+        Self::start(settings, Some(restored), seconds)
+    }
+
+    fn start(settings: Settings, restored: Option<Snapshot>, seconds: f64) -> Self {
         let mut script = Self {
-            machine: Lifecycle::new(settings, restored, 42, at(0.0)),
-            now: at(0.0),
+            machine: Lifecycle::new(settings, restored, 42, at(seconds)),
+            now: at(seconds),
             commands: Vec::new(),
             open: Vec::new(),
             exchanges: 0,
@@ -76,8 +92,14 @@ impl Script {
 
     fn drain(&mut self) {
         while let Some(command) = self.machine.poll_command() {
-            if let Command::Ask { number, question, .. } = &command {
-                self.open.push((*number, question.clone()));
+            if let Command::Ask {
+                number,
+                question,
+                patience,
+                ..
+            } = &command
+            {
+                self.open = vec![(*number, question.clone(), *patience)];
                 self.asked += 1;
             }
             if let Command::RequestToken { .. } = &command {
@@ -136,7 +158,7 @@ impl Script {
     }
 
     fn take(&mut self, question: &Question) -> u64 {
-        let (number, asked) = self
+        let (number, asked, _) = self
             .open
             .pop()
             .unwrap_or_else(|| panic!("{question:?} is to be asked, but nothing is; {:?}", self.machine));
@@ -157,7 +179,27 @@ impl Script {
         self.reply(number, Err(failure), retry_after);
     }
 
-    fn reply(&mut self, number: u64, result: Result<Answer, Failure>, retry_after: Option<Duration>) {
+    /// It is answered, and a pause is asked for.
+    pub(crate) fn answer_and_pause(&mut self, question: &Question, answer: Answer, pause: Duration) {
+        let number = self.take(question);
+        self.reply(number, Ok(answer), Some(pause));
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Number of the open question.
+    pub(crate) fn number(&self) -> u64 {
+        self.open.last().expect("a question is open").0
+    }
+
+    /// Patience of the open question.
+    pub(crate) fn patience(&self) -> Duration {
+        self.open.last().expect("a question is open").2
+    }
+
+    pub(crate) fn reply(&mut self, number: u64, result: Result<Answer, Failure>, retry_after: Option<Duration>) {
         let date = ServerTime(EPOCH + i64::try_from(self.now.0.as_secs()).expect("a short test"));
         self.event(Event::Answer {
             number,
@@ -168,7 +210,7 @@ impl Script {
     }
 
     pub(crate) fn open(&self) -> Option<&Question> {
-        self.open.last().map(|(_, question)| question)
+        self.open.last().map(|(_, question, _)| question)
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -1,13 +1,45 @@
 //! The life of a pod, step by step: what the machine does next after each event.
 
-use crate::steps::{POOL, Script, agent, at, settings};
+use crate::steps::{EPOCH, POOL, Script, agent, at, failure, marker, settings};
 use contract::Reason;
-use lifecycle::{Agent, AgentId, Answer, Command, Event, Question, Settings, Snapshot};
+use lifecycle::{
+    Agent, AgentId, Answer, Command, Event, Failure, FailureKind, Question, Refusal, ServerTime, Settings, Snapshot,
+    TokenRefusal,
+};
 use std::time::Duration;
 
-#[test]
-fn an_idle_pod_from_start_to_removed() {
-    let mut script = Script::new(settings(), None);
+const OURS: AgentId = AgentId(7);
+
+fn by_name() -> Question {
+    Question::AgentByName(POOL, settings().agent_name)
+}
+
+fn disable() -> Question {
+    Question::SetEnabled(POOL, OURS, false)
+}
+
+fn delete() -> Question {
+    Question::Delete(POOL, OURS)
+}
+
+fn look() -> Question {
+    Question::Agent(POOL, OURS)
+}
+
+fn busy() -> Agent {
+    Agent {
+        assigned: Some(true),
+        ..agent(7)
+    }
+}
+
+/// A sidecar whose agent may start, and did.
+fn ready() -> Script {
+    ready_with(settings())
+}
+
+fn ready_with(settings: Settings) -> Script {
+    let mut script = Script::new(settings, None);
     script.exchange(1, 3600);
     script.write(1);
     script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
@@ -15,16 +47,42 @@ fn an_idle_pod_from_start_to_removed() {
     script.answer(&by_name(), Answer::Agents(vec![]));
     assert_eq!(script.status().reason, Reason::Ready);
     assert!(script.status().agent_may_start);
+    script
+}
 
+/// The same, and the agent was seen.
+fn serving() -> Script {
+    let mut script = ready();
+    script.wait();
+    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    script
+}
+
+/// The pod leaves while a job runs: our agent is disabled and waited for.
+fn draining() -> Script {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![busy()]));
+    script.answer(&disable(), Answer::Done);
+    script
+}
+
+#[test]
+fn an_idle_pod_from_start_to_removed() {
+    let mut script = ready();
     let (at_check, _) = script.wait();
     assert!((60..=72).contains(&at_check.0.as_secs()), "{at_check:?}");
     script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    assert_eq!(
+        script.machine.poll_timeout().map(|due| due.1),
+        Some("the token is refreshed")
+    );
 
     script.at(1000.0).event(Event::PreStop);
     assert_eq!(script.requested_token(), 1, "the token is exchanged once more");
     script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
-    script.answer(&Question::SetEnabled(POOL, AgentId(7), false), Answer::Done);
-    script.answer(&Question::Delete(POOL, AgentId(7)), Answer::Done);
+    script.answer(&disable(), Answer::Done);
+    script.answer(&delete(), Answer::Done);
     assert_eq!(script.status().reason, Reason::Draining);
 
     script.at(1004.0).event(Event::Terminate);
@@ -33,6 +91,687 @@ fn an_idle_pod_from_start_to_removed() {
     assert_eq!(script.questions(), 8, "requests in the life of the pod");
 }
 
-fn by_name() -> Question {
-    Question::AgentByName(POOL, settings().agent_name)
+#[test]
+fn a_busy_agent_is_disabled_waited_for_and_removed() {
+    let mut script = draining();
+    for _ in 0..3 {
+        let before = script.now();
+        let (due, _) = script.wait();
+        assert!(
+            (9..=15).contains(&due.since(before).as_secs()),
+            "{due:?} after {before:?}"
+        );
+        let still = Agent {
+            enabled: false,
+            ..busy()
+        };
+        script.answer(&look(), Answer::Agents(vec![still]));
+    }
+    assert!(
+        script.status().sentence.contains("when its job has ended"),
+        "{}",
+        script.status().sentence
+    );
+    script.wait();
+    script.answer(&look(), Answer::Agents(vec![agent(7)]));
+    // Somebody enabled it meanwhile: a job must not slip in before the removal.
+    script.answer(&disable(), Answer::Done);
+    script.answer(&delete(), Answer::Done);
+    script.event(Event::Terminate);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    assert_eq!(script.exit().reason, Reason::Removed);
+}
+
+#[test]
+fn a_job_that_slips_in_before_the_removal_is_waited_for() {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    script.answer(&disable(), Answer::Done);
+    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    assert_eq!(script.open(), None);
+    assert!(
+        script.status().sentence.contains("when its job has ended"),
+        "{}",
+        script.status().sentence
+    );
+}
+
+/// The grace is used up: SIGTERM comes with two seconds left.
+fn at_the_very_end(last_seen: Agent) -> Script {
+    let mut script = draining();
+    script.at(700.0);
+    script.answer(&look(), Answer::Agents(vec![last_seen]));
+    if script.open().is_some() {
+        script.answer(&disable(), Answer::Done);
+    }
+    script.event(Event::Terminate);
+    assert_eq!(script.open(), Some(&delete()), "the removal goes out at once");
+    assert_eq!(script.patience(), Duration::from_millis(1500));
+    script
+}
+
+/// What the removal meets, and how it ends.
+#[test]
+fn two_seconds_are_enough_for_an_outcome() {
+    for (meets, reason) in [
+        (Some(FailureKind::JobRunning), Reason::JobStillAssigned),
+        (Some(FailureKind::Unreachable), Reason::LeftUnreachable),
+        (Some(FailureKind::Unavailable), Reason::LeftUnreachable),
+        (Some(FailureKind::Throttled), Reason::LeftUnreachable),
+        (Some(FailureKind::Garbled), Reason::LeftUnreachable),
+        (Some(FailureKind::Unauthorized), Reason::LeftWithoutToken),
+        (Some(FailureKind::Forbidden), Reason::LeftRefused),
+        (Some(FailureKind::Refused), Reason::LeftRefused),
+        (None, Reason::JobStillAssigned),
+    ] {
+        let mut script = at_the_very_end(busy());
+        if let Some(kind) = meets {
+            script.fail(&delete(), failure(kind), Some(Duration::from_secs(60)));
+        }
+        while !script.has_ended() {
+            let (due, why) = script.wait();
+            assert!(due <= at(701.8), "{meets:?}: {why} at {due:?}");
+        }
+        assert_eq!(script.exit().reason, reason, "{meets:?}");
+        assert!(script.exit().sentence.contains("agent-0"), "{}", script.exit().sentence);
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_is_tried_once_more_within_two_seconds() {
+    let mut script = at_the_very_end(busy());
+    script.fail(&delete(), failure(FailureKind::Unreachable), None);
+    script.wait();
+    script.answer(&look(), Answer::Agents(vec![agent(7)]));
+    script.answer(&delete(), Answer::Done);
+    assert_eq!(script.exit().reason, Reason::Removed);
+    assert!(script.now() < at(701.8), "{:?}", script.now());
+}
+
+#[test]
+fn a_job_agent_that_ended_is_removed_within_three_requests() {
+    let mut script = ready();
+    script.at(30.0).event(Event::PreStop);
+    script.event(Event::Terminate);
+    let offline = Agent {
+        online: false,
+        ..agent(7)
+    };
+    script.answer(&by_name(), Answer::Agents(vec![offline]));
+    script.answer(&delete(), Answer::Done);
+    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.questions(), 5);
+}
+
+#[test]
+fn a_dead_agent_with_a_job_is_removed_when_the_lock_has_run_out() {
+    let mut script = ready();
+    script.at(30.0).event(Event::Terminate);
+    let dead = Agent {
+        online: false,
+        ..busy()
+    };
+    script.answer(&by_name(), Answer::Agents(vec![dead.clone()]));
+    for _ in 0..20 {
+        script.wait();
+        script.answer(&look(), Answer::Agents(vec![dead.clone()]));
+    }
+    script.wait();
+    script.answer(
+        &look(),
+        Answer::Agents(vec![Agent {
+            assigned: Some(false),
+            ..dead
+        }]),
+    );
+    script.answer(&delete(), Answer::Done);
+    assert_eq!(script.exit().reason, Reason::Removed);
+}
+
+/// Each check that fails: the word, what the sentence names, and that the machine asks again by itself.
+#[test]
+fn every_failed_check_says_what_to_do_and_recovers() {
+    let may_manage = Question::MayManage(POOL);
+    let stranger = Agent {
+        owner: Some(marker("uid-of-another").to_string()),
+        ..agent(3)
+    };
+    let cases: Vec<(Question, Result<Answer, Failure>, Reason, &str)> = vec![
+        (Question::Pool, Ok(Answer::Pool(None)), Reason::PoolMissing, "\"linux\""),
+        (
+            Question::Pool,
+            Err(failure(FailureKind::NotFound)),
+            Reason::OrganisationMissing,
+            "https://dev.azure.com/contoso",
+        ),
+        (
+            Question::Pool,
+            Err(failure(FailureKind::Unreachable)),
+            Reason::AdoUnreachable,
+            "proxy",
+        ),
+        (
+            Question::Pool,
+            Err(failure(FailureKind::Garbled)),
+            Reason::AdoUnreachable,
+            "not Azure DevOps",
+        ),
+        (
+            Question::Pool,
+            Err(failure(FailureKind::Unavailable)),
+            Reason::AdoUnavailable,
+            "tries again",
+        ),
+        (
+            Question::Pool,
+            Err(failure(FailureKind::Throttled)),
+            Reason::AdoThrottled,
+            "pause",
+        ),
+        (
+            Question::Pool,
+            Err(failure(FailureKind::Unauthorized)),
+            Reason::TokenRefused,
+            "client",
+        ),
+        (
+            Question::Pool,
+            Err(failure(FailureKind::IdentityUnknown)),
+            Reason::IdentityUnknown,
+            "access level Basic",
+        ),
+        (Question::Pool, Ok(Answer::Done), Reason::AdoUnreachable, "does not fit"),
+        (
+            may_manage.clone(),
+            Ok(Answer::MayManage(false)),
+            Reason::RoleMissing,
+            "Administrator",
+        ),
+        (
+            may_manage.clone(),
+            Err(failure(FailureKind::Forbidden)),
+            Reason::RoleMissing,
+            "Administrator",
+        ),
+        (
+            may_manage,
+            Err(failure(FailureKind::NotFound)),
+            Reason::PoolMissing,
+            "AZP_POOL",
+        ),
+        (
+            by_name(),
+            Ok(Answer::Agents(vec![stranger])),
+            Reason::NameTaken,
+            "AZP_AGENT_NAME",
+        ),
+    ];
+    for (question, result, reason, names) in cases {
+        let mut script = Script::new(settings(), None);
+        script.exchange(1, 3600);
+        script.write(1);
+        let hopes = [
+            (Question::Pool, Answer::Pool(Some(POOL))),
+            (Question::MayManage(POOL), Answer::MayManage(true)),
+            (by_name(), Answer::Agents(vec![])),
+        ];
+        for (earlier, answer) in hopes.iter().take_while(|(earlier, _)| *earlier != question) {
+            script.answer(earlier, answer.clone());
+        }
+        assert!(
+            script.patience() < Duration::from_secs(5),
+            "a failure is said within five seconds"
+        );
+        match result.clone() {
+            Ok(answer) => script.answer(&question, answer),
+            Err(failure) => script.fail(&question, failure, None),
+        }
+        let status = script.status();
+        assert_eq!(status.reason, reason, "{question:?} {result:?}");
+        assert!(status.sentence.contains(names), "{}", status.sentence);
+        assert!(!status.agent_may_start);
+        assert!(script.commands().contains(&Command::Report(status)), "it is reported");
+
+        script.wait();
+        while let Some(open) = script.open().cloned() {
+            let answer = hopes
+                .iter()
+                .find(|(asked, _)| *asked == open)
+                .expect("a check")
+                .1
+                .clone();
+            script.answer(&open, answer);
+        }
+        assert_eq!(script.status().reason, Reason::Ready, "after {question:?} {result:?}");
+    }
+}
+
+#[test]
+fn an_offline_agent_of_the_same_name_blocks_nobody() {
+    let mut script = Script::new(settings(), None);
+    script.exchange(1, 3600);
+    script.write(1);
+    script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
+    script.answer(&Question::MayManage(POOL), Answer::MayManage(true));
+    let left_over = Agent {
+        online: false,
+        owner: Some(marker("uid-before").to_string()),
+        ..agent(3)
+    };
+    script.answer(&by_name(), Answer::Agents(vec![left_over]));
+    assert_eq!(script.status().reason, Reason::Ready);
+}
+
+#[test]
+fn a_tenant_that_nobody_named_is_asked_of_the_organisation() {
+    let settings = Settings {
+        tenant: None,
+        ..settings()
+    };
+    let mut script = Script::new(settings, None);
+    assert_eq!(script.requested_token(), 0);
+    script.answer(&Question::Tenant, Answer::Tenant(None));
+    assert_eq!(script.status().reason, Reason::TenantUnknown);
+    assert!(
+        script.status().sentence.contains("ado-agent.dev/tenant-id"),
+        "{}",
+        script.status().sentence
+    );
+    script.wait();
+    script.answer(&Question::Tenant, Answer::Tenant(Some("theirs".to_owned())));
+    assert!(script.commands().contains(&Command::RequestToken {
+        tenant: "theirs".to_owned()
+    }));
+    assert_eq!(script.snapshot().tenant.as_deref(), Some("theirs"));
+}
+
+#[test]
+fn a_configured_tenant_that_differs_is_named() {
+    let mut script = Script::new(settings(), None);
+    script.exchange(1, 3600);
+    let refused = Failure {
+        tenant: Some("theirs".to_owned()),
+        ..failure(FailureKind::Unauthorized)
+    };
+    script.fail(&Question::Pool, refused, None);
+    let status = script.status();
+    assert_eq!(status.reason, Reason::TenantMismatch);
+    assert!(
+        status.sentence.contains("trusts tenant theirs") && status.sentence.contains("of tenant tenant"),
+        "{}",
+        status.sentence
+    );
+}
+
+#[test]
+fn a_refusal_asks_nobody_and_ends_when_told() {
+    let settings = Settings {
+        refusal: Some(Refusal {
+            reason: Reason::NotServices,
+            sentence: "Azure DevOps Server takes no Entra token.".to_owned(),
+        }),
+        ..settings()
+    };
+    let mut script = Script::new(settings, None);
+    assert_eq!(script.status().reason, Reason::NotServices);
+    assert!(!script.status().agent_may_start);
+    assert_eq!(script.machine.poll_timeout(), None);
+    script.event(Event::PreStop);
+    script.event(Event::Terminate);
+    assert_eq!(script.exit().reason, Reason::NeverRegistered);
+    assert_eq!((script.questions(), script.requested_token()), (0, 0));
+}
+
+#[test]
+fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
+    let mut script = Script::new(settings(), None);
+    script.event(Event::TokenRefused(refused(Reason::CredentialMissing)));
+    assert_eq!(script.status().reason, Reason::CredentialMissing);
+    script.event(Event::PreStop).event(Event::Terminate);
+    assert_eq!(script.exit().reason, Reason::NeverRegistered);
+    assert!(
+        script.exit().sentence.contains("federated credential"),
+        "{}",
+        script.exit().sentence
+    );
+    assert_eq!(script.questions(), 0);
+}
+
+fn refused(reason: Reason) -> TokenRefusal {
+    TokenRefusal {
+        reason,
+        detail: "AADSTS70021: seen".to_owned(),
+        retry_after: None,
+        assertion_changed: false,
+    }
+}
+
+#[test]
+fn a_refresh_that_fails_keeps_the_token_and_says_so() {
+    let mut script = serving();
+    script.wait();
+    assert_eq!(script.requested_token(), 1);
+    script.event(Event::TokenRefused(refused(Reason::EntraUnreachable)));
+    let status = script.status();
+    assert_eq!(status.reason, Reason::EntraUnreachable);
+    assert!(
+        status.agent_may_start && status.sentence.contains("stays in use"),
+        "{}",
+        status.sentence
+    );
+    script.wait();
+    assert_eq!(script.requested_token(), 2);
+    script.exchange(2, 3600);
+    script.write(2);
+    assert_eq!(script.status().reason, Reason::Ready);
+}
+
+#[test]
+fn back_off_survives_a_restart() {
+    let mut script = Script::new(settings(), None);
+    script.event(Event::TokenRefused(refused(Reason::ApplicationUnknown)));
+    let kept = script.snapshot();
+    let mut script = Script::new(settings(), Some(kept));
+    assert_eq!(script.requested_token(), 0);
+    let (due, _) = script.wait();
+    assert!(due >= at(300.0), "{due:?}");
+    assert_eq!(script.requested_token(), 1);
+}
+
+#[test]
+fn a_token_that_azure_devops_refuses_is_replaced_but_not_at_every_refusal() {
+    let mut script = Script::new(settings(), None);
+    script.exchange(1, 3600);
+    let mut questions = 0;
+    while script.now() < at(290.0) {
+        let open = script.open().cloned();
+        if let Some(question) = open {
+            script.fail(&question, failure(FailureKind::Unauthorized), None);
+            questions += 1;
+        }
+        script.wait();
+    }
+    assert!((8..14).contains(&questions), "{questions} questions in five minutes");
+    while script.requested_token() == 0 {
+        if let Some(question) = script.open().cloned() {
+            script.fail(&question, failure(FailureKind::Unauthorized), None);
+        }
+        script.wait();
+    }
+    assert!(
+        (299.0..302.0).contains(&script.now().0.as_secs_f64()),
+        "{:?}",
+        script.now()
+    );
+    script.exchange(2, 3600);
+    assert_eq!(script.open(), Some(&Question::Pool), "the new token is tried at once");
+}
+
+#[test]
+fn a_pause_that_comes_with_a_success_is_obeyed() {
+    let mut script = Script::new(settings(), None);
+    script.exchange(1, 3600);
+    script.answer_and_pause(&Question::Pool, Answer::Pool(Some(POOL)), Duration::from_secs(40));
+    assert_eq!(script.open(), None);
+    script.write(1);
+    let (due, _) = script.wait();
+    assert!(due >= at(40.0), "{due:?}");
+    assert_eq!(script.open(), Some(&Question::MayManage(POOL)));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_keeps_the_agent_from_starting() {
+    let mut script = Script::new(settings(), None);
+    script.exchange(1, 3600);
+    script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
+    script.answer(&Question::MayManage(POOL), Answer::MayManage(true));
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.event(Event::TokenFileFailed("no space left".to_owned()));
+    assert_eq!(script.status().reason, Reason::TokenFileFailed);
+    assert!(!script.status().agent_may_start);
+    script.wait();
+    script.write(1);
+    assert_eq!(script.status().reason, Reason::Ready);
+}
+
+#[test]
+fn an_agent_that_a_person_disabled_is_removed_but_not_touched_otherwise() {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    let disabled = Agent {
+        enabled: false,
+        ..agent(7)
+    };
+    script.answer(&by_name(), Answer::Agents(vec![disabled]));
+    script.answer(&delete(), Answer::Done);
+    assert_eq!(script.snapshot().disabled, None);
+}
+
+#[test]
+fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
+    let mut script = draining();
+    assert_eq!(script.snapshot().disabled, Some(OURS));
+    script.event(Event::Terminate);
+    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    while !script.has_ended() {
+        script.wait();
+        if let Some(question) = script.open().cloned() {
+            script.answer(
+                &question,
+                Answer::Agents(vec![Agent {
+                    enabled: false,
+                    ..busy()
+                }]),
+            );
+        }
+    }
+    assert_eq!(script.exit().reason, Reason::JobStillAssigned);
+
+    let mut script = Script::new(settings(), Some(script.snapshot()));
+    assert!(script.status().agent_may_start, "the agent container lives on");
+    script.exchange(2, 3600);
+    script.answer(
+        &look(),
+        Answer::Agents(vec![Agent {
+            enabled: false,
+            ..busy()
+        }]),
+    );
+    script.answer(&Question::SetEnabled(POOL, OURS, true), Answer::Done);
+    assert_eq!(script.snapshot().disabled, None);
+}
+
+#[test]
+fn a_person_who_took_over_the_disabling_is_respected_by_the_next_life() {
+    let kept = Snapshot {
+        admitted: true,
+        ended: true,
+        pool: Some(POOL),
+        pinned: Some((OURS, None)),
+        disabled: Some(OURS),
+        ..Snapshot::default()
+    };
+    let mut script = Script::new(settings(), Some(kept));
+    script.exchange(1, 3600);
+    script.answer(&look(), Answer::Agents(vec![agent(7)]));
+    assert_eq!(script.open(), None, "it is enabled already");
+    assert_eq!(script.snapshot().disabled, None);
+}
+
+#[test]
+fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
+    let kept = draining().snapshot();
+    let mut script = Script::restored_at(settings(), kept, 130.0);
+    assert_eq!(script.status().reason, Reason::Draining);
+    script.exchange(2, 3600);
+    script.answer(&by_name(), Answer::Agents(vec![busy()]));
+    script.answer(&disable(), Answer::Done);
+    script.event(Event::Terminate);
+    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    let mut last = script.now();
+    while !script.has_ended() {
+        last = script.wait().0;
+        if let Some(question) = script.open().cloned() {
+            script.answer(&question, Answer::Agents(vec![busy()]));
+        }
+    }
+    assert!(
+        (698.0..699.0).contains(&last.0.as_secs_f64()),
+        "T0 was at 100 s, the grace is 600 s: {last:?}"
+    );
+}
+
+#[test]
+fn a_successor_that_took_the_agent_over_keeps_it() {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    let taken = Agent {
+        owner: Some(marker("uid-after").to_string()),
+        ..agent(7)
+    };
+    script.answer(&by_name(), Answer::Agents(vec![taken.clone()]));
+    assert_eq!(script.open(), None);
+    script.event(Event::Terminate);
+    script.answer(&by_name(), Answer::Agents(vec![taken]));
+    assert_eq!(script.exit().reason, Reason::NotOurs);
+}
+
+#[test]
+fn a_successor_that_takes_over_during_the_drain_keeps_the_agent() {
+    let mut script = draining();
+    script.wait();
+    let taken = Agent {
+        owner: Some(marker("uid-after").to_string()),
+        ..agent(7)
+    };
+    script.answer(&look(), Answer::Agents(vec![taken]));
+    assert_eq!(script.open(), None);
+    assert!(
+        script.status().sentence.contains("marker of another pod"),
+        "{}",
+        script.status().sentence
+    );
+}
+
+#[test]
+fn an_agent_without_marker_is_adopted_only_by_name_and_age() {
+    let unmarked = Agent {
+        owner: None,
+        ..agent(7)
+    };
+    for (created, adopted) in [
+        (Some(ServerTime(EPOCH + 20)), true),
+        (Some(ServerTime(EPOCH - 20)), false),
+        (None, false),
+    ] {
+        let mut script = ready();
+        script.at(50.0).event(Event::PreStop);
+        let unmarked = Agent {
+            created,
+            ..unmarked.clone()
+        };
+        script.answer(&by_name(), Answer::Agents(vec![unmarked]));
+        let expected = if adopted { disable() } else { Question::Agents(POOL) };
+        assert_eq!(script.open(), Some(&expected), "created {created:?}");
+        let warned = script
+            .commands()
+            .iter()
+            .any(|command| matches!(command, Command::Note { warning: true, sentence, .. } if sentence.contains("no marker")));
+        assert_eq!(warned, adopted);
+    }
+}
+
+#[test]
+fn an_invented_name_is_found_by_the_marker() {
+    let mut script = ready();
+    script.at(50.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    let listed = |id, name: &str, created| Agent {
+        name: name.to_owned(),
+        created: Some(ServerTime(EPOCH + created)),
+        assigned: None,
+        owner: None,
+        ..agent(id)
+    };
+    let all = vec![
+        listed(1, "old", -500),
+        listed(2, "young", 30),
+        listed(7, "prefix-agent-0", 40),
+    ];
+    script.answer(&Question::Agents(POOL), Answer::Agents(all));
+    let ours = Agent {
+        name: "prefix-agent-0".to_owned(),
+        ..agent(7)
+    };
+    script.answer(&look(), Answer::Agents(vec![ours]));
+    script.answer(&disable(), Answer::Done);
+    script.answer(&delete(), Answer::Done);
+}
+
+#[test]
+fn of_several_with_our_marker_only_the_first_seen_is_removed() {
+    let kept = Snapshot {
+        admitted: true,
+        pool: Some(POOL),
+        pinned: Some((OURS, None)),
+        ..Snapshot::default()
+    };
+    let mut script = Script::new(settings(), Some(kept));
+    script.exchange(1, 3600);
+    script.event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![agent(9)]));
+    script.answer(&look(), Answer::Agents(vec![agent(7)]));
+    script.answer(&disable(), Answer::Done);
+    script.answer(&delete(), Answer::Done);
+}
+
+#[test]
+fn a_container_that_restarted_in_place_leaves_no_stale_id() {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    let anew = agent(9);
+    script.answer(&by_name(), Answer::Agents(vec![anew]));
+    script.fail(&look(), failure(FailureKind::NotFound), None);
+    script.answer(&Question::SetEnabled(POOL, AgentId(9), false), Answer::Done);
+    script.answer(&Question::Delete(POOL, AgentId(9)), Answer::Done);
+    assert_eq!(script.snapshot().pinned.map(|pinned| pinned.0), Some(AgentId(9)));
+}
+
+#[test]
+fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
+    let mut script = draining();
+    let (due, _) = script.wait();
+    let number = script.number();
+    assert_eq!(script.open(), Some(&look()));
+    script.at(due.0.as_secs_f64() + 5.0).event(Event::Terminate);
+    assert_eq!(script.open(), Some(&delete()), "the open question is given up");
+    script.reply(number, Ok(Answer::Agents(vec![])), None);
+    assert_eq!(script.open(), Some(&delete()));
+    script.answer(&delete(), Answer::Done);
+    assert_eq!(script.exit().reason, Reason::Removed);
+}
+
+#[test]
+fn a_long_drain_keeps_the_token_fresh() {
+    let mut script = draining();
+    let mut issued = 1;
+    while script.now() < at(3500.0) {
+        script.wait();
+        if let Some(question) = script.open().cloned() {
+            script.answer(
+                &question,
+                Answer::Agents(vec![Agent {
+                    enabled: false,
+                    ..busy()
+                }]),
+            );
+        }
+        if script.requested_token() > 0 {
+            issued += 1;
+            script.exchange(issued, 3600);
+            script.write(issued);
+        }
+    }
+    assert_eq!(issued, 2);
 }

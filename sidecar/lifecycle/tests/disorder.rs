@@ -1,0 +1,207 @@
+//! Events in every order, the impossible ones included: the machine neither panics nor turns in circles.
+
+use crate::steps::{POOL, agent, at, failure, settings};
+use contract::Reason;
+use lifecycle::{
+    Agent, Answer, Command, Event, Failure, FailureKind, Lifecycle, ServerTime, Settings, Snapshot, Time, TokenId,
+    TokenRefusal,
+};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const KINDS: [FailureKind; 10] = [
+    FailureKind::Unreachable,
+    FailureKind::Garbled,
+    FailureKind::Unavailable,
+    FailureKind::Throttled,
+    FailureKind::Unauthorized,
+    FailureKind::IdentityUnknown,
+    FailureKind::Forbidden,
+    FailureKind::NotFound,
+    FailureKind::JobRunning,
+    FailureKind::Refused,
+];
+
+fn any_agent() -> impl Strategy<Value = Agent> {
+    let owner = prop::sample::select(vec![
+        None,
+        Some(agent(1).owner.expect("a marker")),
+        Some("ado-agent/v1/a/b/c/d".to_owned()),
+        Some("nonsense".to_owned()),
+    ]);
+    let name = prop::sample::select(vec!["agent-0", "AGENT-0", "other", ""]);
+    let created = prop::option::of(prop::sample::select(vec![i64::MIN, 0, 1_700_000_020, i64::MAX]));
+    (
+        1_i64..5,
+        name,
+        created,
+        any::<bool>(),
+        any::<bool>(),
+        any::<Option<bool>>(),
+        owner,
+    )
+        .prop_map(|(id, name, created, enabled, online, assigned, owner)| Agent {
+            name: name.to_owned(),
+            created: created.map(ServerTime),
+            enabled,
+            online,
+            assigned,
+            owner,
+            ..agent(id)
+        })
+}
+
+fn any_result() -> impl Strategy<Value = Result<Answer, Failure>> {
+    prop_oneof![
+        any::<bool>().prop_map(|known| Ok(Answer::Tenant(known.then(|| "theirs".to_owned())))),
+        any::<bool>().prop_map(|known| Ok(Answer::Pool(known.then_some(POOL)))),
+        any::<bool>().prop_map(|may| Ok(Answer::MayManage(may))),
+        prop::collection::vec(any_agent(), 0..4).prop_map(|agents| Ok(Answer::Agents(agents))),
+        Just(Ok(Answer::Done)),
+        (prop::sample::select(KINDS.to_vec()), any::<bool>()).prop_map(|(kind, tenant)| Err(Failure {
+            tenant: tenant.then(|| "theirs".to_owned()),
+            ..failure(kind)
+        })),
+    ]
+}
+
+fn any_duration() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        Just(Duration::ZERO),
+        (0_u64..10_000).prop_map(Duration::from_millis),
+        (0_u64..100_000).prop_map(Duration::from_secs),
+        Just(Duration::MAX),
+    ]
+}
+
+/// What happens: an event with a number relative to the newest question, or the next deadline.
+fn any_event() -> impl Strategy<Value = Option<Event>> {
+    let date = prop::option::of(prop::sample::select(vec![i64::MIN, 1_700_000_000, i64::MAX]));
+    prop_oneof![
+        4 => Just(None),
+        6 => (any_result(), prop::option::of(any_duration()), date, 0_u64..3).prop_map(
+            |(result, retry_after, date, number)| Some(Event::Answer {
+                number,
+                result,
+                retry_after,
+                date: date.map(ServerTime),
+            })
+        ),
+        2 => (0_u64..5, any_duration(), prop::option::of(any_duration())).prop_map(|(token, lifetime, refresh_in)| {
+            Some(Event::TokenIssued { token: TokenId(token), lifetime, refresh_in })
+        }),
+        1 => (prop::sample::select(Reason::ALL.to_vec()), prop::option::of(any_duration()), any::<bool>()).prop_map(
+            |(reason, retry_after, assertion_changed)| Some(Event::TokenRefused(TokenRefusal {
+                reason,
+                detail: "AADSTS50196".to_owned(),
+                retry_after,
+                assertion_changed,
+            }))
+        ),
+        1 => (0_u64..5).prop_map(|token| Some(Event::TokenFileWritten(TokenId(token)))),
+        1 => Just(Some(Event::TokenFileFailed("no space".to_owned()))),
+        1 => Just(Some(Event::TokenFileRemoved)),
+        1 => Just(Some(Event::PreStop)),
+        1 => Just(Some(Event::Terminate)),
+    ]
+}
+
+fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
+    prop::option::of(
+        (any::<[bool; 7]>(), any::<u32>()).prop_map(|(flags, failures)| Snapshot {
+            started: flags[0].then_some(ServerTime(1_700_000_000)),
+            pinned: flags[1].then_some((agent(1).id, None)),
+            pool: flags[2].then_some(POOL),
+            admitted: flags[3],
+            tenant: flags[4].then(|| "theirs".to_owned()),
+            disabled: flags[5].then_some(agent(1).id),
+            leaving_since: flags[6].then_some(at(5.0)),
+            ended: flags[0] && flags[6],
+            exchange_failures: failures,
+            exchange_not_before: flags[1].then_some(at(50.0)),
+            ado_failures: failures,
+            ado_not_before: flags[2].then_some(at(50.0)),
+        }),
+    )
+}
+
+/// Takes all commands; returns the number of the newest question and whether the process ended.
+fn drain(machine: &mut Lifecycle, newest: &mut u64) -> bool {
+    let mut ended = false;
+    while let Some(command) = machine.poll_command() {
+        assert!(!ended, "nothing comes after the end, but {command:?}");
+        match command {
+            Command::Ask { number, patience, .. } => {
+                assert!(number > *newest, "numbers rise");
+                assert!(!patience.is_zero());
+                *newest = number;
+            }
+            Command::Exit(outcome) => {
+                assert!(outcome.sentence.ends_with(['.', ')']), "{}", outcome.sentence);
+                ended = true;
+            }
+            Command::RequestToken { .. }
+            | Command::WriteTokenFile(_)
+            | Command::Report(_)
+            | Command::Persist(_)
+            | Command::Note { .. } => {}
+        }
+    }
+    ended
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_events_confuses_it(
+        restored in any_snapshot(),
+        knows_tenant in any::<bool>(),
+        grace in any_duration(),
+        seed in any::<u64>(),
+        events in prop::collection::vec((any_event(), 0_u64..20_000), 1..80),
+    ) {
+        let settings = Settings {
+            tenant: knows_tenant.then(|| "tenant".to_owned()),
+            grace,
+            ..settings()
+        };
+        let mut now = at(10.0);
+        let mut newest = 0;
+        let mut machine = Lifecycle::new(settings, restored, seed, now);
+        let mut ended = drain(&mut machine, &mut newest);
+        for (event, millis) in events {
+            match event {
+                Some(Event::Answer { number, result, retry_after, date }) => {
+                    let number = newest.saturating_sub(number);
+                    machine.handle(Event::Answer { number, result, retry_after, date }, now);
+                }
+                Some(event) => machine.handle(event, now),
+                None => match machine.poll_timeout() {
+                    Some((due, _)) if due > now => now = due.min(Time(now.0 + Duration::from_secs(86_400))),
+                    Some(_) | None => now = Time(now.0 + Duration::from_millis(millis)),
+                },
+            }
+            machine.handle_timeout(now);
+            prop_assert!(!ended || machine.poll_command().is_none(), "it has ended");
+            ended |= drain(&mut machine, &mut newest);
+            if let Some((due, why)) = machine.poll_timeout() {
+                prop_assert!(due > now, "{why} was due at {due:?} and still is at {now:?}");
+            }
+        }
+        // Whatever was before: it ends when it is told to, by its own deadline.
+        machine.handle(Event::Terminate, now);
+        ended |= drain(&mut machine, &mut newest);
+        let last = Time(now.0.saturating_add(grace).saturating_add(Duration::from_secs(2)));
+        for _ in 0..5_000 {
+            let Some((due, _)) = machine.poll_timeout() else { break };
+            prop_assert!(due <= last || due.0 > Duration::from_secs(u64::MAX / 2), "{due:?} is after {last:?}");
+            if due.0 > Duration::from_secs(100_000_000) {
+                return Ok(());
+            }
+            machine.handle_timeout(due);
+            ended |= drain(&mut machine, &mut newest);
+        }
+        prop_assert!(ended, "it never ended: {machine:?}");
+    }
+}
