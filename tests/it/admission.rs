@@ -2,7 +2,13 @@
 //! start with `row_` name the row of the test matrix that they hold (46 to 74: requests, TLS, lifecycle, load); the pod
 //! shapes of the same matrix are the goldens of `inject`.
 
+#[path = "admission/accounts.rs"]
+mod accounts;
+#[path = "admission/bad_requests.rs"]
+mod bad_requests;
 #[path = "admission/pods.rs"]
 mod pods;
+#[path = "admission/wire.rs"]
+mod wire;
 #[path = "admission/world.rs"]
 mod world;

@@ -1,0 +1,333 @@
+//! The one read of the API server: what is answered from memory, what is read live, and what happens while nobody answers.
+
+use std::time::Duration;
+
+use contract::AZWI_CLIENT_ID_ANNOTATION;
+use serde_json::{Value, json};
+use tests::apiserver::review::of_pod;
+use tests::apiserver::{ApiServer, Mood};
+use tokio::time::Instant;
+
+use crate::wire::{Wire, head};
+use crate::world::{CLIENT_ID, Running, api, deployment_pod, until};
+
+const CACHED: &str = "ado_agent_webhook_accounts_cached";
+
+fn pod_of(account: &str) -> Value {
+    let mut pod = deployment_pod();
+    pod["spec"]["serviceAccountName"] = json!(account);
+    pod
+}
+
+/// Posts the review itself, past the double's own check that the account exists.
+async fn review(webhook: &Running, account: &str) -> Value {
+    let review = of_pod("team", &pod_of(account));
+    Wire::connect(webhook).await.post(review.to_string()).await.json()["response"].clone()
+}
+
+fn lookups(result: &str) -> String {
+    format!("ado_agent_webhook_account_lookups_total{{result=\"{result}\"}}")
+}
+
+fn live_reads(api: &ApiServer) -> usize {
+    api.requests()
+        .iter()
+        .filter(|request| request.contains("/serviceaccounts/"))
+        .count()
+}
+
+async fn with_cache(api: &ApiServer, accounts: usize) -> Running {
+    let webhook = Running::ready(api, &[]).await;
+    until("the watch has listed", async || {
+        webhook.metric(CACHED).await == accounts as f64
+    })
+    .await;
+    webhook
+}
+
+#[tokio::test]
+async fn an_annotated_account_is_answered_from_memory() {
+    let api = api().await;
+    let webhook = with_cache(&api, 1).await;
+    for _ in 0..5 {
+        assert_eq!(review(&webhook, "agent").await["allowed"], true);
+    }
+    assert_eq!(webhook.metric(&lookups("cached")).await, 5.0);
+    assert_eq!(live_reads(&api), 0);
+}
+
+#[tokio::test]
+async fn the_list_comes_in_pages_and_changes_follow() {
+    let api = api().await;
+    for number in 0..350 {
+        api.set_account("many", &format!("plain-{number}"), &[]);
+        api.set_account(
+            "many",
+            &format!("annotated-{number}"),
+            &[(AZWI_CLIENT_ID_ANNOTATION, CLIENT_ID)],
+        );
+    }
+    let webhook = with_cache(&api, 351).await;
+    let pages = api
+        .requests()
+        .iter()
+        .filter(|request| request.contains("limit=100"))
+        .count();
+    assert_eq!(pages, 8, "703 accounts: {:?}", api.requests());
+
+    api.set_account("team", "late", &[(AZWI_CLIENT_ID_ANNOTATION, CLIENT_ID)]);
+    until("a new account is known", async || webhook.metric(CACHED).await == 352.0).await;
+    api.set_account("team", "late", &[]);
+    until("an account that lost its annotation is forgotten", async || {
+        webhook.metric(CACHED).await == 351.0
+    })
+    .await;
+    api.delete_account("team", "agent");
+    until("a deleted account is forgotten", async || {
+        webhook.metric(CACHED).await == 350.0
+    })
+    .await;
+    for number in 0..100 {
+        api.set_account(
+            "many",
+            &format!("flood-{number}"),
+            &[(AZWI_CLIENT_ID_ANNOTATION, CLIENT_ID)],
+        );
+    }
+    until("a watcher that fell behind lists again", async || {
+        webhook.metric(CACHED).await == 450.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_in_memory_is_read_before_anything_is_denied() {
+    let api = api().await;
+    api.set_mood(Mood::Forbidding);
+    let webhook = Running::start(&api, &["--cluster-id=c"], |_| {}).await;
+    webhook.wait_until_ready().await;
+    api.set_mood(Mood::Well);
+    // The watch backs off for a while; until then there is nothing in memory.
+    assert_eq!(review(&webhook, "agent").await["allowed"], true);
+    assert_eq!(
+        webhook.metric(&lookups("live")).await + webhook.metric(&lookups("cached")).await,
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn an_account_that_is_applied_with_its_pod_may_come_a_moment_later() {
+    let api = api().await;
+    let webhook = with_cache(&api, 1).await;
+    api.set_account("team", "late", &[]);
+    let annotate = async {
+        until("the webhook asks for it", async || live_reads(&api) > 0).await;
+        api.set_account("team", "late", &[(AZWI_CLIENT_ID_ANNOTATION, CLIENT_ID)]);
+    };
+    let (response, ()) = tokio::join!(review(&webhook, "late"), annotate);
+    assert_eq!(response["allowed"], true, "{response}");
+}
+
+#[tokio::test]
+async fn an_account_without_identity_and_a_missing_one_are_denied_and_remembered() {
+    let api = api().await;
+    api.set_account("team", "plain", &[]);
+    let webhook = with_cache(&api, 1).await;
+    for (account, reason, word) in [
+        ("plain", "no-identity", "client-id"),
+        ("nobody", "account-missing", "nobody"),
+    ] {
+        let response = review(&webhook, account).await;
+        assert_eq!(response["auditAnnotations"]["reason"], reason, "{response}");
+        let sentence = response["status"]["message"].as_str().unwrap();
+        assert!(sentence.contains(word) && sentence.contains(account), "{sentence}");
+        let reads = live_reads(&api);
+        assert_eq!(review(&webhook, account).await["auditAnnotations"]["reason"], reason);
+        assert_eq!(live_reads(&api), reads, "the second answer comes from memory");
+    }
+    assert_eq!(webhook.metric(&lookups("remembered")).await, 2.0);
+    until("a miss is forgotten soon", async || {
+        let reads = live_reads(&api);
+        review(&webhook, "plain").await;
+        live_reads(&api) > reads
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn row_71_an_outage_of_the_api_server_costs_nothing_that_is_known() {
+    let api = api().await;
+    let webhook = with_cache(&api, 1).await;
+    api.stop();
+    assert_eq!(review(&webhook, "agent").await["allowed"], true);
+    let response = review(&webhook, "other").await;
+    assert_eq!(
+        response["auditAnnotations"]["reason"], "account-unreadable",
+        "{response}"
+    );
+    let sentence = response["status"]["message"].as_str().unwrap();
+    assert!(
+        sentence.contains("other") && sentence.contains("cannot be reached"),
+        "{sentence}"
+    );
+    assert_eq!(
+        webhook.get("/readyz").await.0,
+        200,
+        "it goes on answering what it knows"
+    );
+    let mut own = pod_of("other");
+    own["metadata"]["annotations"] =
+        json!({contract::CLIENT_ID_ANNOTATION: CLIENT_ID, contract::TENANT_ID_ANNOTATION: CLIENT_ID});
+    let own = of_pod("team", &own).to_string();
+    assert_eq!(
+        Wire::connect(&webhook).await.post(own).await.json()["response"]["allowed"],
+        true,
+        "a pod that names its own identity needs no account"
+    );
+
+    api.set_account("team", "other", &[(AZWI_CLIENT_ID_ANNOTATION, CLIENT_ID)]);
+    api.restart().await.unwrap();
+    until("the account is read once the API server is back", async || {
+        review(&webhook, "other").await["allowed"] == true
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_api_server_says_is_in_the_denial() {
+    let api = api().await;
+    let webhook = with_cache(&api, 1).await;
+    for (mood, words) in [
+        (Mood::Forbidding, &["403", "ClusterRole"][..]),
+        (Mood::Failing, &["500", "no leader"]),
+    ] {
+        api.set_mood(mood);
+        let response = review(&webhook, "other").await;
+        let sentence = response["status"]["message"].as_str().unwrap();
+        assert!(words.iter().all(|word| sentence.contains(word)), "{mood:?}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_ends_before_the_api_server_stops_waiting() {
+    let api = api().await;
+    let webhook = with_cache(&api, 1).await;
+    api.set_mood(Mood::Hanging);
+    let body = of_pod("team", &pod_of("other")).to_string();
+    let started = Instant::now();
+    let mut wire = Wire::connect(&webhook).await;
+    let length = body.len().to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("content-length", length.as_str()),
+    ];
+    wire.send(head("POST", "/mutate?timeout=1s", &headers) + &body).await;
+    let response = wire.answer().await.json()["response"].clone();
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(
+        response["auditAnnotations"]["reason"], "account-unreadable",
+        "{response}"
+    );
+    assert!(
+        response["status"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("did not answer within"),
+        "{response}"
+    );
+}
+
+#[tokio::test]
+async fn at_most_eight_accounts_are_read_at_once() {
+    let api = api().await;
+    let webhook = with_cache(&api, 1).await;
+    api.set_mood(Mood::Hanging);
+    let reviews = (0..20).map(|number| {
+        let webhook = &webhook;
+        async move { review(webhook, &format!("unknown-{number}")).await }
+    });
+    let responses = futures_of(reviews).await;
+    assert!(
+        responses
+            .iter()
+            .all(|response| response["auditAnnotations"]["reason"] == "account-unreadable")
+    );
+    assert_eq!(live_reads(&api), 8);
+}
+
+/// Runs them all at once.
+async fn futures_of<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, result) in waiting.iter_mut().filter(|(_, result)| result.is_none()) {
+            if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
+                *result = Some(value);
+            }
+        }
+        if waiting.iter().all(|(_, result)| result.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, result)| result).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_decided_before_the_cluster_has_a_name() {
+    let api = api().await;
+    api.set_mood(Mood::Forbidding);
+    let webhook = Running::start(&api, &[], |_| {}).await;
+    until("readyz says why", async || {
+        let (status, text) = webhook.get("/readyz").await;
+        assert_eq!(status, 503, "{text}");
+        text.contains("kube-system") && text.contains("403")
+    })
+    .await;
+    assert_eq!(webhook.get("/livez").await.0, 200);
+    let body = of_pod("team", &deployment_pod()).to_string();
+    let answer = Wire::connect(&webhook).await.post(&body).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.body.contains("kube-system"), "{answer:?}");
+    api.set_mood(Mood::Well);
+    webhook.wait_until_ready().await;
+    let patched = webhook
+        .create_pod(&api, &deployment_pod())
+        .await
+        .unwrap()
+        .pod
+        .to_string();
+    assert!(
+        patched.contains(&format!("ado-agent/v1/{}/team/", api.cluster_uid())),
+        "{patched}"
+    );
+}
+
+#[tokio::test]
+async fn the_operators_name_for_the_cluster_needs_no_api_server() {
+    let api = api().await;
+    api.stop();
+    let webhook = Running::ready(&api, &["--cluster-id=prod-eu"]).await;
+    let mut pod = deployment_pod();
+    pod["metadata"]["annotations"] =
+        json!({contract::CLIENT_ID_ANNOTATION: CLIENT_ID, contract::TENANT_ID_ANNOTATION: CLIENT_ID});
+    let patched = webhook.create_pod(&api, &pod).await.unwrap().pod.to_string();
+    assert!(patched.contains("ado-agent/v1/prod-eu/team/"), "{patched}");
+}
+
+#[tokio::test]
+async fn a_server_without_native_sidecars_denies_and_an_unknown_version_does_not() {
+    let api = api().await;
+    api.set_minor_version("28+");
+    let webhook = with_cache(&api, 1).await;
+    until("the version is known", async || {
+        let response = review(&webhook, "agent").await;
+        response["auditAnnotations"]["reason"] == "no-native-sidecars"
+            && response["status"]["message"].as_str().unwrap().contains("1.29")
+    })
+    .await;
+    api.set_minor_version("next");
+    let webhook = with_cache(&api, 1).await;
+    assert_eq!(review(&webhook, "agent").await["allowed"], true);
+}
