@@ -44,9 +44,9 @@ render overlay="base":
 apply overlay="base":
     kubectl apply -k manifests/{{ overlay }}
 
-# the tests on a real Kubernetes
-cluster-test:
-    cargo test -p tests --test cluster
+# a real Kubernetes on this machine: `just cluster up`, `just cluster down`
+cluster *arguments:
+    cargo run --bin cluster -- {{ arguments }}
 
 # what CI runs
 ci:

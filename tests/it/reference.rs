@@ -124,6 +124,55 @@ fn the_documentation_names_only_what_exists() {
     }
 }
 
+/// `cargo run --bin NAME`, `cargo test --test NAME` and paths of the repository in backquotes.
+#[test]
+fn commands_and_paths_in_the_documentation_exist() {
+    let programs = read("tests/Cargo.toml");
+    let mut files = pages();
+    files.extend(["Justfile", ".ci/run"].map(|file| repository().join(file)));
+    let mut seen = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("it can be read");
+        for flag in ["--bin ", "--test "] {
+            for rest in text.split(flag).skip(1) {
+                let name: String = rest
+                    .chars()
+                    .take_while(|character| character.is_ascii_alphanumeric() || "-_".contains(*character))
+                    .collect();
+                assert!(
+                    programs.contains(&format!("\nname = \"{name}\"\n")),
+                    "{}: there is no {flag}{name}",
+                    file.display()
+                );
+                seen += 1;
+            }
+        }
+        let tops = [
+            "certs/",
+            "docs/",
+            "fuzz/",
+            "manifests/",
+            "sidecar/",
+            "tests/",
+            "webhook/",
+        ];
+        for path in text.split('`').skip(1).step_by(2) {
+            let plain = path
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+            if plain && tops.iter().any(|top| path.starts_with(top)) {
+                assert!(
+                    repository().join(path).exists(),
+                    "{}: there is no {path}",
+                    file.display()
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} commands and paths were found");
+}
+
 /// Every word of a text that starts with the prefix.
 fn names(text: &str, prefix: &str) -> BTreeSet<String> {
     text.match_indices(prefix)
