@@ -330,9 +330,17 @@ mod tests {
 
     #[test]
     fn a_reference_to_a_name_of_ours_is_a_clash() {
-        let raw = json!({"env": [{"name": "AZP_POOL", "value": "$(AZURE_CLIENT_ID)"}]});
-        let denial = environment(&raw).copies(&[(0, "ADO_AGENT_POOL")]).expect_err("a clash");
-        assert_eq!(denial.reason, Reason::NameClash);
+        for name in [
+            "AZURE_CLIENT_ID",
+            "ADO_AGENT_ALLOWED_HOSTS",
+            "ADO_AGENT_POD_NAME",
+            "ADO_AGENT_URL_FROM_3",
+        ] {
+            let raw =
+                json!({"env": [{"name": name, "value": "x"}, {"name": "AZP_POOL", "value": format!("$({name})")}]});
+            let denial = environment(&raw).copies(&[(1, "ADO_AGENT_POOL")]).expect_err("a clash");
+            assert_eq!(denial.reason, Reason::NameClash, "{name}");
+        }
     }
 
     #[test]
