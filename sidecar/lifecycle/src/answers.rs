@@ -3,7 +3,7 @@
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::ownership::owner;
 use crate::questions::Open;
-use crate::removal;
+use crate::search;
 use crate::sentences::{self, Trouble};
 use crate::{AgentId, Answer, Command, Failure, FailureKind, Question, ServerTime};
 use contract::Reason;
@@ -115,7 +115,7 @@ impl Lifecycle {
                     .into_iter()
                     .find(|agent| owner(agent, &self.settings, self.kept.started).is_us());
                 if let Some(agent) = &ours {
-                    self.with_surroundings(|surroundings| removal::pin(agent, surroundings));
+                    self.with_surroundings(|surroundings| search::pin(agent, surroundings));
                 }
                 if let Phase::Serving(serving) = &mut self.phase {
                     serving.checked(ours.is_some(), &mut self.jitter, self.now);

@@ -15,6 +15,7 @@ mod ownership;
 mod preflight;
 mod questions;
 mod removal;
+mod search;
 mod sentences;
 mod serving;
 mod status;

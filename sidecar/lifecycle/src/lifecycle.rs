@@ -27,7 +27,7 @@ pub(crate) enum Phase {
     /// The agent may run; the token is kept fresh.
     Serving(Serving),
     /// The pod leaves: the agent is removed.
-    Leaving(Removal),
+    Leaving(Box<Removal>),
     /// Nothing comes after this.
     Ended(Outcome),
 }
@@ -70,8 +70,10 @@ impl Lifecycle {
         }
         let phase = match &settings.refusal {
             Some(refusal) => Phase::Refused(refusal.clone()),
-            None if kept.leaving_since.is_some() && kept.admitted => Phase::Leaving(Removal::new(false, &kept)),
-            None if kept.leaving_since.is_some() => Phase::Leaving(Removal::of_nothing("")),
+            None if kept.leaving_since.is_some() && kept.admitted => {
+                Phase::Leaving(Box::new(Removal::new(false, &kept)))
+            }
+            None if kept.leaving_since.is_some() => Phase::Leaving(Box::new(Removal::of_nothing(""))),
             None if kept.admitted => Phase::Serving(Serving::new(&kept, &mut Jitter::new(seed), now)),
             None => Phase::Starting(Preflight::Role),
         };
@@ -189,7 +191,7 @@ impl Lifecycle {
             }
             Phase::Serving(serving) => Removal::new(serving.looked_in_vain, &self.kept),
         };
-        self.phase = Phase::Leaving(removal);
+        self.phase = Phase::Leaving(Box::new(removal));
         self.forget_trouble();
         self.token.leave(self.now);
     }

@@ -4,11 +4,11 @@
 //! `--replace` keeps an agent's id, so an id alone proves nothing.
 
 use crate::backoff::Jitter;
-use crate::ownership::{Owner, has_our_name, owner, was_created_after};
+use crate::ownership::has_our_name;
+use crate::search::pin;
 use crate::sentences;
 use crate::{Agent, AgentId, Answer, Failure, FailureKind, Outcome, PoolId, Question, Settings, Snapshot, Time};
 use contract::Reason;
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -16,13 +16,8 @@ use std::time::Duration;
 const PROOF: Duration = Duration::from_secs(30);
 /// How often a busy agent is looked at. It also keeps the connection open for the two seconds that may be left at the end.
 const LOOK: Duration = Duration::from_secs(12);
-/// When to look for the name again, after nothing was found when the pod began to leave: the start script may just be
-/// registering, and may not heed SIGTERM yet.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long a listing proves that the pool is there and visible, so that a 404 for an agent is about the agent.
 const VISIBLE: Duration = Duration::from_secs(10);
-/// How many agents of a list are fetched one by one.
-const FETCHES: usize = 12;
 
 /// An agent that an answer proved ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +30,7 @@ pub(crate) struct Target {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     /// Looked for by its name.
     ByName,
     /// The agent that was pinned earlier is looked at; `named` is another one with our marker, found by name.
@@ -67,24 +62,24 @@ pub(crate) struct Surroundings<'a> {
 /// Where the removal stands.
 #[derive(Debug)]
 pub(crate) struct Removal {
-    stage: Stage,
+    pub(crate) stage: Stage,
     /// When SIGTERM came.
     pub(crate) terminated: Option<Time>,
     /// Whether the name was asked for in vain while the agent ran: then the image invents names, and only a list helps.
-    invents_names: bool,
+    pub(crate) invents_names: bool,
     /// Whether no agent can be there, so that nothing is asked.
     of_nothing: bool,
     /// When the pool's agents were listed the last time, by name or all.
-    listed: Option<Time>,
+    pub(crate) listed: Option<Time>,
     delete_sent: bool,
     disable_refused: bool,
     /// How it ended before the last look at the name; `Some` while that look is made.
-    verifying: Option<Outcome>,
+    pub(crate) verifying: Option<Outcome>,
     /// An agent of our name that is not ours, and the agents that were looked at.
-    stranger: Option<Agent>,
-    seen: Vec<AgentId>,
+    pub(crate) stranger: Option<Agent>,
+    pub(crate) seen: Vec<AgentId>,
     /// Whether the name was looked for again.
-    looked_again: bool,
+    pub(crate) looked_again: bool,
 }
 
 impl Removal {
@@ -122,7 +117,7 @@ impl Removal {
         }
     }
 
-    fn search(&mut self) {
+    pub(crate) fn search(&mut self) {
         self.stranger = None;
         self.seen.clear();
         self.stage = if self.invents_names {
@@ -248,118 +243,8 @@ impl Removal {
         }
     }
 
-    fn named(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
-        self.listed = Some(surroundings.now);
-        let pinned = surroundings.kept.pinned.map(|pinned| pinned.0);
-        let mut ours = None;
-        for agent in agents {
-            if !has_our_name(&agent, surroundings.settings) {
-                continue;
-            }
-            self.seen.push(agent.id);
-            if owner(&agent, surroundings.settings, surroundings.kept.started).is_us() {
-                ours = Some(agent);
-            } else {
-                self.stranger = Some(agent);
-            }
-        }
-        if ours.is_none() && self.verifying.is_some() {
-            return self.end_verified();
-        }
-        match (ours, pinned) {
-            (Some(agent), Some(id)) if agent.id != id => self.stage = Stage::Pinned { id, named: Some(agent) },
-            (Some(agent), _) => self.found(agent, surroundings),
-            // Who has the id that we pinned is not ours any more: a successor took it over.
-            (None, Some(id)) if self.seen.contains(&id) => self.not_found(true, surroundings),
-            (None, Some(id)) => self.stage = Stage::Pinned { id, named: None },
-            (None, None) if self.looked_again && self.terminated.is_none() => {
-                // The list was looked at before; at the end it is what is looked at again.
-                self.invents_names = true;
-                self.not_found(true, surroundings);
-            }
-            (None, None) => self.stage = Stage::Listing,
-        }
-    }
-
-    fn listed(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
-        self.listed = Some(surroundings.now);
-        let settings = surroundings.settings;
-        let started = surroundings.kept.started;
-        let needles = [settings.agent_name.to_lowercase(), settings.marker.pod.to_lowercase()];
-        let mut candidates: Vec<Agent> = agents
-            .into_iter()
-            .filter(|agent| !self.seen.contains(&agent.id))
-            .filter(|agent| has_our_name(agent, settings) || was_created_after(agent, started))
-            .collect();
-        // Created since our start first, then names that contain ours, then live ones, then the oldest: ours registered
-        // soon after our start.
-        candidates.sort_by_key(|agent| {
-            let name = agent.name.to_lowercase();
-            let akin = needles.iter().any(|needle| !needle.is_empty() && name.contains(needle));
-            (
-                Reverse(was_created_after(agent, started)),
-                Reverse(akin),
-                Reverse(agent.online),
-                agent.created,
-                agent.id,
-            )
-        });
-        let fetches = if self.verifying.is_some() { 1 } else { FETCHES };
-        let all = candidates.len() <= fetches;
-        let candidates: VecDeque<AgentId> = candidates.into_iter().take(fetches).map(|agent| agent.id).collect();
-        if candidates.is_empty() {
-            self.not_found(true, surroundings);
-        } else {
-            self.stage = Stage::Fetching { candidates, all };
-        }
-    }
-
-    /// One agent was asked for by its id.
-    fn looked(&mut self, id: AgentId, agent: Option<Agent>, surroundings: &mut Surroundings<'_>) {
-        let ours = agent
-            .as_ref()
-            .is_some_and(|agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us());
-        match (std::mem::replace(&mut self.stage, Stage::Listing), agent) {
-            (Stage::Pinned { named, .. }, Some(agent)) if ours => {
-                if named.is_some() {
-                    let sentence = sentences::several(surroundings.settings, id.0);
-                    surroundings.warnings.push((Reason::LeftUnproven, sentence));
-                }
-                self.found(agent, surroundings);
-            }
-            (Stage::Pinned { named: Some(named), .. }, _) => self.found(named, surroundings),
-            (Stage::Pinned { named: None, .. }, None) => self.missing(surroundings),
-            (Stage::Pinned { named: None, .. }, Some(agent)) => {
-                self.stranger = Some(agent);
-                self.not_found(true, surroundings);
-            }
-            (Stage::Fetching { mut candidates, all }, agent) => {
-                candidates.retain(|candidate| *candidate != id);
-                match agent {
-                    Some(agent) if ours => return self.found(agent, surroundings),
-                    Some(agent) if has_our_name(&agent, surroundings.settings) => self.stranger = Some(agent),
-                    Some(_) | None => {}
-                }
-                if candidates.is_empty() {
-                    self.not_found(all, surroundings);
-                } else {
-                    self.stage = Stage::Fetching { candidates, all };
-                }
-            }
-            (_, Some(agent)) if ours => self.found(agent, surroundings),
-            (_, Some(agent)) => {
-                self.stranger = Some(agent);
-                self.not_found(true, surroundings);
-            }
-            (stage, None) => {
-                self.stage = stage;
-                self.missing(surroundings);
-            }
-        }
-    }
-
     /// An answer proved this agent ours.
-    fn found(&mut self, agent: Agent, surroundings: &mut Surroundings<'_>) {
+    pub(crate) fn found(&mut self, agent: Agent, surroundings: &mut Surroundings<'_>) {
         pin(&agent, surroundings);
         self.invents_names &= !has_our_name(&agent, surroundings.settings);
         self.verifying = None;
@@ -412,7 +297,7 @@ impl Removal {
     }
 
     /// The agent was answered with 404. So is an agent of a pool that is not visible, so only a listing makes it believable.
-    fn missing(&mut self, surroundings: &mut Surroundings<'_>) {
+    pub(crate) fn missing(&mut self, surroundings: &mut Surroundings<'_>) {
         if self
             .listed
             .is_some_and(|listed| surroundings.now.since(listed) <= VISIBLE)
@@ -426,7 +311,7 @@ impl Removal {
     }
 
     /// The agent is not there any more.
-    fn gone(&mut self, surroundings: &mut Surroundings<'_>) {
+    pub(crate) fn gone(&mut self, surroundings: &mut Surroundings<'_>) {
         surroundings.kept.disabled = None;
         let settings = surroundings.settings;
         let name = self
@@ -446,26 +331,8 @@ impl Removal {
         self.stage = Stage::Rest { outcome, again: None };
     }
 
-    /// The search ended without an agent of ours; `all`: every agent that could be ours was looked at.
-    fn not_found(&mut self, all: bool, surroundings: &mut Surroundings<'_>) {
-        if self.verifying.is_some() {
-            return self.end_verified();
-        }
-        let settings = surroundings.settings;
-        let (reason, sentence) = match (&self.stranger, all) {
-            (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
-            (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
-            (None, true) => (Reason::NeverRegistered, sentences::never_registered(settings)),
-        };
-        let looks_again = self.terminated.is_none() && !self.looked_again && !self.invents_names;
-        self.stage = Stage::Rest {
-            outcome: Outcome { reason, sentence },
-            again: looks_again.then(|| surroundings.now.plus(surroundings.jitter.above(LOOK_AGAIN, 20))),
-        };
-    }
-
     /// The last look found nothing new.
-    fn end_verified(&mut self) {
+    pub(crate) fn end_verified(&mut self) {
         if let Some(outcome) = self.verifying.take() {
             self.stage = Stage::Rest { outcome, again: None };
         }
@@ -537,16 +404,4 @@ impl Removal {
             Stage::ByName | Stage::Pinned { .. } | Stage::Listing | Stage::Fetching { .. } | Stage::Rest { .. } => None,
         }
     }
-}
-
-/// Remembers the agent that was proven ours, and says so where it was by name and age only.
-pub(crate) fn pin(agent: &Agent, surroundings: &mut Surroundings<'_>) {
-    let new = surroundings.kept.pinned.is_none_or(|pinned| pinned.0 != agent.id);
-    if !new {
-        return;
-    }
-    if owner(agent, surroundings.settings, surroundings.kept.started) == Owner::Adoptable {
-        surroundings.warnings.push((Reason::Ready, sentences::adopted(agent)));
-    }
-    surroundings.kept.pinned = Some((agent.id, agent.created));
 }

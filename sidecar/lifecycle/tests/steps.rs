@@ -242,9 +242,12 @@ impl Script {
         self.commands
             .iter()
             .rev()
-            .find_map(|command| match command {
-                Command::Persist(snapshot) => Some(snapshot.clone()),
-                _ => None,
+            .find_map(|command| {
+                if let Command::Persist(snapshot) = command {
+                    Some(snapshot.clone())
+                } else {
+                    None
+                }
             })
             .expect("something was persisted")
     }

@@ -116,7 +116,12 @@ impl Ado {
                 return match question {
                     Question::Tenant => (self.perform(question, token_is_good, false, now), None),
                     Question::Pool => (Ok(Answer::Pool(None)), None),
-                    _ => refuse(FailureKind::NotFound, None),
+                    Question::MayManage(_)
+                    | Question::AgentByName(..)
+                    | Question::Agents(_)
+                    | Question::Agent(..)
+                    | Question::SetEnabled(..)
+                    | Question::Delete(..) => refuse(FailureKind::NotFound, None),
                 };
             }
             Some(AdoFault::RetryAfterOnSuccess(seconds)) => {

@@ -1,0 +1,158 @@
+//! Finding the agent of this pod: by name, by the id that was seen first, else from a list by the marker.
+
+use crate::ownership::{Owner, has_our_name, owner, was_created_after};
+use crate::removal::{Removal, Stage, Surroundings};
+use crate::sentences;
+use crate::{Agent, AgentId, Outcome};
+use contract::Reason;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// When to look for the name again, after nothing was found when the pod began to leave: the start script may just be
+/// registering, and may not heed SIGTERM yet.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How many agents of a list are fetched one by one.
+const FETCHES: usize = 12;
+
+impl Removal {
+    pub(crate) fn named(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
+        self.listed = Some(surroundings.now);
+        let pinned = surroundings.kept.pinned.map(|pinned| pinned.0);
+        let mut ours = None;
+        for agent in agents {
+            if !has_our_name(&agent, surroundings.settings) {
+                continue;
+            }
+            self.seen.push(agent.id);
+            if owner(&agent, surroundings.settings, surroundings.kept.started).is_us() {
+                ours = Some(agent);
+            } else {
+                self.stranger = Some(agent);
+            }
+        }
+        if ours.is_none() && self.verifying.is_some() {
+            return self.end_verified();
+        }
+        match (ours, pinned) {
+            (Some(agent), Some(id)) if agent.id != id => self.stage = Stage::Pinned { id, named: Some(agent) },
+            (Some(agent), _) => self.found(agent, surroundings),
+            // Who has the id that we pinned is not ours any more: a successor took it over.
+            (None, Some(id)) if self.seen.contains(&id) => self.not_found(true, surroundings),
+            (None, Some(id)) => self.stage = Stage::Pinned { id, named: None },
+            (None, None) if self.looked_again && self.terminated.is_none() => {
+                // The list was looked at before; at the end it is what is looked at again.
+                self.invents_names = true;
+                self.not_found(true, surroundings);
+            }
+            (None, None) => self.stage = Stage::Listing,
+        }
+    }
+
+    pub(crate) fn listed(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
+        self.listed = Some(surroundings.now);
+        let settings = surroundings.settings;
+        let started = surroundings.kept.started;
+        let needles = [settings.agent_name.to_lowercase(), settings.marker.pod.to_lowercase()];
+        let mut candidates: Vec<Agent> = agents
+            .into_iter()
+            .filter(|agent| !self.seen.contains(&agent.id))
+            .filter(|agent| has_our_name(agent, settings) || was_created_after(agent, started))
+            .collect();
+        // Created since our start first, then names that contain ours, then live ones, then the oldest: ours registered
+        // soon after our start.
+        candidates.sort_by_key(|agent| {
+            let name = agent.name.to_lowercase();
+            let akin = needles.iter().any(|needle| !needle.is_empty() && name.contains(needle));
+            (
+                Reverse(was_created_after(agent, started)),
+                Reverse(akin),
+                Reverse(agent.online),
+                agent.created,
+                agent.id,
+            )
+        });
+        let fetches = if self.verifying.is_some() { 1 } else { FETCHES };
+        let all = candidates.len() <= fetches;
+        let candidates: VecDeque<AgentId> = candidates.into_iter().take(fetches).map(|agent| agent.id).collect();
+        if candidates.is_empty() {
+            self.not_found(true, surroundings);
+        } else {
+            self.stage = Stage::Fetching { candidates, all };
+        }
+    }
+
+    /// One agent was asked for by its id.
+    pub(crate) fn looked(&mut self, id: AgentId, agent: Option<Agent>, surroundings: &mut Surroundings<'_>) {
+        let ours = agent
+            .as_ref()
+            .is_some_and(|agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us());
+        match (std::mem::replace(&mut self.stage, Stage::Listing), agent) {
+            (Stage::Pinned { named, .. }, Some(agent)) if ours => {
+                if named.is_some() {
+                    let sentence = sentences::several(surroundings.settings, id.0);
+                    surroundings.warnings.push((Reason::LeftUnproven, sentence));
+                }
+                self.found(agent, surroundings);
+            }
+            (Stage::Pinned { named: Some(named), .. }, _) => self.found(named, surroundings),
+            (Stage::Pinned { named: None, .. }, None) => self.missing(surroundings),
+            (Stage::Pinned { named: None, .. }, Some(agent)) => {
+                self.stranger = Some(agent);
+                self.not_found(true, surroundings);
+            }
+            (Stage::Fetching { mut candidates, all }, agent) => {
+                candidates.retain(|candidate| *candidate != id);
+                match agent {
+                    Some(agent) if ours => return self.found(agent, surroundings),
+                    Some(agent) if has_our_name(&agent, surroundings.settings) => self.stranger = Some(agent),
+                    Some(_) | None => {}
+                }
+                if candidates.is_empty() {
+                    self.not_found(all, surroundings);
+                } else {
+                    self.stage = Stage::Fetching { candidates, all };
+                }
+            }
+            (_, Some(agent)) if ours => self.found(agent, surroundings),
+            (_, Some(agent)) => {
+                self.stranger = Some(agent);
+                self.not_found(true, surroundings);
+            }
+            (stage, None) => {
+                self.stage = stage;
+                self.missing(surroundings);
+            }
+        }
+    }
+
+    /// The search ended without an agent of ours; `all`: every agent that could be ours was looked at.
+    fn not_found(&mut self, all: bool, surroundings: &mut Surroundings<'_>) {
+        if self.verifying.is_some() {
+            return self.end_verified();
+        }
+        let settings = surroundings.settings;
+        let (reason, sentence) = match (&self.stranger, all) {
+            (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
+            (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
+            (None, true) => (Reason::NeverRegistered, sentences::never_registered(settings)),
+        };
+        let looks_again = self.terminated.is_none() && !self.looked_again && !self.invents_names;
+        self.stage = Stage::Rest {
+            outcome: Outcome { reason, sentence },
+            again: looks_again.then(|| surroundings.now.plus(surroundings.jitter.above(LOOK_AGAIN, 20))),
+        };
+    }
+}
+
+/// Remembers the agent that was proven ours, and says so where it was by name and age only.
+pub(crate) fn pin(agent: &Agent, surroundings: &mut Surroundings<'_>) {
+    let new = surroundings.kept.pinned.is_none_or(|pinned| pinned.0 != agent.id);
+    if !new {
+        return;
+    }
+    if owner(agent, surroundings.settings, surroundings.kept.started) == Owner::Adoptable {
+        surroundings.warnings.push((Reason::Ready, sentences::adopted(agent)));
+    }
+    surroundings.kept.pinned = Some((agent.id, agent.created));
+}
