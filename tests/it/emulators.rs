@@ -6,12 +6,16 @@ mod ado;
 mod agent;
 #[path = "emulators/control.rs"]
 mod control;
+#[path = "emulators/documentation.rs"]
+mod documentation;
 #[path = "emulators/entra.rs"]
 mod entra;
 #[path = "emulators/faults.rs"]
 mod faults;
 #[path = "emulators/jobs.rs"]
 mod jobs;
+#[path = "emulators/program.rs"]
+mod program;
 #[path = "emulators/provisioning.rs"]
 mod provisioning;
 

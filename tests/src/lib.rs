@@ -20,3 +20,4 @@ pub mod demo;
 pub mod kubelet;
 pub mod ado;
 pub mod world;
+pub mod assumptions;

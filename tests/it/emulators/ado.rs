@@ -23,7 +23,10 @@ async fn nobody_is_let_in_without_a_token_and_is_told_where_to_get_one() {
     let answer = Answer::of(world.client().get(&url)).await;
     assert_eq!(answer.status, 401);
     let challenges: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
-    assert_eq!(challenges[0], &format!("Bearer authorization_uri=https://login.microsoftonline.com/{TENANT}"));
+    assert_eq!(
+        challenges[0],
+        &format!("Bearer authorization_uri=https://login.microsoftonline.com/{TENANT}")
+    );
     assert!(challenges[1].to_str().unwrap().starts_with("Basic realm="));
     assert_eq!(answer.header("x-vss-resourcetenant"), TENANT);
 
@@ -42,7 +45,9 @@ async fn an_entra_token_is_taken_as_bearer_and_as_basic_password_of_any_user() {
     asker.get("distributedtask/pools").await.ok();
     let url = format!("{}/_apis/distributedtask/pools", world.organisation_url());
     for user in ["VstsAgent", "user", ""] {
-        Answer::of(world.client().get(&url).basic_auth(user, Some(&asker.token))).await.ok();
+        Answer::of(world.client().get(&url).basic_auth(user, Some(&asker.token)))
+            .await
+            .ok();
     }
     let view = world.ado.view();
     assert_eq!(view.requests[0].authorization, Authorization::Bearer);
@@ -60,9 +65,8 @@ async fn tokens_of_others_for_others_and_of_yesterday_are_not_taken() {
     let other_tenant = "00000000-0000-4000-8000-000000000002";
     world.entra.add_tenant(other_tenant, "fabrikam.example");
     let stranger = world.entra.add_identity(other_tenant, Kind::Application, "stranger");
-    let forged = tests::jwt::SigningKey::from_pem(tests::jwt::INSECURE_STRANGER_KEY).sign(
-        &tests::jwt::Token::parse(&world.access_token()).unwrap().claims,
-    );
+    let forged = tests::jwt::SigningKey::from_pem(tests::jwt::INSECURE_STRANGER_KEY)
+        .sign(&tests::jwt::Token::parse(&world.access_token()).unwrap().claims);
     let graph = "https://graph.microsoft.com";
     for token in [
         "a-personal-access-token".to_owned(),
@@ -77,17 +81,29 @@ async fn tokens_of_others_for_others_and_of_yesterday_are_not_taken() {
 
     let expired = world.entra.mint_token(&world.agents, Duration::from_secs(0));
     let asker = Asker::new(&world, expired);
-    assert_eq!(asker.get("distributedtask/pools").await.status, 401, "it was asked not to redirect");
+    assert_eq!(
+        asker.get("distributedtask/pools").await.status,
+        401,
+        "it was asked not to redirect"
+    );
     let url = format!("{}/_apis/distributedtask/pools", asker.base);
     let page = Answer::of(world.client().get(&url).bearer_auth(&asker.token)).await;
-    assert_eq!((page.status, page.header("content-type")), (203, "text/html; charset=utf-8"));
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (203, "text/html; charset=utf-8")
+    );
     let patched = Answer::of(world.client().patch(&url).bearer_auth(&asker.token)).await;
     assert_eq!(patched.status, 401);
     world.ado.set_expired_token(ExpiredToken::SignInPage);
     assert_eq!(asker.get("distributedtask/pools").await.status, 203);
 
-    world.ado.add_personal_access_token(ORGANISATION, "secret", &world.agents);
-    Asker::new(&world, "secret".to_owned()).get("distributedtask/pools").await.ok();
+    world
+        .ado
+        .add_personal_access_token(ORGANISATION, "secret", &world.agents);
+    Asker::new(&world, "secret".to_owned())
+        .get("distributedtask/pools")
+        .await
+        .ok();
 }
 
 #[tokio::test]
@@ -101,7 +117,10 @@ async fn an_identity_that_is_no_user_is_told_to_sign_in_once() {
     let answer = Asker::agents(&world).get("connectionData").await;
     assert_eq!(answer.refusal(), (401, "UnauthorizedRequestException"));
     let message = answer.body["message"].as_str().unwrap();
-    assert!(message.starts_with("TF401444: Please sign-in at least once as"), "{message}");
+    assert!(
+        message.starts_with("TF401444: Please sign-in at least once as"),
+        "{message}"
+    );
     assert!(message.contains(&world.agents.object_id));
 }
 
@@ -121,13 +140,19 @@ async fn roles_decide_what_is_seen_and_done() {
         .await
         .unwrap();
         let asker = Asker::agents(&world);
-        let pools = asker.get("distributedtask/pools?poolName=linux&poolType=Automation").await.ok();
+        let pools = asker
+            .get("distributedtask/pools?poolName=linux&poolType=Automation")
+            .await
+            .ok();
         assert_eq!(pools["count"], seen, "{role:?}");
         for bit in [1, 2, 4] {
             let path = pool(&world, &format!("/permissions/{bit}?api-version=7.2-preview.1"));
             assert_eq!(asker.get(&path).await.ok(), bits & bit != 0, "{role:?} {bit}");
         }
-        let manageable = asker.get("distributedtask/pools?poolName=linux&actionFilter=manage").await.ok();
+        let manageable = asker
+            .get("distributedtask/pools?poolName=linux&actionFilter=manage")
+            .await
+            .ok();
         assert_eq!(manageable["count"], i32::from(bits & 2 != 0), "{role:?}");
         let answer = asker.send(Method::POST, &pool(&world, "/agents"), &agent("a")).await;
         assert_eq!(answer.refusal(), added, "{role:?}");
@@ -153,27 +178,46 @@ async fn a_stakeholder_may_only_look() {
 async fn an_agent_is_added_found_disabled_and_deleted() {
     let world = World::start().await.unwrap();
     let asker = Asker::agents(&world);
-    let added = asker.send(Method::POST, &pool(&world, "/agents"), &agent("pod-0")).await.ok();
+    let added = asker
+        .send(Method::POST, &pool(&world, "/agents"), &agent("pod-0"))
+        .await
+        .ok();
     let id = added["id"].as_i64().unwrap();
     assert_eq!((&added["status"], &added["enabled"]), (&json!("offline"), &json!(true)));
-    assert!(added.get("authorization").is_none(), "without a key it can never listen");
+    assert!(
+        added.get("authorization").is_none(),
+        "without a key it can never listen"
+    );
 
-    let again = asker.send(Method::POST, &pool(&world, "/agents"), &agent("POD-0")).await;
+    let again = asker
+        .send(Method::POST, &pool(&world, "/agents"), &agent("POD-0"))
+        .await;
     assert_eq!(again.refusal(), (409, "TaskAgentExistsException"));
 
     let plain = asker.get(&pool(&world, "/agents?agentName=pod-0")).await.ok();
     assert_eq!(plain["count"], 1);
     assert!(plain["value"][0].get("systemCapabilities").is_none());
-    let full = asker.get(&pool(&world, "/agents?agentName=pod-0&includeCapabilities=True")).await.ok();
+    let full = asker
+        .get(&pool(&world, "/agents?agentName=pod-0&includeCapabilities=True"))
+        .await
+        .ok();
     assert_eq!(full["value"][0]["systemCapabilities"]["Agent.OS"], "Linux");
     assert_eq!(asker.get(&pool(&world, "/agents?agentName=pod")).await.ok()["count"], 0);
-    let matching = asker.get(&pool(&world, "/agents?demands=Agent.OS -equals Linux")).await.ok();
+    let matching = asker
+        .get(&pool(&world, "/agents?demands=Agent.OS -equals Linux"))
+        .await
+        .ok();
     assert_eq!(matching["count"], 1);
 
     let path = pool(&world, &format!("/agents/{id}"));
-    let patched = asker.send(Method::PATCH, &path, &json!({ "id": id, "enabled": false })).await.ok();
+    let patched = asker
+        .send(Method::PATCH, &path, &json!({ "id": id, "enabled": false }))
+        .await
+        .ok();
     assert_eq!(patched["enabled"], false);
-    let wrong = asker.send(Method::PATCH, &path, &json!({ "id": id + 1, "enabled": true })).await;
+    let wrong = asker
+        .send(Method::PATCH, &path, &json!({ "id": id + 1, "enabled": true }))
+        .await;
     assert_eq!(wrong.status, 400);
 
     let mut replacement = patched;
@@ -201,13 +245,19 @@ async fn an_agent_with_a_job_cannot_be_deleted_until_the_job_ends_or_its_lock_ru
         assert!(asker.get(&path).await.ok().get("assignedRequest").is_none());
         let refused = asker.delete(&path).await;
         assert_eq!(refused.refusal(), (400, "TaskAgentJobStillRunningException"));
-        assert_eq!(refused.body["message"], "Agent \"pod-0\" is running a job for pool \"linux\"");
+        assert_eq!(
+            refused.body["message"],
+            "Agent \"pod-0\" is running a job for pool \"linux\""
+        );
         if end == "finished" {
             world.pool.finish_job(job, "succeeded");
         } else {
             world.ado.clock().advance(Duration::from_secs(301));
         }
-        let last = asker.get(&format!("{path}?includeLastCompletedRequest=true")).await.ok();
+        let last = asker
+            .get(&format!("{path}?includeLastCompletedRequest=true"))
+            .await
+            .ok();
         let result = if end == "finished" { "succeeded" } else { "abandoned" };
         assert_eq!(last["lastCompletedRequest"]["result"], result);
         assert_eq!(asker.delete(&path).await.status, 204);
@@ -237,7 +287,12 @@ async fn the_same_routes_answer_under_azures_own_host_names() {
         assert_eq!(data["locationServiceData"]["accessMappings"][0]["accessPoint"], base);
         assert_eq!(data["deploymentType"], "hosted");
     }
-    assert_eq!(get(format!("https://vsaex.dev.azure.com:{port}/contoso/{pools}")).await.status, 404);
+    assert_eq!(
+        get(format!("https://vsaex.dev.azure.com:{port}/contoso/{pools}"))
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -245,12 +300,26 @@ async fn the_agents_library_finds_locations_flags_and_packages() {
     let world = World::start().await.unwrap();
     let asker = Asker::agents(&world);
     let locations = Answer::of(asker.request(Method::OPTIONS, "")).await.ok();
-    let ids: Vec<&str> = locations["value"].as_array().unwrap().iter().filter_map(|one| one["id"].as_str()).collect();
-    for id in ["a8c47e17-4d56-4a56-92bb-de7ea7dc65be", "e298ef32-5878-4cab-993c-043836571f42"] {
+    let ids: Vec<&str> = locations["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["id"].as_str())
+        .collect();
+    for id in [
+        "a8c47e17-4d56-4a56-92bb-de7ea7dc65be",
+        "e298ef32-5878-4cab-993c-043836571f42",
+    ] {
         assert!(ids.contains(&id));
     }
-    let flag = asker.get("FeatureAvailability/FeatureFlags/DistributedTask.Agent.X").await.ok();
-    assert_eq!((&flag["name"], &flag["effectiveState"]), (&json!("DistributedTask.Agent.X"), &json!("Off")));
+    let flag = asker
+        .get("FeatureAvailability/FeatureFlags/DistributedTask.Agent.X")
+        .await
+        .ok();
+    assert_eq!(
+        (&flag["name"], &flag["effectiveState"]),
+        (&json!("DistributedTask.Agent.X"), &json!("Off"))
+    );
 
     let query = "distributedtask/packages/agent?platform=linux-x64&top=1";
     assert_eq!(asker.get(query).await.ok()["count"], 0);
@@ -274,7 +343,11 @@ async fn the_clock_shows_in_dates_and_in_what_has_expired() {
         .step_by(1000)
         .map(|off| tests::clock::Timestamp(shown.0 + off).http_date())
         .collect();
-    assert!(minutes.iter().any(|date| date == answer.header("date")), "{}", answer.header("date"));
+    assert!(
+        minutes.iter().any(|date| date == answer.header("date")),
+        "{}",
+        answer.header("date")
+    );
 }
 
 #[tokio::test]

@@ -70,7 +70,10 @@ impl Agent {
         }));
         let form = [
             ("grant_type", "client_credentials"),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
             ("client_assertion", &assertion),
         ];
         Answer::of(world.client().post(&self.authorization_url).form(&form)).await
@@ -123,7 +126,12 @@ async fn an_agents_key_is_its_only_way_to_a_token() {
     for (from, until) in [(-7200, -3600), (3600, 3900)] {
         let answer = agent.token(&world, from, until).await;
         assert_eq!((answer.status, &answer.body["error"]), (400, &json!("invalid_client")));
-        assert!(answer.body["error_description"].as_str().unwrap().contains("Current server time is"));
+        assert!(
+            answer.body["error_description"]
+                .as_str()
+                .unwrap()
+                .contains("Current server time is")
+        );
     }
     agent.key = SigningKey::from_pem(INSECURE_STRANGER_KEY);
     assert_eq!(agent.token(&world, 0, 300).await.body["error"], "invalid_client");
@@ -137,7 +145,10 @@ async fn replacing_an_agent_keeps_its_id_and_retires_its_key_and_session() {
     let path = pool(&world, &format!("/agents/{}", agent.id));
     let key = SigningKey::from_pem(INSECURE_STRANGER_KEY);
     let replaced = admin.send(Method::PUT, &path, &registration("pod-0", &key)).await.ok();
-    assert_eq!((&replaced["id"], &replaced["status"]), (&json!(agent.id), &json!("offline")));
+    assert_eq!(
+        (&replaced["id"], &replaced["status"]),
+        (&json!(agent.id), &json!("offline"))
+    );
     assert_eq!(agent.token(&world, 0, 300).await.status, 400, "the old key is retired");
     agent.key = key;
     agent.renew(&world).await;
@@ -148,11 +159,18 @@ async fn an_agent_may_listen_and_nothing_else() {
     let world = World::start().await.unwrap();
     let agent = Agent::register(&world, "pod-0").await;
     let path = pool(&world, &format!("/agents/{}", agent.id));
-    assert_eq!(agent.asker.delete(&path).await.refusal(), (403, "AccessDeniedException"));
+    assert_eq!(
+        agent.asker.delete(&path).await.refusal(),
+        (403, "AccessDeniedException")
+    );
     let admin = Asker::agents(&world);
     let body = json!({ "ownerName": "x", "agent": { "id": agent.id } });
     let refused = admin.send(Method::POST, &pool(&world, "/sessions"), &body).await;
-    assert_eq!(refused.refusal(), (403, "AccessDeniedException"), "the admin token opens no session");
+    assert_eq!(
+        refused.refusal(),
+        (403, "AccessDeniedException"),
+        "the admin token opens no session"
+    );
 }
 
 #[tokio::test]
@@ -170,7 +188,10 @@ async fn a_session_brings_an_agent_online_until_it_ends_or_is_not_polled() {
     assert_eq!((polled.status, &polled.body), (202, &json!("")));
     agent.close_session(&world).await;
     assert!(!world.pool.agent("pod-0").unwrap().online);
-    assert_eq!(agent.poll(&world, None).await.refusal().1, "TaskAgentSessionExpiredException");
+    assert_eq!(
+        agent.poll(&world, None).await.refusal().1,
+        "TaskAgentSessionExpiredException"
+    );
 
     agent.open_session(&world, "pod-0").await.ok();
     world.ado.clock().advance(Duration::from_secs(301));

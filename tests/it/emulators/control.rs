@@ -40,25 +40,51 @@ async fn faults_clock_and_jobs_are_set_over_http() {
     let world = World::start().await.unwrap();
     let control = Control::of(&world).await;
     let asker = Asker::agents(&world);
-    control.post("/faults/ado", &json!({ "fault": "unauthorized", "route": "GET **", "count": 1 })).await.ok();
+    control
+        .post(
+            "/faults/ado",
+            &json!({ "fault": "unauthorized", "route": "GET **", "count": 1 }),
+        )
+        .await
+        .ok();
     assert_eq!(asker.get("distributedtask/pools").await.status, 401);
     assert_eq!(control.get("/faults/ado").await.ok()[0]["struck"], 1);
     control.delete("/faults/ado").await.ok();
     assert_eq!(control.get("/faults/ado").await.ok(), json!([]));
 
-    control.post("/clock", &json!({ "service": "ado", "skew_seconds": 7200 })).await.ok();
-    assert_eq!(asker.get("distributedtask/pools").await.status, 401, "the token has expired there");
-    control.post("/clock", &json!({ "service": "ado", "skew_seconds": 0 })).await.ok();
+    control
+        .post("/clock", &json!({ "service": "ado", "skew_seconds": 7200 }))
+        .await
+        .ok();
+    assert_eq!(
+        asker.get("distributedtask/pools").await.status,
+        401,
+        "the token has expired there"
+    );
+    control
+        .post("/clock", &json!({ "service": "ado", "skew_seconds": 0 }))
+        .await
+        .ok();
     asker.get("distributedtask/pools").await.ok();
 
     let refused = control.post("/jobs", &json!({ "script": "true" })).await;
     assert_eq!(refused.status, 409, "the pool has no agent");
     world.pool.add_agent("placeholder", &[]);
-    let id = control.post("/jobs", &json!({ "pool": "linux", "name": "b", "script": "true" })).await.ok()["id"].clone();
+    let id = control
+        .post("/jobs", &json!({ "pool": "linux", "name": "b", "script": "true" }))
+        .await
+        .ok()["id"]
+        .clone();
     let state = control.get("/state").await.ok();
     assert_eq!(state["pools"][0]["jobs"][0]["id"], id);
-    control.post(&format!("/jobs/{id}/finish"), &json!({ "result": "canceled" })).await.ok();
-    assert_eq!(control.get("/state").await.ok()["pools"][0]["jobs"][0]["result"], "canceled");
+    control
+        .post(&format!("/jobs/{id}/finish"), &json!({ "result": "canceled" }))
+        .await
+        .ok();
+    assert_eq!(
+        control.get("/state").await.ok()["pools"][0]["jobs"][0]["result"],
+        "canceled"
+    );
 
     assert!(!control.get("/requests/ado").await.ok().as_array().unwrap().is_empty());
     control.delete("/requests").await.ok();
@@ -69,9 +95,18 @@ async fn faults_clock_and_jobs_are_set_over_http() {
 async fn identities_and_tokens_are_made_over_http() {
     let world = World::start().await.unwrap();
     let control = Control::of(&world).await;
-    control.post("/identities", &json!({ "name": "team-b", "kind": "managed-identity" })).await.ok();
-    control.post("/members/team-b", &json!({ "role": "Service Account" })).await.ok();
-    let token = control.post("/tokens/team-b", &json!({ "lifetime_seconds": 60 })).await.ok();
+    control
+        .post("/identities", &json!({ "name": "team-b", "kind": "managed-identity" }))
+        .await
+        .ok();
+    control
+        .post("/members/team-b", &json!({ "role": "Service Account" }))
+        .await
+        .ok();
+    let token = control
+        .post("/tokens/team-b", &json!({ "lifetime_seconds": 60 }))
+        .await
+        .ok();
     let asker = Asker::new(&world, token.as_str().unwrap().to_owned());
     assert_eq!(asker.get("distributedtask/pools").await.ok()["count"], 1);
 
@@ -87,9 +122,21 @@ async fn what_the_control_port_does_not_understand_is_explained() {
     let world = World::start().await.unwrap();
     let control = Control::of(&world).await;
     let cases = [
-        (control.post("/faults/ado", &json!({ "fault": "no-such-fault" })).await, 400, "unknown variant"),
-        (control.post("/faults/nobody", &json!({ "fault": "hang" })).await, 404, "use ado or entra"),
-        (control.post("/tokens/nobody", &json!({})).await, 404, "no identity 'nobody'"),
+        (
+            control.post("/faults/ado", &json!({ "fault": "no-such-fault" })).await,
+            400,
+            "unknown variant",
+        ),
+        (
+            control.post("/faults/nobody", &json!({ "fault": "hang" })).await,
+            404,
+            "use ado or entra",
+        ),
+        (
+            control.post("/tokens/nobody", &json!({})).await,
+            404,
+            "no identity 'nobody'",
+        ),
         (control.get("/nowhere").await, 404, "POST   /jobs"),
         (control.post("/jobs", &json!({ "skript": "true" })).await, 400, "skript"),
     ];

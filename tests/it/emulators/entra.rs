@@ -36,7 +36,9 @@ async fn exchange(world: &World, assertion: &str) -> Answer {
 
 /// The AADSTS code of a refusal, checked for the shape of the whole body.
 fn code(answer: &Answer) -> u64 {
-    let code = answer.body["error_codes"][0].as_u64().unwrap_or_else(|| panic!("{}", answer.body));
+    let code = answer.body["error_codes"][0]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{}", answer.body));
     let text = answer.body["error_description"].as_str().unwrap();
     assert!(text.starts_with(&format!("AADSTS{code}: ")), "{text}");
     for part in ["Trace ID: ", "Correlation ID: ", "Timestamp: "] {
@@ -101,9 +103,15 @@ async fn what_the_federated_credential_does_not_say_exactly_is_refused() {
         let answer = exchange(&world, &world.issuer.mint(&mint)).await;
         assert_eq!(code(&answer), expected, "{}", answer.body);
     }
-    exchange(&world, &world.issuer.mint(&right().lifetime(25 * HOUR))).await.ok();
+    exchange(&world, &world.issuer.mint(&right().lifetime(25 * HOUR)))
+        .await
+        .ok();
 
-    assert!(world.entra.remove_federated_credential(&world.agents.client_id, "agents-azp-agent"));
+    assert!(
+        world
+            .entra
+            .remove_federated_credential(&world.agents.client_id, "agents-azp-agent")
+    );
     let answer = exchange(&world, &world.assertion()).await;
     assert_eq!((code(&answer), answer.status), (70_021, 400));
     assert_eq!(answer.body["error"], "invalid_request");
@@ -114,9 +122,8 @@ async fn what_is_missing_or_wrong_in_the_request_is_named() {
     let world = World::start().await.unwrap();
     let assertion = world.assertion();
     let right = form(&world, &assertion);
-    let without = |name: &str| -> Vec<(&str, String)> {
-        right.iter().filter(|(key, _)| *key != name).cloned().collect()
-    };
+    let without =
+        |name: &str| -> Vec<(&str, String)> { right.iter().filter(|(key, _)| *key != name).cloned().collect() };
     let with = |name: &'static str, value: &str| {
         let mut changed = without(name);
         changed.push((name, value.to_owned()));
@@ -125,7 +132,12 @@ async fn what_is_missing_or_wrong_in_the_request_is_named() {
     for name in ["grant_type", "client_id", "scope"] {
         let answer = post(&world, TENANT, &without(name)).await;
         assert_eq!(code(&answer), 900_144);
-        assert!(answer.body["error_description"].as_str().unwrap().contains(&format!("'{name}'")));
+        assert!(
+            answer.body["error_description"]
+                .as_str()
+                .unwrap()
+                .contains(&format!("'{name}'"))
+        );
     }
     let nobody = "00000000-0000-4000-8000-000000000000";
     let unknown_resource = format!("{nobody}/.default");
@@ -143,14 +155,22 @@ async fn what_is_missing_or_wrong_in_the_request_is_named() {
     for (form, expected) in cases {
         assert_eq!(code(&post(&world, TENANT, &form).await), expected);
     }
-    for (tenant, expected) in [("common", 50_059), ("nonsense", 900_023), (nobody, 90_002), ("x.example", 90_002)] {
+    for (tenant, expected) in [
+        ("common", 50_059),
+        ("nonsense", 900_023),
+        (nobody, 90_002),
+        ("x.example", 90_002),
+    ] {
         assert_eq!(code(&post(&world, tenant, &right).await), expected, "{tenant}");
     }
     post(&world, "contoso.onmicrosoft.com", &right).await.ok();
 
     let url = format!("{}/{TENANT}/oauth2/v2.0/token", world.authority_url());
     assert_eq!(code(&Answer::of(world.client().get(&url)).await), 900_561);
-    let json: Value = right.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let json: Value = right
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.clone()))
+        .collect();
     assert_eq!(code(&Answer::of(world.client().post(&url).json(&json)).await), 900_144);
 }
 
@@ -200,13 +220,21 @@ async fn an_issuer_that_cannot_be_reached_or_trusted_is_named() {
     world.issuer.set_reachable(false);
     let answer = exchange(&world, &world.assertion()).await;
     assert_eq!(code(&answer), 50_166);
-    assert!(answer.body["error_description"].as_str().unwrap().contains(world.issuer.url()));
+    assert!(
+        answer.body["error_description"]
+            .as_str()
+            .unwrap()
+            .contains(world.issuer.url())
+    );
 
     world.entra.pin_issuer(world.issuer.url(), &world.issuer.key_set());
     exchange(&world, &world.assertion()).await.ok();
 
     let world = World::start().await.unwrap();
-    world.entra.trust_issuers(&[tests::tls::Authority::new().pem()]).unwrap();
+    world
+        .entra
+        .trust_issuers(&[tests::tls::Authority::new().pem()])
+        .unwrap();
     assert_eq!(code(&exchange(&world, &world.assertion()).await), 50_166);
 }
 
@@ -219,8 +247,7 @@ async fn a_new_federated_credential_is_unknown_for_a_while_and_there_are_twenty_
     .await
     .unwrap();
     let (entra, client) = (&world.entra, &world.agents.client_id);
-    let credential =
-        |account: &str| FederatedCredential::for_service_account(world.issuer.url(), "agents", account);
+    let credential = |account: &str| FederatedCredential::for_service_account(world.issuer.url(), "agents", account);
     entra.set_propagation(Duration::from_secs(600));
     entra.add_federated_credential(client, credential("azp-agent")).unwrap();
     assert_eq!(code(&exchange(&world, &world.assertion()).await), 70_021);
@@ -229,7 +256,9 @@ async fn a_new_federated_credential_is_unknown_for_a_while_and_there_are_twenty_
     exchange(&world, &world.assertion()).await.ok();
 
     for number in 1..20 {
-        entra.add_federated_credential(client, credential(&format!("a{number}"))).unwrap();
+        entra
+            .add_federated_credential(client, credential(&format!("a{number}")))
+            .unwrap();
     }
     let refused = entra.add_federated_credential(client, credential("one-more"));
     assert_eq!(refused, Err(CredentialRefused::Limit));
@@ -241,7 +270,9 @@ async fn a_new_federated_credential_is_unknown_for_a_while_and_there_are_twenty_
 async fn graph_writes_federated_credentials_one_after_the_other() {
     let world = World::start().await.unwrap();
     world.entra.set_write_time(HOUR);
-    let token = world.entra.mint_token_for(&world.admin, "https://graph.microsoft.com", HOUR);
+    let token = world
+        .entra
+        .mint_token_for(&world.admin, "https://graph.microsoft.com", HOUR);
     let client = world.client();
     let base = format!("{}/v1.0", world.authority_url());
     assert_eq!(Answer::of(client.get(format!("{base}/applications"))).await.status, 401);
@@ -262,7 +293,12 @@ async fn graph_writes_federated_credentials_one_after_the_other() {
     assert_eq!(post("c").await.status, 409);
     let listed = Answer::of(client.get(&url).bearer_auth(&token)).await.ok();
     assert_eq!(listed["value"].as_array().unwrap().len(), 2);
-    assert_eq!(Answer::of(client.delete(format!("{url}/b")).bearer_auth(&token)).await.status, 204);
+    assert_eq!(
+        Answer::of(client.delete(format!("{url}/b")).bearer_auth(&token))
+            .await
+            .status,
+        204
+    );
 }
 
 #[tokio::test]
@@ -277,7 +313,10 @@ async fn every_code_can_be_made_to_come() {
         assert_eq!(answer.body["error"], known.error);
     }
     let retry_after = Some("7".to_owned());
-    world.entra.faults().add(Rule::new(Fault::Throttle { retry_after }).times(1));
+    world
+        .entra
+        .faults()
+        .add(Rule::new(Fault::Throttle { retry_after }).times(1));
     let answer = exchange(&world, &assertion).await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, "7"));
     exchange(&world, &assertion).await.ok();
@@ -288,8 +327,8 @@ async fn every_code_that_the_facts_name_is_known() {
     // facts: 5.4 of the Entra reference, in its order.
     let named = [
         90055, 50196, 50033, 50087, 90006, 90012, 90024, 90033, 90090, 90091, 70021, 700_211, 700_212, 700_213, 50166,
-        90061, 700_024, 7_000_272, 700_027, 700_025, 70023, 700_016, 70001, 700_011, 7_000_112, 90002, 900_023, 900_382,
-        900_432, 90038, 500_011, 650_052, 650_057, 70011, 53003, 530_032, 7_000_215, 900_561, 900_144,
+        90061, 700_024, 7_000_272, 700_027, 700_025, 70023, 700_016, 70001, 700_011, 7_000_112, 90002, 900_023,
+        900_382, 900_432, 90038, 500_011, 650_052, 650_057, 70011, 53003, 530_032, 7_000_215, 900_561, 900_144,
     ];
     for code in named {
         assert!(CODES.iter().any(|known| known.code == code), "{code}");
@@ -312,10 +351,15 @@ async fn microsofts_sdks_find_their_way() {
     let aliases = |entry: &Value| entry["aliases"].as_array().unwrap().contains(&"login.example".into());
     assert!(instance["metadata"].as_array().unwrap().iter().any(aliases));
 
-    let url = format!("{}/{TENANT}/v2.0/.well-known/openid-configuration", world.authority_url());
+    let url = format!(
+        "{}/{TENANT}/v2.0/.well-known/openid-configuration",
+        world.authority_url()
+    );
     let tenant = Answer::of(client.get(url)).await.ok();
     let endpoint = tenant["token_endpoint"].as_str().unwrap();
-    Answer::of(client.post(endpoint).form(&form(&world, &world.assertion()))).await.ok();
+    Answer::of(client.post(endpoint).form(&form(&world, &world.assertion())))
+        .await
+        .ok();
     let keys = Answer::of(client.get(tenant["jwks_uri"].as_str().unwrap())).await.ok();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
 }
@@ -328,7 +372,9 @@ async fn exchanges_are_remembered_without_their_secrets() {
     exchange(&world, &world.issuer.mint(&Mint::new("other", "somebody"))).await;
     let view = world
         .entra
-        .wait_until("two exchanges", SOON, |view| view.exchanges.len() == 2 && view.requests.len() == 2)
+        .wait_until("two exchanges", SOON, |view| {
+            view.exchanges.len() == 2 && view.requests.len() == 2
+        })
         .await
         .unwrap();
     assert_eq!((view.issued(), view.refused(700_213)), (1, 1));

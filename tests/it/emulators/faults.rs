@@ -16,10 +16,23 @@ async fn what_azure_devops_answers_when_something_is_wrong() {
     let elsewhere = || "https://elsewhere.example/".to_owned();
     let cases = [
         (Fault::Status { status: 503 }, 503, ""),
-        (Fault::Throttle { retry_after: Some("9".to_owned()) }, 429, "RequestBlockedException"),
+        (
+            Fault::Throttle {
+                retry_after: Some("9".to_owned()),
+            },
+            429,
+            "RequestBlockedException",
+        ),
         (Fault::SignInPage, 203, ""),
         (Fault::SignInRedirect, 302, ""),
-        (Fault::Redirect { status: 307, location: elsewhere() }, 307, ""),
+        (
+            Fault::Redirect {
+                status: 307,
+                location: elsewhere(),
+            },
+            307,
+            "",
+        ),
         (Fault::Unauthorized, 401, ""),
         (Fault::IdentityUnknown, 401, "UnauthorizedRequestException"),
         (Fault::AccessDenied, 403, "AccessDeniedException"),
@@ -29,7 +42,10 @@ async fn what_azure_devops_answers_when_something_is_wrong() {
         (Fault::Aadsts { code: 90002 }, 500, ""),
     ];
     for (fault, status, type_key) in cases {
-        world.ado.faults().once("GET /_apis/distributedtask/pools", fault.clone());
+        world
+            .ado
+            .faults()
+            .once("GET /_apis/distributedtask/pools", fault.clone());
         let answer = asker.get(POOLS).await;
         assert_eq!(answer.refusal(), (status, type_key), "{fault:?}");
         assert_eq!(world.ado.view().requests.last().unwrap().fault, Some(fault));
@@ -51,7 +67,10 @@ async fn a_right_answer_can_come_late_slowly_in_part_or_with_a_wish() {
         assert_eq!(asker.get(POOLS).await.ok()["count"], 1);
         assert!(started.elapsed() >= Duration::from_millis(150));
     }
-    world.ado.faults().once("**", Fault::RetryAfterOnSuccess { seconds: 30 });
+    world
+        .ado
+        .faults()
+        .once("**", Fault::RetryAfterOnSuccess { seconds: 30 });
     let answer = asker.get(POOLS).await;
     assert_eq!((answer.status, answer.header("retry-after")), (200, "30"));
 
@@ -77,7 +96,11 @@ async fn a_connection_can_be_reset_or_left_hanging() {
     assert_eq!(asker.delete(&path).await.status, 404);
 
     world.ado.faults().once("**", Fault::Hang);
-    let hanging = asker.request(Method::GET, POOLS).timeout(Duration::from_millis(300)).send().await;
+    let hanging = asker
+        .request(Method::GET, POOLS)
+        .timeout(Duration::from_millis(300))
+        .send()
+        .await;
     assert!(hanging.unwrap_err().is_timeout());
     assert_eq!(asker.get(POOLS).await.status, 200);
 }
@@ -107,7 +130,10 @@ async fn an_answer_can_lack_what_an_agent_needs() {
 async fn a_fault_begins_after_some_requests_and_ends_when_cleared() {
     let world = World::start().await.unwrap();
     let asker = Asker::agents(&world);
-    world.ado.faults().add(Rule::new(Fault::Unauthorized).on("GET /_apis/**").after(2));
+    world
+        .ado
+        .faults()
+        .add(Rule::new(Fault::Unauthorized).on("GET /_apis/**").after(2));
     let mut seen = Vec::new();
     for _ in 0..4 {
         seen.push(asker.get(POOLS).await.status);
@@ -122,9 +148,15 @@ async fn entras_faults_look_like_entras() {
     let world = World::start().await.unwrap();
     let url = format!("{}/x/oauth2/v2.0/token", world.authority_url());
     let ask = || Answer::of(world.client().post(&url));
-    world.entra.faults().once("POST **", Fault::Throttle { retry_after: None });
+    world
+        .entra
+        .faults()
+        .once("POST **", Fault::Throttle { retry_after: None });
     let throttled = ask().await;
-    assert_eq!((throttled.status, throttled.body["error_codes"][0].as_u64()), (429, Some(90055)));
+    assert_eq!(
+        (throttled.status, throttled.body["error_codes"][0].as_u64()),
+        (429, Some(90055))
+    );
     world.entra.faults().once("**", Fault::SignInPage);
     assert_eq!(ask().await.status, 500, "not one of Entra's");
     world.entra.faults().once("**", Fault::ProxyPage);

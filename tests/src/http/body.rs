@@ -54,6 +54,11 @@ impl Body for Paced {
         let piece = match self.pace {
             Pace::AtOnce => self.length,
             Pace::Truncated if self.rest.len() < self.length => {
+                // Time for what was sent so far to leave: an error at once would take the head with it.
+                let pause = self
+                    .pause
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(50))));
+                std::task::ready!(pause.as_mut().poll(context));
                 return Poll::Ready(Some(Err(io::Error::other("the emulator truncates this body"))));
             }
             Pace::Truncated => self.length / 2,
