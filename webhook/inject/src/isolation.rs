@@ -2,6 +2,7 @@
 
 use crate::Denial;
 use crate::raw::{self, Container, Pod};
+use crate::text::quote;
 use std::collections::BTreeSet;
 
 /// Why the agent container is not isolated from the sidecar or from its node; empty where it is.
@@ -26,8 +27,19 @@ pub(crate) fn weaknesses(pod: &Pod<'_>, agent: Container<'_>, path: &str) -> Res
     for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
         let name = raw::text(mount, "name", &format!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
         if host_volumes.remove(name) && reasons.len() < 10 {
-            reasons.push(format!("hostPath volume {}", crate::text::quote(name)));
+            reasons.push(format!("hostPath volume {}", quote(name)));
         }
     }
     Ok(reasons)
+}
+
+/// What the user should know of it.
+pub(crate) fn warning(agent: &str, weaknesses: &[String]) -> Option<String> {
+    let why = weaknesses.join(", ");
+    (!weaknesses.is_empty()).then(|| {
+        format!(
+            "container {} is not isolated ({why}): its jobs may reach the sidecar's tokens",
+            quote(agent)
+        )
+    })
 }

@@ -6,8 +6,9 @@ use crate::identity::{Identity, Source};
 use crate::overrides::{Overrides, unknown_keys};
 use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
-use crate::text::{bounded, quote};
+use crate::text::bounded;
 use crate::{Denial, Settings, azwi, isolation, patch, sidecar};
+use k8s_openapi::api::core::v1::Volume;
 use serde_json::Value;
 
 /// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
@@ -80,16 +81,8 @@ impl Plan {
         warnings.extend_from_slice(&changes.warnings);
         warnings.extend(organisation.warnings);
         warnings.extend(identity_warning(identity, &overrides));
-        warnings.extend((!not_isolated.is_empty()).then(|| {
-            let why = not_isolated.join(", ");
-            format!(
-                "container {} is not isolated ({why}): its jobs may reach the sidecar's tokens",
-                quote(agent.name)
-            )
-        }));
-        warnings.extend((grace.seconds == 0).then(|| {
-            "the grace period is 0 seconds, so the sidecar has no time to remove the agent from the pool".to_owned()
-        }));
+        warnings.extend(isolation::warning(agent.name, &not_isolated));
+        warnings.extend(grace.warning());
         let warnings = bounded(warnings);
 
         let mut annotations = Vec::new();
@@ -113,17 +106,7 @@ impl Plan {
                 grace_seconds: grace.source,
             },
             grace_seconds: grace.seconds,
-            added: Added {
-                containers: [contract::SIDECAR_CONTAINER],
-                volumes: volumes.iter().map(|volume| volume.name.as_str()).collect(),
-                variables: changes
-                    .variables
-                    .append
-                    .iter()
-                    .filter_map(|entry| entry["name"].as_str())
-                    .collect(),
-                annotations: annotations.iter().map(|(key, _)| *key).collect(),
-            },
+            added: added(&volumes, &changes, &annotations),
             removed: changes.removed.clone(),
             replaced: changes.replaced.clone(),
             shadowed: changes.shadowed.clone(),
@@ -172,6 +155,21 @@ impl Grace {
             source,
             change: (own != Some(seconds)).then_some(seconds),
         })
+    }
+
+    fn warning(&self) -> Option<String> {
+        let sentence = "the grace period is 0 seconds, so the sidecar has no time to remove the agent from the pool";
+        (self.seconds == 0).then(|| sentence.to_owned())
+    }
+}
+
+fn added<'a>(volumes: &'a [Volume], changes: &'a Changes, annotations: &[(&'static str, String)]) -> Added<'a> {
+    let variables = changes.variables.append.iter();
+    Added {
+        containers: [contract::SIDECAR_CONTAINER],
+        volumes: volumes.iter().map(|volume| volume.name.as_str()).collect(),
+        variables: variables.filter_map(|entry| entry["name"].as_str()).collect(),
+        annotations: annotations.iter().map(|(key, _)| *key).collect(),
     }
 }
 
