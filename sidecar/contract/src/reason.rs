@@ -128,6 +128,8 @@ reasons! {
     AdoUnavailable = "ado-unavailable",
     /// Azure DevOps asks for a pause (429).
     AdoThrottled = "ado-throttled",
+    /// Azure DevOps refuses for another reason (4xx); the message carries its answer.
+    AdoRefused = "ado-refused",
     /// Azure DevOps does not accept the token (401, 203 or 302 with a sign-in page).
     TokenRefused = "token-refused",
     /// The identity is no user of the organisation (TF401444 and kin).
@@ -149,6 +151,8 @@ reasons! {
     Starting = "starting",
     /// The token file is there and everything was checked: the agent may start.
     Ready = "ready",
+    /// The agent carries no marker (a start script that uses `sudo` drops it); by name and age it was taken as this pod's.
+    Adopted = "adopted",
     /// The pod is leaving: the agent is being removed.
     Draining = "draining",
     // Outcomes.

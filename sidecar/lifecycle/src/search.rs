@@ -152,7 +152,7 @@ pub(crate) fn pin(agent: &Agent, surroundings: &mut Surroundings<'_>) {
         return;
     }
     if owner(agent, surroundings.settings, surroundings.kept.started) == Owner::Adoptable {
-        surroundings.warnings.push((Reason::Ready, sentences::adopted(agent)));
+        surroundings.warnings.push((Reason::Adopted, sentences::adopted(agent)));
     }
     surroundings.kept.pinned = Some((agent.id, agent.created));
 }

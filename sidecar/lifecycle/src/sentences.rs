@@ -216,7 +216,7 @@ pub(crate) fn ask_failed(settings: &Settings, tenant: Option<&str>, question: &Q
             Reason::JobStillAssigned,
             format!("Azure DevOps still has a job assigned to the agent in pool \"{pool}\" and refuses to {doing}."),
         ),
-        FailureKind::Refused => (Reason::AdoUnavailable, format!("{url} refuses to {doing}.")),
+        FailureKind::Refused => (Reason::AdoRefused, format!("{url} refuses to {doing}.")),
     };
     Trouble {
         reason,
