@@ -127,7 +127,11 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     background.spawn(reloader.run(limits.certificate_poll));
     background.spawn(cluster.run(client));
     background.spawn(accounts.watch());
-    tracing::info!(tls = address(&listeners.tls), plain = address(&listeners.plain), "listening");
+    tracing::info!(
+        tls = address(&listeners.tls),
+        plain = address(&listeners.plain),
+        "listening"
+    );
     let plain = Server {
         listener: listeners.plain,
         tls: None,
@@ -168,7 +172,10 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
 }
 
 fn address(listener: &TcpListener) -> String {
-    listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+    listener
+        .local_addr()
+        .map(|address| address.to_string())
+        .unwrap_or_default()
 }
 
 async fn client(config: &Config) -> Result<Client, Error> {

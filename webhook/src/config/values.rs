@@ -144,14 +144,7 @@ impl Problems {
             .map(|host| host.trim().to_ascii_lowercase())
             .filter(|host| !host.is_empty())
             .collect();
-        let is_host = |host: &str| {
-            let name = host.strip_prefix("*.").unwrap_or(host);
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
-        };
-        if hosts.is_empty() || !hosts.iter().all(|host| is_host(host)) {
+        if hosts.is_empty() || !hosts.iter().all(|host| contract::is_host_entry(host)) {
             self.wrong::<()>(flag, value, "host names without scheme and port, separated by commas");
         }
         hosts
@@ -160,12 +153,8 @@ impl Problems {
     /// The authority must be on the list, or no sidecar would send its assertion anywhere.
     pub(super) fn authority(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
         let expected = "an https URL whose host is on --allowed-authorities";
-        let Some(rest) = value.strip_prefix("https://") else {
-            return self.wrong(flag, value, expected);
-        };
-        let host = rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
-        let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains(['@', '?', '#', '\\']);
-        self.check(flag, value, is_plain && allowed.contains(&host), expected)
+        let is_allowed = contract::HttpsUrl::parse(value).is_ok_and(|url| url.covered_by(allowed).is_some());
+        self.check(flag, value, is_allowed, expected)
     }
 
     pub(super) fn proxy(&mut self, flag: &str, value: &str) -> Option<String> {
