@@ -95,6 +95,10 @@ mod tests {
     #[test]
     fn a_deletion_is_followed_at_once_and_a_loop_at_a_growing_distance() {
         let mut file = File::default();
+        file.removed(at(1));
+        assert_eq!(file.due(None), None, "what was never there cannot be removed");
+        file.writing(TokenId(1));
+        file.written(TokenId(1));
         let mut now = at(1000);
         let mut writes = 0;
         while now < at(1000 + 300) {

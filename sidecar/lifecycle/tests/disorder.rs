@@ -151,7 +151,7 @@ fn drain(machine: &mut Lifecycle, newest: &mut u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn no_order_of_events_confuses_it(

@@ -136,7 +136,7 @@ fn check_fair_weather(pod: &Pod) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1200, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_run_ends_well_or_says_why(plan in plan()) {

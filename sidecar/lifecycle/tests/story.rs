@@ -277,6 +277,12 @@ fn every_failed_check_says_what_to_do_and_recovers() {
         ),
         (
             Question::Pool,
+            Err(failure(FailureKind::Refused)),
+            Reason::AdoRefused,
+            "find pool",
+        ),
+        (
+            Question::Pool,
             Err(failure(FailureKind::IdentityUnknown)),
             Reason::IdentityUnknown,
             "access level Basic",
