@@ -6,6 +6,12 @@
 mod accounts;
 #[path = "admission/bad_requests.rs"]
 mod bad_requests;
+#[path = "admission/certificates.rs"]
+mod certificates;
+#[path = "admission/connections.rs"]
+mod connections;
+#[path = "admission/ending.rs"]
+mod ending;
 #[path = "admission/pods.rs"]
 mod pods;
 #[path = "admission/wire.rs"]

@@ -1,0 +1,204 @@
+//! Connections that are odd, slow or many: rows 65 to 68 and 74.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tests::apiserver::review::of_pod;
+use tests::apiserver::webhook::service_name;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::wire::{Wire, head, tls};
+use crate::world::{Running, api, deployment_pod, soon, until};
+
+const FAILED: &str = "ado_agent_webhook_tls_handshakes_failed_total";
+const CONNECTIONS: &str = "ado_agent_webhook_connections";
+
+/// Sends bytes to the TLS port and waits until the webhook hangs up.
+async fn hangs_up_on(address: SocketAddr, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = soon("the webhook hangs up", stream.read_to_end(&mut answer)).await;
+    assert!(answer.len() < 64, "an alert at most: {answer:?}");
+}
+
+#[tokio::test]
+async fn row_65_what_is_no_tls_is_closed_fast() {
+    let api = api().await;
+    let webhook = Running::ready(&api, &[]).await;
+    let started = Instant::now();
+    hangs_up_on(webhook.tls, b"GET /mutate HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    hangs_up_on(webhook.tls, &[0xff; 1000]).await;
+    // A ClientHello of TLS 1.1: record 3.1, handshake, version 3.2, one cipher suite, no extensions.
+    let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0x00, 0x2f, 1, 0]);
+    hangs_up_on(webhook.tls, &hello).await;
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "no deadline had to pass: {:?}",
+        started.elapsed()
+    );
+    assert_eq!(webhook.metric(FAILED).await, 3.0);
+    let body = of_pod("team", &deployment_pod()).to_string();
+    assert_eq!(Wire::connect(&webhook).await.post(&body).await.status, 200);
+}
+
+#[tokio::test]
+async fn row_65_the_certificate_is_shown_whatever_name_is_asked_for() {
+    let api = api().await;
+    let webhook = Running::ready(&api, &[]).await;
+    // The client refuses what it is shown: the webhook leaves the judgement to it.
+    for name in ["another.example", "127.0.0.1"] {
+        let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+        let error = tls(webhook.tls, config, name, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("certificate"), "{name}: {error}");
+    }
+    let mut config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+    config.enable_sni = false;
+    assert!(tls(webhook.tls, config, &service_name(), &[]).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_66_who_drips_is_dropped_and_others_are_served() {
+    let api = api().await;
+    let webhook = Running::start(&api, &[], |limits| {
+        limits.handshake = Duration::from_secs(1);
+        limits.head = Duration::from_secs(1);
+    })
+    .await;
+    webhook.wait_until_ready().await;
+    // Nothing at all, before the handshake.
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(webhook.tls).await.unwrap());
+    }
+    // Half a head; a body that never comes; and a connection that never asks.
+    let mut head_drips = Wire::connect(&webhook).await;
+    head_drips.send("POST /mutate HTTP/1.1\r\nhost:").await;
+    let mut body_drips = Wire::connect(&webhook).await;
+    let headers = [("content-type", "application/json"), ("content-length", "100")];
+    body_drips
+        .send(head("POST", "/mutate?timeout=1s", &headers) + "{")
+        .await;
+    let idle = Wire::connect(&webhook).await;
+
+    let body = of_pod("team", &deployment_pod()).to_string();
+    let mut polite = Wire::connect(&webhook).await;
+    for _ in 0..20 {
+        assert_eq!(polite.post(&body).await.status, 200);
+    }
+    assert!(head_drips.ends_silently().await);
+    assert_eq!(body_drips.answer().await.status, 408);
+    assert!(idle.ends_silently().await);
+    until("nobody is left but the polite one", async || {
+        webhook.metric(CONNECTIONS).await == 1.0
+    })
+    .await;
+    assert_eq!(webhook.metric(FAILED).await, 300.0);
+    assert_eq!(
+        polite.post(&body).await.status,
+        200,
+        "a client that paused for longer than a head may take is no dripping one"
+    );
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_66_connections_have_a_bound_and_the_next_one_waits_its_turn() {
+    let api = api().await;
+    let webhook = Running::start(&api, &[], |limits| limits.connections = 2).await;
+    webhook.wait_until_ready().await;
+    let body = of_pod("team", &deployment_pod()).to_string();
+    let (mut first, second) = (Wire::connect(&webhook).await, Wire::connect(&webhook).await);
+    assert_eq!(first.post(&body).await.status, 200);
+    let third = async {
+        let mut third = Wire::connect(&webhook).await;
+        third.post(&body).await.status
+    };
+    let leaves = async {
+        assert_eq!(webhook.metric(CONNECTIONS).await, 2.0);
+        drop(second);
+    };
+    assert_eq!(tokio::join!(third, leaves).0, 200);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_the_end() {
+    let api = api().await;
+    let webhook = Running::start(&api, &[], |limits| limits.idle = Duration::from_millis(300)).await;
+    webhook.wait_until_ready().await;
+    let mut wire = Wire::connect(&webhook).await;
+    let body = of_pod("team", &deployment_pod()).to_string();
+    assert_eq!(wire.post(&body).await.status, 200);
+    assert!(wire.ends_silently().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_67_a_thousand_reviews_from_a_hundred_clients_are_all_answered() {
+    let api = api().await;
+    let webhook = Arc::new(Running::ready(&api, &[]).await);
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let webhook = Arc::clone(&webhook);
+            tokio::spawn(async move {
+                let mut wire = Wire::connect(&webhook).await;
+                for _ in 0..10 {
+                    let review = of_pod("team", &deployment_pod());
+                    let answer = wire.post(review.to_string()).await.json();
+                    assert_eq!(answer["response"]["uid"], review["request"]["uid"]);
+                    assert!(answer["response"]["patch"].is_string());
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    let metric = "ado_agent_webhook_requests_total{operation=\"CREATE\",outcome=\"injected\",reason=\"injected\"}";
+    assert_eq!(webhook.metric(metric).await, 1000.0);
+    assert_eq!(
+        webhook.metric("ado_agent_webhook_request_duration_seconds_count").await,
+        1000.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_68_connections_that_come_and_go_leave_nothing_behind() {
+    let api = api().await;
+    let webhook = Running::ready(&api, &[]).await;
+    for round in 0..500 {
+        let wire = Wire::connect(&webhook).await;
+        if round % 2 == 0 {
+            drop(wire);
+        } else {
+            hangs_up_on(webhook.tls, b"x\r\n\r\n\r\n").await;
+        }
+    }
+    until("every connection is gone", async || {
+        webhook.metric(CONNECTIONS).await == 0.0
+    })
+    .await;
+    assert_eq!(webhook.metric("ado_agent_webhook_requests_in_flight").await, 0.0);
+}
+
+#[tokio::test]
+async fn row_74_one_address_takes_both_families() {
+    let api = api().await;
+    // The later flag wins.
+    let webhook = Running::start(&api, &["--tls-address=[::]:0", "--plain-address=[::]:0"], |_| {}).await;
+    for address in ["127.0.0.1", "[::1]"] {
+        let Ok(stream) = TcpStream::connect(format!("{address}:{}", webhook.plain.port())).await else {
+            // Without IPv6 the webhook falls back to IPv4, and that must work.
+            assert!(address != "127.0.0.1" && webhook.plain.is_ipv4(), "{address}");
+            continue;
+        };
+        drop(stream);
+    }
+    let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, webhook.tls.port()));
+    assert!(tls(address, config, &service_name(), &[]).await.is_ok());
+}
