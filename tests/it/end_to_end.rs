@@ -1,9 +1,11 @@
-//! From `kubectl apply` to removed.
+//! From `kubectl apply` to removed: the patched pod of the examples with the real webhook and the real sidecar, every
+//! generation of start scripts, and every story of the demo.
 
-use tests::demo::{Story, Teller};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn smoke() {
-    let stage = Story::Deployment.stage().await.unwrap();
-    Story::Deployment.tell(&stage, &Teller::new(std::io::stdout(), false)).await.unwrap();
-}
+#[path = "end_to_end/demo.rs"]
+mod demo;
+#[path = "end_to_end/generations.rs"]
+mod generations;
+#[path = "end_to_end/misfortunes.rs"]
+mod misfortunes;
+#[path = "end_to_end/pods.rs"]
+mod pods;

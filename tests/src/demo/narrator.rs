@@ -148,8 +148,6 @@ impl Eyes {
         let before = self.agents.get(&id);
         if before.is_none() {
             say(format!("agent {name} is registered (id {id})"));
-        } else if before.is_some_and(|before| before.system_capabilities != agent.system_capabilities && !before.online) {
-            say(format!("agent {name} is registered again (id {id})"));
         }
         let (online, enabled) = before.map_or((false, true), |before| (before.online, before.enabled));
         match (online, agent.online) {

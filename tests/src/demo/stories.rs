@@ -217,7 +217,7 @@ impl Scene<'_> {
     async fn killed_idle(&self) -> anyhow::Result<()> {
         let pod = self.apply(Workload::Job, AgentImage::EXAMPLE, |_| {}).await?;
         self.online(&pod).await?;
-        self.run_nothing(&pod)?;
+        self.kill_agent(&pod)?;
         let state = pod.over(PATIENCE).await?;
         ensure!(state.phase == Phase::Failed, "the pod is {:?}", state.phase);
         self.ended_with(&pod, &[Reason::Removed])?;
@@ -235,7 +235,7 @@ impl Scene<'_> {
         .await?;
         pod.wait_for("the job's first step", PATIENCE, |_| pod.logs(AGENT).contains("Running job: build"))
             .await?;
-        self.run_nothing(&pod)?;
+        self.kill_agent(&pod)?;
         pod.over(PATIENCE).await?;
         self.ended_with(&pod, &[Reason::JobStillAssigned])?;
         self.narrator.catch_up();
@@ -341,7 +341,7 @@ impl Scene<'_> {
         Ok(world.ado.queue_job(&world.settings.organisation, pool, JobSpec::seconds(seconds).named(name))?)
     }
 
-    fn run_nothing(&self, pod: &Pod) -> anyhow::Result<()> {
+    fn kill_agent(&self, pod: &Pod) -> anyhow::Result<()> {
         self.narrator.catch_up();
         self.teller.say("node", "kills the agent container with SIGKILL, as when it runs out of memory");
         pod.kill(AGENT)

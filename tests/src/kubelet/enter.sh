@@ -9,8 +9,7 @@ shift 4
 
 # The /proc that is still mounted is the host's, so this is the PID that the host knows.
 read -r pid _ </proc/self/stat
-printf '%s' "$pid" >"$pid_file.new"
-mv "$pid_file.new" "$pid_file"
+exec {told}>"$pid_file"
 
 # Where neither is allowed the host's name stays; the webhook names the agent after the pod anyway.
 hostname "$name" 2>/dev/null || (echo "$name" >/proc/sys/kernel/hostname) 2>/dev/null || true
@@ -56,4 +55,7 @@ pivot_root . .host
 cd /
 umount -l /.host
 rmdir /.host
+# Now others may enter.
+printf '%s\n' "$pid" >&"$told"
+exec {told}>&-
 exec "$@"

@@ -188,7 +188,8 @@ impl Sandbox {
             return Ok((child, Process { pid: outer, outer }));
         }
         for _ in 0..2000 {
-            if let Ok(pid) = std::fs::read_to_string(self.pid_file()) {
+            let written = std::fs::read_to_string(self.pid_file()).unwrap_or_default();
+            if let Some(pid) = written.strip_suffix('\n') {
                 return Ok((child, Process { pid: pid.parse()?, outer }));
             }
             ensure!(child.try_wait()?.is_none(), "the container's namespaces could not be made");

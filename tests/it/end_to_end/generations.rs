@@ -1,0 +1,132 @@
+//! Each generation of start scripts, unmodified, from start to removed, as root and as another user.
+
+use crate::pods::{BACK_OFF, PATIENCE, assert_ended_with, online, over};
+use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, HANDOFF_VOLUME, Reason};
+use serde_json::{Value, json};
+use tests::ado::JobSpec;
+use tests::demo::stage::{AGENT, AgentImage, SCRIPTS, Stage, Workload};
+use tests::kubelet::{Isolation, Pod};
+
+/// A generation in both its users, at once.
+async fn from_start_to_removed(script: &'static str) -> Stage {
+    assert_eq!(
+        Isolation::detect(),
+        Isolation::Root,
+        "images of other users can be tested by root only, with mount and PID namespaces"
+    );
+    assert!(SCRIPTS.contains(&script));
+    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let (root, user) = tokio::join!(life(&stage, script, true), life(&stage, script, false));
+    for pod in [&root, &user] {
+        let nothing_left = stage.world.pool.agent(pod.name()).is_none();
+        assert!(nothing_left, "{:?}\n{}", stage.world.pool.agents(), pod.describe());
+    }
+    stage
+}
+
+async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {
+    let mut template = stage.template(Workload::Deployment, AgentImage { script, is_root }).unwrap();
+    if script == "own-exchange" {
+        as_azwi_does(stage, &mut template);
+    }
+    let pod = stage.create(&template).await.unwrap();
+    online(stage, &pod).await;
+    let agent = stage.world.pool.agent(pod.name()).unwrap();
+    let secrets = ["AZP_TOKEN", "AZP_CLIENTSECRET"];
+    assert!(secrets.iter().all(|name| !agent.system_capabilities.contains_key(*name)));
+
+    // Whose agent it is does not matter for the job; it shows that whoever runs it really runs.
+    let demand = format!("Agent.Name -equals {}", pod.name());
+    let job = stage.world.pool.queue_job(JobSpec::script("test \"$(id -u)\" -ge 0").demanding(&demand)).unwrap();
+    let done = stage
+        .world
+        .ado
+        .wait_until("the job to succeed", PATIENCE, |view| {
+            view.job(job).is_some_and(|job| job.result.as_deref() == Some("succeeded"))
+        })
+        .await;
+    if let Err(error) = done {
+        panic!("{error}\n{}", pod.describe());
+    }
+    pod.delete(None);
+    over(&pod).await;
+    assert_ended_with(&pod, &[Reason::Removed, Reason::AlreadyGone]);
+    pod
+}
+
+/// What the Azure Workload Identity webhook adds to a pod: the example's identity for the agent container itself.
+fn as_azwi_does(stage: &Stage, pod: &mut Value) {
+    let world = &stage.world;
+    pod["metadata"]["labels"][AZWI_USE_LABEL] = "true".into();
+    pod["metadata"]["annotations"][FEDERATED_TOKEN_ANNOTATION] = "keep".into();
+    let folder = "/var/run/secrets/azure/tokens";
+    let container = &mut pod["spec"]["containers"][0];
+    container["env"] = json!([
+        { "name": "AZURE_CLIENT_ID", "value": world.agents.client_id },
+        { "name": "AZURE_TENANT_ID", "value": world.settings.tenant },
+        { "name": "AZURE_AUTHORITY_HOST", "value": format!("{}/", world.authority_url()) },
+        { "name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{folder}/azure-identity-token") },
+    ]);
+    container["volumeMounts"] = json!([{ "name": "azure-identity-token", "mountPath": folder, "readOnly": true }]);
+    pod["spec"]["volumes"] = json!([{ "name": "azure-identity-token", "projected": { "sources": [{ "serviceAccountToken": {
+        "path": "azure-identity-token", "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600,
+    } }] } }]);
+}
+
+macro_rules! generations {
+    ($($test:ident: $script:literal,)+) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            from_start_to_removed($script).await;
+        })+
+
+        #[test]
+        fn every_start_script_has_a_test() {
+            assert_eq!(SCRIPTS, [$($script),+]);
+            let mut files: Vec<String> = std::fs::read_dir(tests::programs::repository().join("tests/agent/start"))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort();
+            let mut tested = SCRIPTS.map(|script| format!("{script}.sh"));
+            tested.sort();
+            assert_eq!(files, tested);
+        }
+    };
+}
+
+generations! {
+    gen0_that_execs_the_service_wrapper_is_removed: "gen0",
+    gen0b_that_deletes_the_token_file_is_removed: "gen0b",
+    gen2_with_traps_and_an_endless_loop_is_removed: "gen2",
+    gen3_with_a_user_of_its_own_is_removed: "gen3",
+    gen4_that_checks_the_token_file_is_removed: "gen4",
+    a_script_that_ignores_sigterm_is_removed: "foreground",
+    a_script_that_reads_the_token_once_is_removed: "read-once",
+    a_script_that_does_its_own_exchange_is_removed: "own-exchange",
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_token_file_comes_back_for_the_next_life_of_the_container() {
+    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let image = AgentImage {
+        script: "gen0b",
+        is_root: false,
+    };
+    let pod = stage.start(Workload::Deployment, image).await.unwrap();
+    online(&stage, &pod).await;
+    pod.kill(AGENT).unwrap();
+    let file = pod.volume(HANDOFF_VOLUME).join("token/token");
+    let restarted = pod
+        .wait_for("a registration of the second life", PATIENCE, |state| {
+            state.container(AGENT).restarts > 0 && pod.logs(AGENT).matches("Listening for Jobs").count() > 1
+        })
+        .await;
+    if let Err(error) = restarted {
+        panic!("{error}\ntoken file exists: {}", file.exists());
+    }
+    pod.delete(None);
+    over(&pod).await;
+    assert_ended_with(&pod, &[Reason::Removed, Reason::AlreadyGone]);
+    assert!(stage.world.pool.agents().is_empty());
+}

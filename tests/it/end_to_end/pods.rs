@@ -1,0 +1,47 @@
+//! What the tests of this program share: a pod from its start to its end.
+
+use contract::{Reason, SIDECAR_CONTAINER};
+use std::time::Duration;
+use tests::demo::stage::Stage;
+use tests::kubelet::Pod;
+
+/// Longer than anything that is waited for takes, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The kubelet's first restart pause in these tests; the real one is 10 s.
+pub(crate) const BACK_OFF: Duration = Duration::from_millis(200);
+
+/// Waits until an agent of the pod's name is online.
+pub(crate) async fn online(stage: &Stage, pod: &Pod) {
+    let name = pod.name().to_owned();
+    let pool = stage.world.pool.name().to_owned();
+    let waited = stage
+        .world
+        .ado
+        .wait_until("the agent to be online", PATIENCE, |view| {
+            view.agent(&pool, &name).is_some_and(|agent| agent.online)
+        })
+        .await;
+    if let Err(error) = waited {
+        panic!("{error}\n{}", pod.describe());
+    }
+}
+
+/// Waits for the pod's end and checks the sidecar's last word.
+#[track_caller]
+pub(crate) fn assert_ended_with(pod: &Pod, expected: &[Reason]) {
+    let message = pod.state().container(SIDECAR_CONTAINER).ended.map(|ended| ended.message);
+    let message = message.unwrap_or_default();
+    let word = message.split(':').next().and_then(Reason::parse);
+    assert!(
+        word.is_some_and(|word| expected.contains(&word)),
+        "expected one of {expected:?}\n{}",
+        pod.describe()
+    );
+}
+
+/// Waits for the pod's end.
+pub(crate) async fn over(pod: &Pod) {
+    if let Err(error) = pod.over(PATIENCE).await {
+        panic!("{error}");
+    }
+}
