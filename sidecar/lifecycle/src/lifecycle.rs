@@ -183,8 +183,9 @@ impl Lifecycle {
             return;
         }
         self.kept.leaving_since = Some(self.now);
-        let removal = match &self.phase {
-            Phase::Refused(_) | Phase::Leaving(_) | Phase::Ended(_) => return,
+        let removal = match &mut self.phase {
+            Phase::Refused(_) | Phase::Ended(_) => return,
+            Phase::Leaving(removal) => return removal.begin_again(),
             Phase::Starting(_) => {
                 let why = self.status().sentence;
                 Removal::of_nothing(&why)

@@ -127,6 +127,15 @@ impl Removal {
         };
     }
 
+    /// The pod begins to leave once more (the kubelet was restarted): what was found before may have changed.
+    pub(crate) fn begin_again(&mut self) {
+        if let Stage::Rest { .. } = self.stage
+            && !self.of_nothing
+        {
+            self.search();
+        }
+    }
+
     /// What to ask, and when, if it is asked no earlier than `earliest`.
     pub(crate) fn question(&self, pool: PoolId, settings: &Settings, earliest: Time) -> Option<(Time, Question)> {
         match &self.stage {

@@ -90,6 +90,7 @@ pub(crate) struct Pod {
     kill: Option<u64>,
     terminated: Option<u64>,
     job_ended: u64,
+    sidecar_started: u64,
     pub(crate) exits: Vec<Exit>,
     pub(crate) admitted_at: Option<u64>,
     pub(crate) registrations: u32,
@@ -131,6 +132,7 @@ impl Pod {
             kill: None,
             terminated: None,
             job_ended: 0,
+            sidecar_started: 0,
             exits: Vec::new(),
             admitted_at: None,
             registrations: 0,
@@ -297,6 +299,7 @@ impl Pod {
             return;
         }
         self.run += 1;
+        self.sidecar_started = self.now;
         self.kill = None;
         self.terminated = None;
         let seed = self.plan.seed.wrapping_add(u64::from(self.run));
@@ -669,6 +672,7 @@ impl Pod {
         if self.leaving.is_some() {
             return;
         }
+        self.check_enabled();
         self.leaving = Some(self.now);
         self.sidecar_lost = self.sidecar.is_none();
         self.tell(Event::PreStop);
@@ -679,6 +683,23 @@ impl Pod {
             self.plan.grace
         };
         self.after(grace * 1000, Happening::GraceEnds(self.grace));
+    }
+
+    /// A sidecar that has been there for a while leaves no agent disabled but those that a person disabled.
+    fn check_enabled(&mut self) {
+        let plan = &self.plan;
+        let is_fair = plan.ado.is_empty() && plan.entra.is_empty() && plan.sidecar_crashes.is_empty();
+        let is_there = self.sidecar.is_some() && self.terminated.is_none() && self.now > self.sidecar_started + 20_000;
+        if !is_fair || !is_there {
+            return;
+        }
+        for id in self.ado.ours() {
+            let agent = &self.ado.agents[&id];
+            if !agent.enabled && !agent.disabled_by_person {
+                self.violations
+                    .push(format!("{}: agent {id} was left disabled", self.now));
+            }
+        }
     }
 
     fn grace_ends(&mut self) {
