@@ -130,3 +130,34 @@ async fn a_removal_is_noticed_and_a_replacement_is_not_one() {
         file.write(&secret("again")).expect("written");
     }
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_reader_during_ten_thousand_refreshes_sees_whole_tokens_only() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let volume = Volume::new();
+    let file = volume.open();
+    let tokens = [secret(&"a".repeat(1500)), secret(&"b".repeat(2500))];
+    file.write(&tokens[0]).expect("written");
+    let (path, done) = (volume.file(), AtomicBool::new(false));
+    let reads = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0_u64;
+            while !done.load(Ordering::Relaxed) || reads == 0 {
+                let seen = fs::read_to_string(&path).expect("always there");
+                assert!(
+                    tokens.iter().any(|token| token.expose() == seen),
+                    "{} bytes",
+                    seen.len()
+                );
+                reads += 1;
+            }
+            reads
+        });
+        for round in 0..10_000 {
+            file.write(&tokens[round % 2]).expect("written");
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().expect("the reader saw nothing else")
+    });
+    assert!(reads > 0);
+}

@@ -1,1 +1,180 @@
+//! The end of a pod: the agent goes, in time, or the outcome says why it stayed.
 
+use crate::pod::{DELETE, NAME, Pod, SOON, Sidecar, register};
+use contract::Reason;
+use std::time::{Duration, Instant};
+use tests::faults::{Fault, Rule};
+use tests::world::World;
+use tokio::task::JoinSet;
+
+/// What is left between SIGTERM and SIGKILL where the agent used up the grace.
+const WORST_CASE: Duration = Duration::from_secs(2);
+
+async fn deleted_within(world: &World, sidecar: &Sidecar<'_>) {
+    let told = Instant::now();
+    sidecar.terminate();
+    let seen = world
+        .ado
+        .wait_until("a DELETE arrives", SOON, |view| {
+            view.requests.iter().any(|request| request.method == "DELETE")
+        })
+        .await;
+    let took = told.elapsed();
+    seen.unwrap_or_else(|late| panic!("{late}\n{}", sidecar.pod.log()));
+    assert!(took <= WORST_CASE, "{took:?}\n{}", sidecar.pod.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_ended_is_removed_at_once() {
+    let world = World::start().await.expect("a world");
+    let pod = Pod::new(&world);
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    register(&world);
+    deleted_within(&world, &sidecar).await;
+    assert_eq!(sidecar.end(SOON).await, 0);
+    assert!(pod.message().starts_with("removed: "), "{}", pod.message());
+    assert!(pod.log().contains("outcome=removed"), "{}", pod.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_azure_devops_still_gets_the_delete_in_time() {
+    let world = World::start().await.expect("a world");
+    let pod = Pod::new(&world);
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    register(&world);
+    assert!(pod.pre_stop().0);
+    world.ado.faults().always("GET **", Fault::Delay { millis: 700 });
+    deleted_within(&world, &sidecar).await;
+    assert_eq!(sidecar.end(SOON).await, 0);
+    assert!(world.pool.agent(NAME).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_goes_wrong_once_is_made_again() {
+    let mut rows = JoinSet::new();
+    for fault in [
+        Fault::Delay { millis: 1400 },
+        Fault::Reset,
+        Fault::ResetAfter,
+        Fault::Status { status: 503 },
+        Fault::Throttle {
+            retry_after: Some("1".to_owned()),
+        },
+    ] {
+        rows.spawn(async move {
+            let world = World::start().await.expect("a world");
+            let pod = Pod::new(&world);
+            let mut sidecar = pod.start();
+            sidecar.says(Reason::Ready).await;
+            register(&world);
+            world.ado.faults().add(Rule::new(fault.clone()).on(DELETE).times(1));
+            sidecar.terminate();
+            assert_eq!(sidecar.end(SOON).await, 0, "{fault:?}: {}", pod.log());
+            assert!(world.pool.agent(NAME).is_none(), "{fault:?}");
+        });
+    }
+    while let Some(row) = rows.join_next().await {
+        row.expect("the row holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_removed_is_said_before_the_grace_is_over() {
+    let mut rows = JoinSet::new();
+    for (fault, outcome) in [
+        (Fault::Hang, Reason::LeftUnreachable),
+        (Fault::Reset, Reason::LeftUnreachable),
+        (Fault::Status { status: 503 }, Reason::LeftUnreachable),
+        (Fault::AccessDenied, Reason::LeftRefused),
+        (Fault::JobStillRunning, Reason::JobStillAssigned),
+    ] {
+        rows.spawn(async move {
+            let world = World::start().await.expect("a world");
+            let pod = Pod::new(&world).set(contract::GRACE_SECONDS_VARIABLE, "4");
+            let mut sidecar = pod.start();
+            sidecar.says(Reason::Ready).await;
+            register(&world);
+            world.ado.faults().always(DELETE, fault.clone());
+            let told = Instant::now();
+            sidecar.terminate();
+            let code = sidecar.end(SOON).await;
+            assert!(
+                told.elapsed() < Duration::from_secs(7),
+                "{fault:?}: {:?}",
+                told.elapsed()
+            );
+            assert_eq!(code, 1, "{fault:?}");
+            let message = pod.message();
+            assert!(message.starts_with(&format!("{outcome}: ")), "{fault:?}: {message}");
+            assert!(world.pool.agent(NAME).is_some());
+            assert!(world.ado.view().requests.len() < 30, "{fault:?}: a storm");
+        });
+    }
+    while let Some(row) = rows.join_next().await {
+        row.expect("the row holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_agent_is_disabled_waited_for_and_removed() {
+    let world = World::start().await.expect("a world");
+    let pod = Pod::new(&world);
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    let agent = register(&world);
+    let job = world.pool.make_busy(agent);
+    assert!(pod.pre_stop().0);
+    let disabled = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_some_and(|agent| !agent.enabled);
+    world
+        .ado
+        .wait_until("it is disabled", SOON, disabled)
+        .await
+        .expect("disabled");
+    world.pool.finish_job(job, "succeeded");
+    let gone = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_none();
+    sidecar.terminate();
+    world.ado.wait_until("it is gone", SOON, gone).await.expect("gone");
+    assert_eq!(sidecar.end(SOON).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_a_successor_is_left_alone() {
+    let world = World::start().await.expect("a world");
+    let pod = Pod::new(&world);
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    let successor = "ado-agent/v1/cluster/agents/azp-agent-0/uid-2";
+    world.pool.add_agent(NAME, &[(contract::OWNER_VARIABLE, successor)]);
+    sidecar.terminate();
+    assert_eq!(sidecar.end(SOON).await, 0);
+    assert!(pod.message().starts_with("not-ours: "), "{}", pod.message());
+    assert!(world.pool.agent(NAME).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_assertion_does_not_keep_the_agent() {
+    let world = World::start().await.expect("a world");
+    let pod = Pod::new(&world);
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    register(&world);
+    pod.project("");
+    world.entra.faults().always("**", Fault::Reset);
+    assert!(pod.pre_stop().0);
+    deleted_within(&world, &sidecar).await;
+    assert_eq!(sidecar.end(SOON).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_ends_before_it_is_ready_leaves_nothing() {
+    let world = World::start().await.expect("a world");
+    world.entra.faults().always("**", Fault::Hang);
+    let pod = Pod::new(&world);
+    let sidecar = &mut pod.start();
+    sidecar.says(Reason::Starting).await;
+    sidecar.terminate();
+    assert_eq!(sidecar.end(SOON).await, 0);
+    assert!(pod.message().starts_with("never-registered: "), "{}", pod.message());
+}

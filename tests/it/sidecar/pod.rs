@@ -178,10 +178,6 @@ impl Sidecar<'_> {
         self.child.wait().expect("it is ours");
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("it is ours").is_some()
-    }
-
     /// Waits for the end; the exit code.
     pub(crate) async fn end(&mut self, within: Duration) -> i32 {
         let deadline = Instant::now() + within;
