@@ -1,16 +1,8 @@
 //! A double of the API server, as far as the webhook meets one: it serves what the webhook reads, and it admits pods as the
 //! real one does, with reviews over TLS. What it does was measured on Kubernetes 1.32 and read in its source.
 //!
-//! ```no_run
-//! # async fn story() -> anyhow::Result<()> {
-//! use tests::apiserver::{ApiServer, webhook::Webhook};
-//! let api = ApiServer::start().await?;
-//! api.set_account("team", "agent", &[("azure.workload.identity/client-id", "11111111-2222-3333-4444-555555555555")]);
-//! let webhook = Webhook::start(&api, &["--sidecar-image=registry.example/sidecar:1"]).await?;
-//! let pod = serde_json::json!({"metadata": {"generateName": "agent-", "labels": {"ado-agent.dev/inject": "true"}}, "spec": {}});
-//! let created = webhook.create_pod(&api, "team", &pod).await;
-//! # Ok(()) }
-//! ```
+//! A story: [`ApiServer::start`], [`ApiServer::set_namespace`] and [`ApiServer::set_account`] make a cluster,
+//! [`webhook::Webhook::start`] starts the program beside it, [`webhook::Webhook::create_pod`] creates a pod as a user does.
 
 pub mod admission;
 mod defaults;

@@ -59,7 +59,7 @@ pub(crate) async fn answer(
         decision = outcome.as_str(),
         reason,
         sentence,
-        took = ?took,
+        ms = took.as_secs_f64() * 1e3,
         "review"
     );
     Ok(answer)

@@ -133,7 +133,6 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
         "listening"
     );
     let plain = Server {
-        listener: listeners.plain,
         tls: None,
         router: router::plain(&shared),
         limits: Limits {
@@ -143,17 +142,16 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
         metrics: Arc::clone(&metrics),
         phase: plain_phases,
     };
-    background.spawn(plain.run());
+    background.spawn(plain.run(listeners.plain));
     let mut mutating = JoinSet::new();
     let server = Server {
-        listener: listeners.tls,
         tls: Some(Arc::new(acceptor).into()),
         router: router::mutating(&shared),
         limits,
         metrics,
         phase: phases,
     };
-    mutating.spawn(server.run());
+    mutating.spawn(server.run(listeners.tls));
 
     shutdown.await;
     tracing::info!(delay = ?limits.drain_delay, deadline = ?limits.drain_deadline, "ending: not ready, still answering");

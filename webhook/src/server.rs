@@ -60,7 +60,6 @@ pub(crate) enum Phase {
 
 /// One port.
 pub(crate) struct Server {
-    pub(crate) listener: TcpListener,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) router: Router,
     pub(crate) limits: Limits,
@@ -70,7 +69,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves until the phase is [`Phase::Closing`] and every connection has ended.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self, listener: TcpListener) {
         let server = Arc::new(self);
         let slots = Arc::new(Semaphore::new(server.limits.connections));
         let mut connections = JoinSet::new();
@@ -79,7 +78,7 @@ impl Server {
             let accepted = tokio::select! {
                 _ = phase.wait_for(|phase| *phase == Phase::Closing) => break,
                 Some(_) = connections.join_next() => continue,
-                accepted = accept(&server.listener, &slots) => accepted,
+                accepted = accept(&listener, &slots) => accepted,
             };
             match accepted {
                 Ok((stream, slot)) => {
@@ -96,6 +95,8 @@ impl Server {
                 }
             }
         }
+        // A client that comes now is refused at once, instead of waiting in the backlog for nobody.
+        drop(listener);
         while connections.join_next().await.is_some() {}
     }
 
