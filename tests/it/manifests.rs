@@ -474,3 +474,31 @@ fn registry_and_tag_of_both_images_are_set_in_one_place() {
         }
     }
 }
+
+/// The manifests count on it: no shell, a user by number, the program where the startup probe and the hook call it.
+#[test]
+fn the_images_hold_one_program_and_run_as_a_user_by_number() {
+    for (part, program) in [
+        ("webhook", "/ado-agent-webhook"),
+        ("sidecar", contract::SIDECAR_PROGRAM),
+    ] {
+        let file = format!("{part}/Dockerfile");
+        let text = std::fs::read_to_string(repository().join(&file)).expect("the Dockerfile is there");
+        let last = text.rsplit("\nFROM ").next().expect("a stage");
+        let lines: Vec<_> = last.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(lines[0], "scratch", "{file}: nothing but the program");
+        assert!(
+            lines.contains(&format!("COPY --from=build {program} {program}").as_str()),
+            "{file}"
+        );
+        assert!(
+            lines.contains(&format!("ENTRYPOINT [\"{program}\"]").as_str()),
+            "{file}"
+        );
+        assert!(lines.contains(&"USER 65532:65532"), "{file}");
+    }
+    let base = variant(&["manifests/base"], &[], "");
+    let security = &deployment(&base)["spec"]["template"]["spec"]["securityContext"];
+    assert_eq!(security["runAsUser"], 65532);
+    assert_eq!(default("--sidecar-run-as-user"), "65532");
+}
