@@ -1,4 +1,5 @@
 //! The emulators themselves, over real TLS sockets: what they allow, and what they refuse with which body.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 #[path = "emulators/ado.rs"]
 mod ado;

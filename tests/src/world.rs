@@ -126,7 +126,7 @@ impl World {
             Some(client_id) => entra.add_identity_with(&settings.tenant, settings.kind, "azp-agents", client_id),
             None => entra.add_identity(&settings.tenant, settings.kind, "azp-agents"),
         };
-        let trusted = settings.other_issuer.as_deref().unwrap_or(issuer.url());
+        let trusted = settings.other_issuer.as_deref().unwrap_or_else(|| issuer.url());
         let trust = |who: &Identity, namespace: &str, account: &str| {
             let credential = FederatedCredential::for_service_account(trusted, namespace, account);
             entra

@@ -2,8 +2,8 @@
 
 use super::Ado;
 use super::auth::Caller;
+use super::call::{Call, list};
 use super::errors::Refusal;
-use super::router::{Call, list};
 use super::state::{AgentState, Client, Job, LISTEN, MANAGE, PoolState, VIEW};
 use crate::clock::Timestamp;
 use crate::guid;
@@ -32,7 +32,7 @@ impl Ado {
             name.is_none_or(|name| agent.name.eq_ignore_ascii_case(name))
                 && demands.iter().all(|demand| agent.satisfies(demand))
         });
-        Ok(list(agents.map(|agent| agent.json(pool, include)).collect()))
+        Ok(list(&agents.map(|agent| agent.json(pool, include)).collect::<Vec<_>>()))
     }
 
     pub(super) fn get_agent(&self, call: &Call<'_>, pool: i64, agent: i64) -> Result<Reply, Refusal> {

@@ -2,8 +2,8 @@
 
 use super::Ado;
 use super::auth::Caller;
+use super::call::{Call, list};
 use super::errors::Refusal;
-use super::router::{Call, list};
 use crate::http::Reply;
 use serde_json::{Value, json};
 
@@ -204,7 +204,7 @@ impl Ado {
                 "minVersion": "1.0", "maxVersion": "7.2", "releasedVersion": "0.0",
             })
         };
-        list(LOCATIONS.iter().map(location).collect())
+        list(&LOCATIONS.iter().map(location).collect::<Vec<_>>())
     }
 
     /// Every feature flag is off.

@@ -1,8 +1,8 @@
 //! Job requests over REST: the list that KEDA reads, and an agent's renewing and finishing.
 
 use super::Ado;
+use super::call::{Call, list};
 use super::errors::Refusal;
-use super::router::{Call, list};
 use super::state::{Job, LISTEN, PoolState, VIEW};
 use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
@@ -25,7 +25,7 @@ impl Ado {
                 .parse()
                 .map_err(|_| Refusal::bad_argument(format!("$top '{top}' is no number.")))?;
             let newest = wanted.iter().rev().take(top.min(LONGEST_LIST));
-            return Ok(list(newest.map(|job| job.json(pool, false)).collect()));
+            return Ok(list(&newest.map(|job| job.json(pool, false)).collect::<Vec<_>>()));
         }
         let completed = match request.parameter("completedRequestCount") {
             Some(count) => count.parse().unwrap_or(COMPLETED_BY_DEFAULT),
@@ -34,7 +34,7 @@ impl Ado {
         let (finished, open): (Vec<&Job>, Vec<&Job>) = wanted.into_iter().partition(|job| job.finished.is_some());
         let finished = finished.into_iter().rev().take(completed);
         let jobs = open.into_iter().chain(finished).take(LONGEST_LIST);
-        Ok(list(jobs.map(|job| job.json(pool, true)).collect()))
+        Ok(list(&jobs.map(|job| job.json(pool, true)).collect::<Vec<_>>()))
     }
 
     pub(super) fn get_request(&self, call: &Call<'_>, pool: i64, request: i64) -> Result<Reply, Refusal> {
@@ -79,7 +79,7 @@ impl Ado {
 }
 
 fn is_wanted(job: &Job, request: &Request) -> bool {
-    let agents = request.parameter("agentId").or(request.parameter("agentIds"));
+    let agents = request.parameter("agentId").or_else(|| request.parameter("agentIds"));
     let of_agent = agents.is_none_or(|agents| {
         let mut agents = agents.split(',').filter_map(|id| id.trim().parse::<i64>().ok());
         job.agent

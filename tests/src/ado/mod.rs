@@ -5,10 +5,12 @@
 
 mod agents;
 mod auth;
+mod call;
 mod connection;
 mod errors;
 mod jobs;
 mod limits;
+mod names;
 mod oauth;
 mod packages;
 mod pool;

@@ -1,8 +1,8 @@
 //! The list of agent packages and the download.
 
 use super::Ado;
+use super::call::{Call, list};
 use super::errors::Refusal;
-use super::router::{Call, list};
 use crate::http::Reply;
 use serde_json::json;
 
@@ -18,9 +18,9 @@ impl Ado {
     /// `GET packages/agent?platform=&top=` and `GET packages/agent/{platform}[/{version}]`.
     pub(super) fn packages(&self, call: &Call<'_>, path: &[&str]) -> Result<Reply, Refusal> {
         let Some(package) = self.lock().package.clone() else {
-            return Ok(list(Vec::new()));
+            return Ok(list(&[]));
         };
-        let wanted = path.first().copied().or(call.request.parameter("platform"));
+        let wanted = path.first().copied().or_else(|| call.request.parameter("platform"));
         let [major, minor, patch] = package.version;
         let version = format!("{major}.{minor}.{patch}");
         let digest = ring::digest::digest(&ring::digest::SHA256, &package.content);
@@ -47,8 +47,13 @@ impl Ado {
             return Ok(Reply::json(200, &of_platform(one.ok_or_else(not_found)?)));
         }
         let parameter = |name: &str| call.request.parameter(name).and_then(|top| top.parse::<usize>().ok());
-        let top = parameter("top").or(parameter("$top")).unwrap_or(usize::MAX);
-        Ok(list(found.take(top).map(|platform| of_platform(platform)).collect()))
+        let top = parameter("top").or_else(|| parameter("$top")).unwrap_or(usize::MAX);
+        Ok(list(
+            &found
+                .take(top)
+                .map(|platform| of_platform(platform))
+                .collect::<Vec<_>>(),
+        ))
     }
 
     /// The archive; like the real one's host, it asks nobody who they are.

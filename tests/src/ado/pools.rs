@@ -3,8 +3,8 @@
 use super::Ado;
 use super::agents::text;
 use super::auth::Caller;
+use super::call::{Call, list};
 use super::errors::Refusal;
-use super::router::{Call, list};
 use super::state::{MANAGE, Organisation, PoolState, Role, USE, VIEW};
 use crate::http::Reply;
 use serde_json::{Value, json};
@@ -24,14 +24,14 @@ impl Ado {
         if let Some(kind) = parameter("poolType")
             && !kind.eq_ignore_ascii_case("automation")
         {
-            return Ok(list(Vec::new()));
+            return Ok(list(&[]));
         }
         let pools = organisation.pools.iter().filter(|pool| {
             call.permissions(organisation, pool) & needed == needed
                 && parameter("poolName").is_none_or(|name| pool.name.eq_ignore_ascii_case(name))
                 && parameter("poolId").is_none_or(|id| pool.id.to_string() == id)
         });
-        Ok(list(pools.map(json).collect()))
+        Ok(list(&pools.map(json).collect::<Vec<_>>()))
     }
 
     pub(super) fn get_pool(&self, call: &Call<'_>, pool: i64) -> Result<Reply, Refusal> {

@@ -2,8 +2,8 @@
 
 use super::Ado;
 use super::agents::text;
+use super::call::{Call, list};
 use super::errors::Refusal;
-use super::router::{Call, list};
 use super::state::{Licence, MANAGE, Member, Organisation, Role, VIEW};
 use crate::guid;
 use crate::http::Reply;
@@ -100,7 +100,7 @@ impl Ado {
     /// `GET …/roledefinitions`.
     pub(super) fn role_definitions(&self, scope: &str) -> Result<Reply, Refusal> {
         known(scope)?;
-        Ok(list(Role::ALL.into_iter().map(definition).collect()))
+        Ok(list(&Role::ALL.into_iter().map(definition).collect::<Vec<_>>()))
     }
 
     /// `GET|PUT …/roleassignments/resources/{pool}[/{identity}]`.
@@ -174,7 +174,7 @@ fn assignments(organisation: &Organisation, pool: i64) -> Reply {
             "role": definition(*role),
         })
     };
-    list(roles.map(assignment).collect())
+    list(&roles.map(assignment).collect::<Vec<_>>())
 }
 
 fn definition(role: Role) -> Value {

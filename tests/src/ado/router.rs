@@ -2,24 +2,15 @@
 
 use super::Ado;
 use super::auth::{Caller, Seen, no_organisation, sign_in_page, sign_in_redirect, unauthorized};
+use super::call::{Call, list};
 use super::errors::Refusal;
-use super::state::{LISTEN, MANAGE, Organisation, PoolState, State, VIEW};
+use super::names::name;
 use crate::clock::Timestamp;
 use crate::faults::{Effect, Fault};
 use crate::guid;
 use crate::http::{Answer, Handler, Reply, Request};
 use crate::recording::{Authorization, Record};
-use serde_json::{Value, json};
-
-/// A request of somebody to an organisation.
-pub(super) struct Call<'a> {
-    pub(super) request: &'a Request,
-    pub(super) organisation: &'a str,
-    /// The organisation's URL as the client addresses it.
-    pub(super) base: &'a str,
-    pub(super) caller: Caller,
-    pub(super) now: Timestamp,
-}
+use serde_json::Value;
 
 /// Where a request goes.
 struct Target {
@@ -284,7 +275,7 @@ impl Ado {
                 reply.with("x-vss-resourcetenant", tenant)
             }
             Some(Fault::AccessDenied) => Refusal::access_denied(&who, "Manage", pool).reply(),
-            Some(Fault::PoolMissing) => list(Vec::new()),
+            Some(Fault::PoolMissing) => list(&[]),
             Some(Fault::AgentExists) => Refusal::agent_exists(pool.parse().unwrap_or(0), "agent").reply(),
             Some(Fault::JobStillRunning) => Refusal::job_still_running(pool, path.get(5).unwrap_or(&"agent")).reply(),
             Some(Fault::EntitlementRefused) => Self::entitlement_refused("VS403283: Could not add user at this time."),
@@ -292,69 +283,6 @@ impl Ado {
             _ => Reply::text(500, "this fault is not one of Azure DevOps'"),
         }
     }
-}
-
-impl Call<'_> {
-    /// What the caller may do with a pool.
-    pub(super) fn permissions(&self, organisation: &Organisation, pool: &PoolState) -> u32 {
-        match &self.caller {
-            Caller::Member { id, .. } => organisation.permissions(pool, id),
-            Caller::Agent(token) if token.pool == pool.id => VIEW | LISTEN,
-            Caller::Agent(_) => 0,
-        }
-    }
-
-    /// The caller's organisation.
-    pub(super) fn organisation<'s>(&self, state: &'s State) -> &'s Organisation {
-        state
-            .organisation(self.organisation)
-            .expect("nobody is let into an organisation that does not exist")
-    }
-
-    pub(super) fn organisation_mut<'s>(&self, state: &'s mut State) -> &'s mut Organisation {
-        state
-            .organisation_mut(self.organisation)
-            .expect("nobody is let into an organisation that does not exist")
-    }
-
-    /// A pool, if the caller may do this with it. Who may not even look is told that there is none.
-    pub(super) fn pool<'s>(&self, state: &'s State, id: i64, needed: u32) -> Result<&'s PoolState, Refusal> {
-        let organisation = self.organisation(state);
-        let pool = organisation.pool(id).ok_or_else(|| Refusal::pool_not_found(id))?;
-        let permissions = self.permissions(organisation, pool);
-        if permissions & VIEW == 0 {
-            return Err(Refusal::pool_not_found(id));
-        }
-        if permissions & needed != needed {
-            let missing = if needed & MANAGE == 0 { "Listen" } else { "Manage" };
-            return Err(Refusal::access_denied(&self.caller.name(), missing, &pool.name));
-        }
-        Ok(pool)
-    }
-
-    pub(super) fn pool_mut<'s>(
-        &self,
-        state: &'s mut State,
-        id: i64,
-        needed: u32,
-    ) -> Result<&'s mut PoolState, Refusal> {
-        self.pool(state, id, needed)?;
-        let pool = self.organisation_mut(state).pool_mut(id);
-        pool.ok_or_else(|| Refusal::pool_not_found(id))
-    }
-
-    /// The body as a JSON object.
-    pub(super) fn body(&self) -> Result<Value, Refusal> {
-        self.request
-            .json()
-            .filter(Value::is_object)
-            .ok_or_else(|| Refusal::bad_argument("The request body must be a JSON object."))
-    }
-}
-
-/// A list as every client expects it.
-pub(super) fn list(items: Vec<Value>) -> Reply {
-    Reply::json(200, &json!({ "count": items.len(), "value": items }))
 }
 
 fn without_authorization(mut reply: Reply) -> Reply {
@@ -365,45 +293,4 @@ fn without_authorization(mut reply: Reply) -> Reply {
         reply.body = body.to_string().into();
     }
     reply
-}
-
-/// The route's name, for records and counts.
-fn name(method: &str, path: &[&str]) -> &'static str {
-    match (method, path) {
-        ("GET", ["_apis", "connectiondata"]) => "GET connectionData",
-        ("OPTIONS", ["_apis", ..]) => "OPTIONS",
-        ("POST", ["_apis", "oauth2", "token"]) => "POST oauth2/token",
-        ("GET", ["_emulator", "agent-package", ..]) => "GET agent package",
-        ("GET", ["_apis", "featureavailability", ..]) => "GET featureFlags/{name}",
-        ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => "POST customerintelligence",
-        ("POST", ["_apis", "serviceprincipalentitlements"]) => "POST serviceprincipalentitlements",
-        ("GET", ["_apis", "securityroles", ..]) => "GET securityroles",
-        ("PUT", ["_apis", "securityroles", ..]) => "PUT securityroles",
-        ("GET", ["_apis", "distributedtask", "packages", ..]) => "GET packages",
-        ("GET", ["_apis", "distributedtask", "pools"]) => "GET pools",
-        ("POST", ["_apis", "distributedtask", "pools"]) => "POST pools",
-        (_, ["_apis", "distributedtask", "pools", _, below @ ..]) => match (method, below) {
-            ("GET", []) => "GET pools/{id}",
-            ("PATCH", []) => "PATCH pools/{id}",
-            ("DELETE", []) => "DELETE pools/{id}",
-            ("GET", ["permissions", _]) => "GET permissions/{bits}",
-            ("GET", ["agents"]) => "GET agents",
-            ("POST", ["agents"]) => "POST agents",
-            ("GET", ["agents", _]) => "GET agents/{id}",
-            ("PUT", ["agents", _]) => "PUT agents/{id}",
-            ("PATCH", ["agents", _]) => "PATCH agents/{id}",
-            ("DELETE", ["agents", _]) => "DELETE agents/{id}",
-            ("PUT", ["agents", _, "updates"]) => "PUT agents/{id}/updates",
-            ("PUT", ["agents", _, "usercapabilities"]) => "PUT agents/{id}/usercapabilities",
-            ("POST", ["sessions"]) => "POST sessions",
-            ("DELETE", ["sessions", _]) => "DELETE sessions/{id}",
-            ("GET", ["messages"]) => "GET messages",
-            ("DELETE", ["messages", _]) => "DELETE messages/{id}",
-            ("GET", ["jobrequests"]) => "GET jobrequests",
-            ("GET", ["jobrequests", _]) => "GET jobrequests/{id}",
-            ("PATCH", ["jobrequests", _]) => "PATCH jobrequests/{id}",
-            _ => "unknown",
-        },
-        _ => "unknown",
-    }
 }

@@ -3,8 +3,8 @@
 
 use super::Ado;
 use super::agents::{Include, find, text, texts};
+use super::call::Call;
 use super::errors::Refusal;
-use super::router::Call;
 use super::state::{LISTEN, Message, PoolState, Session, State};
 use crate::guid;
 use crate::http::Reply;

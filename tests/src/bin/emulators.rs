@@ -174,7 +174,7 @@ fn describe(world: &World, arguments: &Arguments, control: SocketAddr) -> Value 
     json!({
         "organisationUrl": world.organisation_url(),
         "authorityUrl": world.authority_url(),
-        "issuer": world.settings.other_issuer.as_deref().unwrap_or(world.issuer.url()),
+        "issuer": world.settings.other_issuer.as_deref().unwrap_or_else(|| world.issuer.url()),
         "control": format!("http://{control}"),
         "caFile": arguments.ca_file,
         "tenant": world.settings.tenant,

@@ -175,7 +175,7 @@ pub(super) fn trusts(entry: &Entry, assertion: &Token, now: Timestamp) -> Result
 /// Whether the assertion is valid now, within the leeway, and does not live too long.
 pub(super) fn is_timely(assertion: &Token, now: Timestamp, leeway: Duration) -> Result<(), Refusal> {
     let (Some(from), Some(until)) = (
-        assertion.number("nbf").or(assertion.number("iat")),
+        assertion.number("nbf").or_else(|| assertion.number("iat")),
         assertion.number("exp"),
     ) else {
         return refuse(50027, "");

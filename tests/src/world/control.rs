@@ -185,7 +185,7 @@ impl Control {
             ("POST", ["issuers"]) => {
                 let key_set: Value = body(request)?;
                 let issuer = key_set.get("issuer").and_then(Value::as_str);
-                entra.pin_issuer(issuer.ok_or((400, "issuer is missing".to_owned()))?, &key_set);
+                entra.pin_issuer(issuer.ok_or_else(|| (400, "issuer is missing".to_owned()))?, &key_set);
                 done()
             }
             ("PUT", ["agent-package", version]) => {
@@ -234,7 +234,7 @@ impl Control {
     }
 
     fn queue(&self, wanted: JobBody) -> Result<Reply> {
-        let spec: JobSpec = serde_json::from_value(Value::Object(wanted.rest)).map_err(bad)?;
+        let spec: JobSpec = serde_json::from_value(Value::Object(wanted.rest)).map_err(|error| bad(&error))?;
         let World { ado, settings, .. } = &self.world;
         let pool = wanted.pool.as_ref().unwrap_or(&settings.pool);
         match ado.queue_job(&settings.organisation, pool, spec) {
@@ -329,9 +329,9 @@ impl Control {
 }
 
 fn body<T: DeserializeOwned>(request: &Request) -> Result<T> {
-    serde_json::from_slice(&request.body).map_err(bad)
+    serde_json::from_slice(&request.body).map_err(|error| bad(&error))
 }
 
-fn bad(error: serde_json::Error) -> (u16, String) {
+fn bad(error: &serde_json::Error) -> (u16, String) {
     (400, format!("the body does not fit: {error}"))
 }

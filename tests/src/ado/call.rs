@@ -1,0 +1,81 @@
+//! A request as the single routes see it: who asks, where, and what they may do.
+
+use super::auth::Caller;
+use super::errors::Refusal;
+use super::state::{LISTEN, MANAGE, Organisation, PoolState, State, VIEW};
+use crate::clock::Timestamp;
+use crate::http::{Reply, Request};
+use serde_json::{Value, json};
+
+/// A request of somebody to an organisation.
+pub(super) struct Call<'a> {
+    pub(super) request: &'a Request,
+    pub(super) organisation: &'a str,
+    /// The organisation's URL as the client addresses it.
+    pub(super) base: &'a str,
+    pub(super) caller: Caller,
+    pub(super) now: Timestamp,
+}
+
+impl Call<'_> {
+    /// What the caller may do with a pool.
+    pub(super) fn permissions(&self, organisation: &Organisation, pool: &PoolState) -> u32 {
+        match &self.caller {
+            Caller::Member { id, .. } => organisation.permissions(pool, id),
+            Caller::Agent(token) if token.pool == pool.id => VIEW | LISTEN,
+            Caller::Agent(_) => 0,
+        }
+    }
+
+    /// The caller's organisation.
+    pub(super) fn organisation<'s>(&self, state: &'s State) -> &'s Organisation {
+        state
+            .organisation(self.organisation)
+            .expect("nobody is let into an organisation that does not exist")
+    }
+
+    pub(super) fn organisation_mut<'s>(&self, state: &'s mut State) -> &'s mut Organisation {
+        state
+            .organisation_mut(self.organisation)
+            .expect("nobody is let into an organisation that does not exist")
+    }
+
+    /// A pool, if the caller may do this with it. Who may not even look is told that there is none.
+    pub(super) fn pool<'s>(&self, state: &'s State, id: i64, needed: u32) -> Result<&'s PoolState, Refusal> {
+        let organisation = self.organisation(state);
+        let pool = organisation.pool(id).ok_or_else(|| Refusal::pool_not_found(id))?;
+        let permissions = self.permissions(organisation, pool);
+        if permissions & VIEW == 0 {
+            return Err(Refusal::pool_not_found(id));
+        }
+        if permissions & needed != needed {
+            let missing = if needed & MANAGE == 0 { "Listen" } else { "Manage" };
+            return Err(Refusal::access_denied(&self.caller.name(), missing, &pool.name));
+        }
+        Ok(pool)
+    }
+
+    pub(super) fn pool_mut<'s>(
+        &self,
+        state: &'s mut State,
+        id: i64,
+        needed: u32,
+    ) -> Result<&'s mut PoolState, Refusal> {
+        self.pool(state, id, needed)?;
+        let pool = self.organisation_mut(state).pool_mut(id);
+        pool.ok_or_else(|| Refusal::pool_not_found(id))
+    }
+
+    /// The body as a JSON object.
+    pub(super) fn body(&self) -> Result<Value, Refusal> {
+        self.request
+            .json()
+            .filter(Value::is_object)
+            .ok_or_else(|| Refusal::bad_argument("The request body must be a JSON object."))
+    }
+}
+
+/// A list as every client expects it.
+pub(super) fn list(items: &[Value]) -> Reply {
+    Reply::json(200, &json!({ "count": items.len(), "value": items }))
+}
