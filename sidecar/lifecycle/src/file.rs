@@ -101,7 +101,7 @@ mod tests {
         file.written(TokenId(1));
         let mut now = at(1000);
         let mut writes = 0;
-        while now < at(1000 + 300) {
+        while now < at(1000 + 300) && writes < 50 {
             file.removed(now);
             let (due, token) = file.due(Some(TokenId(1))).expect("a removed file is to be written");
             if writes == 0 {
