@@ -54,7 +54,13 @@ pub(crate) async fn answer(
     tracing::info!(
         uid = asked.uid,
         namespace = short(request.namespace),
-        name = short(asked.name.as_deref().or_else(|| metadata["generateName"].as_str()).unwrap_or_default()),
+        name = short(
+            asked
+                .name
+                .as_deref()
+                .or_else(|| metadata["generateName"].as_str())
+                .unwrap_or_default()
+        ),
         owner = owner(metadata),
         decision = outcome.as_str(),
         reason,

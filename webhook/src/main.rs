@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use webhook::config::{Config, Error, LogFormat};
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong, a restart does not help.
@@ -57,12 +60,19 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 fn log(level: tracing::Level, format: LogFormat) {
+    // kube's client logs every failed request as an error; we say what failed ourselves, once.
+    let clients = if level >= tracing::Level::DEBUG {
+        level.into()
+    } else {
+        LevelFilter::OFF
+    };
+    let levels = Targets::new().with_default(level).with_target("kube_client", clients);
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_target(false);
     match format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder.with_ansi(false).finish().with(levels).init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(levels).init(),
     }
 }

@@ -167,7 +167,7 @@ impl Reloader {
                 Ok(pair) => self.swap(pair),
                 Err(sentence) => {
                     self.metrics.certificate_failed();
-                    tracing::error!(problem = %sentence, "the certificate pair cannot be used; the one before it stays");
+                    tracing::error!(problem = %sentence, "the certificate pair cannot be used; one that was loaded before stays in use");
                 }
             }
             self.last = Some(contents);

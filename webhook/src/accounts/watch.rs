@@ -30,7 +30,8 @@ impl Accounts {
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    if failing_since.take().is_some() {
+                    // `Init` only says that the watch tries again.
+                    if !matches!(event, Event::Init) && failing_since.take().is_some() {
                         tracing::info!("the watch of ServiceAccounts works again");
                     }
                     self.apply(event, &mut listing);
