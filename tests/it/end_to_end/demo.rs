@@ -49,10 +49,18 @@ stories! {
 fn the_program_tells_a_story_for_machines() {
     let output = Command::new(env!("CARGO_BIN_EXE_demo")).arg("--json").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines[0]["isolation"].is_string());
-    assert!(lines.iter().any(|line| line["who"] == "sidecar" && line["seconds"].is_f64()));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["who"] == "sidecar" && line["seconds"].is_f64())
+    );
     assert_eq!(lines.last().unwrap()["end"], "The story ended as it should.");
 }
 
@@ -61,7 +69,10 @@ fn the_program_lists_its_stories_and_refuses_others() {
     let list = Command::new(env!("CARGO_BIN_EXE_demo")).arg("--list").output().unwrap();
     let text = String::from_utf8(list.stdout).unwrap();
     assert!(Story::ALL.iter().all(|story| text.contains(story.name())), "{text}");
-    let unknown = Command::new(env!("CARGO_BIN_EXE_demo")).arg("--story=none").output().unwrap();
+    let unknown = Command::new(env!("CARGO_BIN_EXE_demo"))
+        .arg("--story=none")
+        .output()
+        .unwrap();
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("--list"));
 }

@@ -1,6 +1,6 @@
 //! What happens to a pod beside what was planned.
 
-use crate::pods::{BACK_OFF, PATIENCE, assert_ended_with, online, over};
+use crate::pods::{BACK_OFF, PATIENCE, assert_ended_with, listens_again, online, over};
 use contract::{Reason, SIDECAR_CONTAINER};
 use std::time::Duration;
 use tests::demo::stage::{AGENT, AgentImage, Stage, Workload};
@@ -26,11 +26,7 @@ async fn an_agent_that_is_killed_in_a_deployment_registers_again_and_is_removed_
     let pod = stage.start(Workload::Deployment, AgentImage::EXAMPLE).await.unwrap();
     online(&stage, &pod).await;
     pod.kill(AGENT).unwrap();
-    pod.wait_for("a second life that listens", PATIENCE, |_| {
-        pod.logs(AGENT).matches("Listening for Jobs").count() > 1
-    })
-    .await
-    .unwrap();
+    listens_again(&pod).await;
     assert_eq!(stage.world.pool.agents().len(), 1, "--replace keeps the id");
     pod.delete(None);
     over(&pod).await;

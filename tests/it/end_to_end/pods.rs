@@ -2,7 +2,7 @@
 
 use contract::{Reason, SIDECAR_CONTAINER};
 use std::time::Duration;
-use tests::demo::stage::Stage;
+use tests::demo::stage::{AGENT, Stage};
 use tests::kubelet::Pod;
 
 /// Longer than anything that is waited for takes, also on a busy machine.
@@ -26,10 +26,28 @@ pub(crate) async fn online(stage: &Stage, pod: &Pod) {
     }
 }
 
-/// Waits for the pod's end and checks the sidecar's last word.
+/// Waits until the container's second life has registered and listens.
+pub(crate) async fn listens_again(pod: &Pod) {
+    let waited = pod.wait_for("a second life that listens", PATIENCE, |state| {
+        let log = pod.logs(AGENT);
+        state.container(AGENT).restarts == 1
+            && log
+                .rsplit_once("Successfully replaced the agent")
+                .is_some_and(|(_, second)| second.contains("Listening for Jobs"))
+    });
+    if let Err(error) = waited.await {
+        panic!("{error}");
+    }
+}
+
+/// Checks the sidecar's last word, once the pod is over.
 #[track_caller]
 pub(crate) fn assert_ended_with(pod: &Pod, expected: &[Reason]) {
-    let message = pod.state().container(SIDECAR_CONTAINER).ended.map(|ended| ended.message);
+    let message = pod
+        .state()
+        .container(SIDECAR_CONTAINER)
+        .ended
+        .map(|ended| ended.message);
     let message = message.unwrap_or_default();
     let word = message.split(':').next().and_then(Reason::parse);
     assert!(

@@ -51,14 +51,20 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     teller.head("isolation", &format!("Containers: {}.", Isolation::detect()));
-    teller.head("building", "Building webhook, sidecar and stub agent (the first time takes minutes) …");
+    teller.head(
+        "building",
+        "Building webhook, sidecar and stub agent (the first time takes minutes) …",
+    );
     if let Err(error) = tokio::task::spawn_blocking(|| program("ado-agent-webhook")).await {
         complain(&format!("they could not be built: {error}"));
         return ExitCode::FAILURE;
     }
     for story in stories {
         if let Err(error) = tell(story, &args).await {
-            complain(&format!("the story {} did not end as it should: {error:#}", story.name()));
+            complain(&format!(
+                "the story {} did not end as it should: {error:#}",
+                story.name()
+            ));
             return ExitCode::FAILURE;
         }
     }
@@ -79,16 +85,32 @@ async fn tell(story: Story, args: &Args) -> anyhow::Result<()> {
 
 /// Leaves everything up until Ctrl-C.
 async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
-    let control = stage.world.serve_control(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let control = stage
+        .world
+        .serve_control(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .await?;
     let ca = stage.ca_file();
     let ca = ca.display();
     let (organisation, entra) = (stage.world.organisation_url(), stage.world.authority_url());
     let lines = [
         "Everything is still up. Ctrl-C ends it.".to_owned(),
-        format!("What the emulators can do, and how to break them: curl http://{}/", control.address()),
-        format!("Azure DevOps: curl --cacert {ca} -u :$(curl -sX POST http://{}/tokens/azp-agents -d '{{}}') {organisation}/_apis/distributedtask/pools", control.address()),
-        format!("Entra: curl --cacert {ca} {entra}/{}/v2.0/.well-known/openid-configuration", stage.world.settings.tenant),
-        format!("The webhook: curl http://{}/readyz and /metrics; reviews go to https://{}/mutate", stage.webhook.plain_address(), stage.webhook.tls_address()),
+        format!(
+            "What the emulators can do, and how to break them: curl http://{}/",
+            control.address()
+        ),
+        format!(
+            "Azure DevOps: curl --cacert {ca} -u :$(curl -sX POST http://{}/tokens/azp-agents -d '{{}}') {organisation}/_apis/distributedtask/pools",
+            control.address()
+        ),
+        format!(
+            "Entra: curl --cacert {ca} {entra}/{}/v2.0/.well-known/openid-configuration",
+            stage.world.settings.tenant
+        ),
+        format!(
+            "The webhook: curl http://{}/readyz and /metrics; reviews go to https://{}/mutate",
+            stage.webhook.plain_address(),
+            stage.webhook.tls_address()
+        ),
     ];
     for line in lines {
         teller.head("keep", &line);
@@ -99,7 +121,10 @@ async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
 
 /// Names every program that is missing, and how to get it.
 fn tools() -> Result<(), String> {
-    let missing: Vec<(&str, &str)> = TOOLS.into_iter().filter(|(tool, _)| find_tool(tool).is_none()).collect();
+    let missing: Vec<(&str, &str)> = TOOLS
+        .into_iter()
+        .filter(|(tool, _)| find_tool(tool).is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -127,7 +127,9 @@ impl Eyes {
                     &match job.state {
                         JobState::Queued => format!("job {name} waits for an agent"),
                         JobState::Assigned => format!("job {name} is assigned to {agent}"),
-                        JobState::Finished => format!("job {name} has {} on {agent}", now.1.as_deref().unwrap_or("ended")),
+                        JobState::Finished => {
+                            format!("job {name} has {} on {agent}", now.1.as_deref().unwrap_or("ended"))
+                        }
                     },
                 );
                 self.jobs.insert(job.id, now);
@@ -175,18 +177,39 @@ fn tell_event(teller: &Teller, pod: &str, event: &Event) {
         What::Started => ("kubelet", format!("starts {container}")),
         What::ConfigError(error) => ("kubelet", format!("cannot start {container}: {error}")),
         What::ProbeFailed(output) => ("sidecar", output.clone()),
-        What::ProbePassed => ("sidecar", "the token file is there, pool and role are checked: the agent may start".to_owned()),
-        What::ProbeGaveUp => ("kubelet", format!("gives {container} up: its startup probe failed too often")),
+        What::ProbePassed => (
+            "sidecar",
+            "the token file is there, pool and role are checked: the agent may start".to_owned(),
+        ),
+        What::ProbeGaveUp => (
+            "kubelet",
+            format!("gives {container} up: its startup probe failed too often"),
+        ),
         What::Ended(ended) if is_sidecar && !ended.message.is_empty() => ("sidecar", ended.message.clone()),
         What::Ended(ended) => ("kubelet", format!("{container} has ended with code {}", ended.code)),
         What::BackOff(pause) if pause.is_zero() => return,
-        What::BackOff(pause) => ("kubelet", format!("starts {container} again in {} ms", pause.as_millis())),
-        What::HookStarted => ("kubelet", format!("tells {container} that the pod is leaving (preStop)")),
+        What::BackOff(pause) => (
+            "kubelet",
+            format!("starts {container} again in {} ms", pause.as_millis()),
+        ),
+        What::HookStarted => (
+            "kubelet",
+            format!("tells {container} that the pod is leaving (preStop)"),
+        ),
         What::HookEnded { cut_off: false } => return,
         What::HookEnded { cut_off: true } => ("kubelet", format!("cuts the preStop hook of {container} off")),
-        What::Terminated { patience } => ("kubelet", format!("SIGTERM to {container}; it has {} s", patience.as_secs())),
+        What::Terminated { patience } => (
+            "kubelet",
+            format!("SIGTERM to {container}; it has {} s", patience.as_secs()),
+        ),
         What::Killed => ("kubelet", format!("SIGKILL to {container}")),
-        What::Deleted { grace } => ("kubelet", format!("{container} is being deleted; its grace period is {} s", grace.as_secs())),
+        What::Deleted { grace } => (
+            "kubelet",
+            format!(
+                "{container} is being deleted; its grace period is {} s",
+                grace.as_secs()
+            ),
+        ),
         What::Over(phase) => ("kubelet", format!("nothing of {container} runs any more: {phase:?}")),
     };
     teller.say(who, &what);

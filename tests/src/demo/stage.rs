@@ -58,7 +58,9 @@ impl AgentImage {
     }
 
     fn image(self, ca: &Path) -> Image {
-        let script = repository().join("tests/agent/start").join(format!("{}.sh", self.script));
+        let script = repository()
+            .join("tests/agent/start")
+            .join(format!("{}.sh", self.script));
         let trust = "/etc-of-image/ca.pem";
         let mut variables = vec![
             ("HOME", "/azp"),
@@ -123,7 +125,13 @@ impl Stage {
         let mut examples = kustomize::documents("manifests/examples/deployment.yaml")?;
         examples.extend(kustomize::documents("manifests/examples/job.yaml")?);
         let config = of_kind(&examples, "ConfigMap")?;
-        let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |object: &Value, pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (namespace, account) = (
             text(of_kind(&examples, "Namespace")?, "/metadata/name"),
             text(of_kind(&examples, "ServiceAccount")?, "/metadata/name"),
@@ -194,13 +202,19 @@ impl Stage {
     /// Applies the examples' ConfigMap with the emulator's URL and this pool.
     pub fn set_config(&self, pool: &str) {
         let url = self.world.organisation_url();
-        self.objects
-            .set_config_map(&self.namespace, &self.config_name(), &[("AZP_URL", &url), ("AZP_POOL", pool)]);
+        self.objects.set_config_map(
+            &self.namespace,
+            &self.config_name(),
+            &[("AZP_URL", &url), ("AZP_POOL", pool)],
+        );
     }
 
     fn config_name(&self) -> String {
         let config = of_kind(&self.examples, "ConfigMap").map(|config| config["metadata"]["name"].clone());
-        config.ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+        config
+            .ok()
+            .and_then(|name| name.as_str().map(str::to_owned))
+            .unwrap_or_default()
     }
 
     /// The pod that a controller would create, with this image.

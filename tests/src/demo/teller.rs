@@ -39,7 +39,11 @@ impl Teller {
         } else {
             format!("{seconds:6.1} s  {who:<13} {what}")
         };
-        self.inner.lines.lock().expect("no teller panics").push(format!("{who}: {what}"));
+        self.inner
+            .lines
+            .lock()
+            .expect("no teller panics")
+            .push(format!("{who}: {what}"));
         // A reader that has gone away does not stop the story.
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }
@@ -47,7 +51,11 @@ impl Teller {
     /// A line that is no event: a heading for people, an object of its own for machines.
     pub fn head(&self, kind: &str, text: &str) {
         let mut out = self.inner.out.lock().expect("no teller panics");
-        let line = if self.inner.is_json { json!({ kind: text }).to_string() } else { text.to_owned() };
+        let line = if self.inner.is_json {
+            json!({ kind: text }).to_string()
+        } else {
+            text.to_owned()
+        };
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }
 

@@ -36,7 +36,9 @@ pub(super) struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +78,11 @@ pub(super) async fn supervise(pod: Arc<Shared>, spec: Value, role: Role) {
         if began.elapsed() > unit * 60 {
             failures = 0;
         }
-        let wait = if failures == 0 { Duration::ZERO } else { (unit * 2_u32.pow(failures - 1)).min(unit * 30) };
+        let wait = if failures == 0 {
+            Duration::ZERO
+        } else {
+            (unit * 2_u32.pow(failures - 1)).min(unit * 30)
+        };
         failures = (failures + 1).min(6);
         container.record(What::BackOff(wait));
         if container.pause(wait).await {
@@ -100,7 +106,9 @@ pub(super) fn send(process: Process, isolation: &Isolation, signal: Signal) {
     // It may have ended in between.
     let _ = match isolation {
         Isolation::Rewritten(_) if signal == Signal::KILL => rustix::process::kill_process_group(pid, signal),
-        Isolation::Root | Isolation::Unprivileged | Isolation::Rewritten(_) => rustix::process::kill_process(pid, signal),
+        Isolation::Root | Isolation::Unprivileged | Isolation::Rewritten(_) => {
+            rustix::process::kill_process(pid, signal)
+        }
     };
 }
 
@@ -150,7 +158,10 @@ impl Container {
                 return Ok(None);
             }
             let (sandbox, command, message) = self.prepare()?;
-            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder().join("log"))?;
+            let log = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(self.folder().join("log"))?;
             let sandbox = Arc::new(sandbox);
             let (child, process) = sandbox.start(&command, log).await?;
             self.pod
@@ -241,8 +252,12 @@ impl Container {
         let message = folder.join("termination-log");
         std::fs::write(&message, "")?;
         std::fs::set_permissions(&message, std::fs::Permissions::from_mode(0o666))?;
-        let message_path = self.spec["terminationMessagePath"].as_str().unwrap_or("/dev/termination-log");
-        let mut mounts: Vec<Mount> = list(&self.spec, "volumeMounts").map(|mount| self.mount(mount)).collect::<Result<_, _>>()?;
+        let message_path = self.spec["terminationMessagePath"]
+            .as_str()
+            .unwrap_or("/dev/termination-log");
+        let mut mounts: Vec<Mount> = list(&self.spec, "volumeMounts")
+            .map(|mount| self.mount(mount))
+            .collect::<Result<_, _>>()?;
         mounts.push(Mount {
             host: message.clone(),
             path: message_path.to_owned(),
@@ -286,7 +301,11 @@ impl Container {
     fn user(&self, image: (u32, u32)) -> User {
         let number = |key: &str| {
             let own = &self.spec["securityContext"][key];
-            let value = if own.is_null() { &self.pod.pod["spec"]["securityContext"][key] } else { own };
+            let value = if own.is_null() {
+                &self.pod.pod["spec"]["securityContext"][key]
+            } else {
+                own
+            };
             value.as_u64().and_then(|value| u32::try_from(value).ok())
         };
         let uid = number("runAsUser").unwrap_or(image.0);
@@ -302,7 +321,10 @@ impl Container {
     /// Asks the startup probe until it passes, then waits for ever; returns where it failed too often.
     async fn probe_until_started(&self, sandbox: &Sandbox, process: Process) {
         let probe = &self.spec["startupProbe"];
-        let command: Vec<String> = list(&probe["exec"], "command").filter_map(Value::as_str).map(str::to_owned).collect();
+        let command: Vec<String> = list(&probe["exec"], "command")
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
         if command.is_empty() {
             return std::future::pending().await;
         }
@@ -344,7 +366,10 @@ async fn ask(sandbox: &Sandbox, process: Process, command: &[String], timeout: D
     match tokio::time::timeout(timeout, probe.output()).await {
         Ok(Ok(output)) => {
             let said = [output.stdout, output.stderr].concat();
-            (output.status.success(), String::from_utf8_lossy(&said).trim().to_owned())
+            (
+                output.status.success(),
+                String::from_utf8_lossy(&said).trim().to_owned(),
+            )
         }
         Ok(Err(error)) => (false, error.to_string()),
         Err(_) => (false, format!("command timed out after {} s", timeout.as_secs())),
@@ -354,7 +379,10 @@ async fn ask(sandbox: &Sandbox, process: Process, command: &[String], timeout: D
 /// The `preStop` hook of a container that runs; `None` where it has none.
 pub(super) fn hook(pod: &Shared, spec: &Value, process: Process) -> Option<tokio::process::Command> {
     let exec = spec.pointer("/lifecycle/preStop/exec")?;
-    let command: Vec<String> = list(exec, "command").filter_map(Value::as_str).map(str::to_owned).collect();
+    let command: Vec<String> = list(exec, "command")
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     let sandboxes = pod.sandboxes.lock().expect("no user of the sandboxes panics");
     sandboxes.get(text(spec, "/name"))?.exec(process, &command).ok()
 }

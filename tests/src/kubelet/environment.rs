@@ -16,12 +16,20 @@ impl Environment {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
 /// Builds the environment of a container of `pod`; the error is what the kubelet reports as `CreateContainerConfigError`.
-pub(super) fn build(pod: &Value, container: &Value, image: &[(String, String)], objects: &Objects) -> Result<Environment, String> {
+pub(super) fn build(
+    pod: &Value,
+    container: &Value,
+    image: &[(String, String)],
+    objects: &Objects,
+) -> Result<Environment, String> {
     let namespace = text(pod, "/metadata/namespace");
     let mut defined = Environment::default();
     for source in list(container, "envFrom") {
@@ -50,7 +58,10 @@ pub(super) fn build(pod: &Value, container: &Value, image: &[(String, String)], 
     }
     // The image's variables lie below: they are there when the pod does not define them, but `$(…)` does not see them.
     let mut environment = Environment::default();
-    environment.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    environment.set(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+    );
     environment.set("HOSTNAME", text(pod, "/metadata/name").to_owned());
     for (name, value) in image.iter().chain(&defined.0) {
         environment.set(name, value.clone());
@@ -100,7 +111,10 @@ fn referred(pod: &Value, from: &Value, namespace: &str, objects: &Objects) -> Re
     match data.get(key) {
         Some(value) => Ok(Some(String::from_utf8_lossy(value).into_owned())),
         None if is_optional(reference) => Ok(None),
-        None => Err(format!("couldn't find key {key} in {kind} {namespace}/{}", name_of(reference))),
+        None => Err(format!(
+            "couldn't find key {key} in {kind} {namespace}/{}",
+            name_of(reference)
+        )),
     }
 }
 
@@ -186,7 +200,13 @@ mod tests {
             { "name": "LATER", "value": "2" },
             { "name": "C", "value": "$(IMAGE)" },
         ]});
-        let expected = [("IMAGE", "i"), ("A", "1"), ("B", "1-$(LATER)-$(A)-$x-$("), ("LATER", "2"), ("C", "$(IMAGE)")];
+        let expected = [
+            ("IMAGE", "i"),
+            ("A", "1"),
+            ("B", "1-$(LATER)-$(A)-$x-$("),
+            ("LATER", "2"),
+            ("C", "$(IMAGE)"),
+        ];
         assert_eq!(built(&container).unwrap(), pairs(&expected));
     }
 
@@ -196,23 +216,32 @@ mod tests {
             "envFrom": [{ "configMapRef": { "name": "cm" } }, { "prefix": "P_", "secretRef": { "name": "s" } }],
             "env": [{ "name": "URL", "value": "" }, { "name": "IMAGE", "value": "mine" }, { "name": "U", "value": "$(POOL)" }],
         });
-        let expected = [("IMAGE", "mine"), ("POOL", "p"), ("URL", ""), ("P_KEY", "v"), ("U", "p")];
+        let expected = [
+            ("IMAGE", "mine"),
+            ("POOL", "p"),
+            ("URL", ""),
+            ("P_KEY", "v"),
+            ("U", "p"),
+        ];
         assert_eq!(built(&container).unwrap(), pairs(&expected));
     }
 
     #[test]
     fn references_are_resolved_and_missing_ones_named() {
-        let reference = |kind: &str, name: &str, key: &str, optional: bool| {
-            json!({ "env": [{ "name": "X", "valueFrom": { kind: { "name": name, "key": key, "optional": optional } } }] })
-        };
-        assert!(built(&reference("secretKeyRef", "s", "KEY", false)).unwrap().contains(&("X".to_owned(), "v".to_owned())));
+        let reference = |kind: &str, name: &str, key: &str, optional: bool| json!({ "env": [{ "name": "X", "valueFrom": { kind: { "name": name, "key": key, "optional": optional } } }] });
+        assert!(
+            built(&reference("secretKeyRef", "s", "KEY", false))
+                .unwrap()
+                .contains(&("X".to_owned(), "v".to_owned()))
+        );
         assert_eq!(built(&reference("configMapKeyRef", "cm", "NO", true)).unwrap().len(), 1);
         assert_eq!(built(&reference("configMapKeyRef", "no", "NO", true)).unwrap().len(), 1);
         let error = built(&reference("configMapKeyRef", "cm", "NO", false)).unwrap_err();
         assert_eq!(error, "couldn't find key NO in configmap n/cm");
         let error = built(&reference("secretKeyRef", "no", "K", false)).unwrap_err();
         assert_eq!(error, "secret \"no\" not found");
-        let label = json!({ "env": [{ "name": "X", "valueFrom": { "fieldRef": { "fieldPath": "metadata.labels['a/b']" } } }] });
+        let label =
+            json!({ "env": [{ "name": "X", "valueFrom": { "fieldRef": { "fieldPath": "metadata.labels['a/b']" } } }] });
         assert!(built(&label).unwrap().contains(&("X".to_owned(), "c".to_owned())));
     }
 }

@@ -29,7 +29,9 @@ pub enum Isolation {
 
 const SCRIPT: &str = include_str!("enter.sh");
 /// Where the tools of containers have to be, since only these folders of the host are shown.
-const SHOWN: [&str; 10] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "nix", "opt"];
+const SHOWN: [&str; 10] = [
+    "bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "nix", "opt",
+];
 
 impl Isolation {
     /// Finds out, once a process, by trying.
@@ -39,7 +41,11 @@ impl Isolation {
     }
 
     fn find_out() -> Self {
-        let way = if rustix::process::geteuid().is_root() { Self::Root } else { Self::Unprivileged };
+        let way = if rustix::process::geteuid().is_root() {
+            Self::Root
+        } else {
+            Self::Unprivileged
+        };
         match way.attempt() {
             Ok(()) => way,
             Err(error) => Self::Rewritten(format!("{error:#}")),
@@ -47,10 +53,25 @@ impl Isolation {
     }
 
     fn attempt(&self) -> anyhow::Result<()> {
-        for tool in ["bash", "env", "setpriv", "unshare", "nsenter", "mount", "umount", "pivot_root", "curl", "jq", "tar"] {
+        for tool in [
+            "bash",
+            "env",
+            "setpriv",
+            "unshare",
+            "nsenter",
+            "mount",
+            "umount",
+            "pivot_root",
+            "curl",
+            "jq",
+            "tar",
+        ] {
             let path = find_tool(tool).with_context(|| format!("{tool} is not installed"))?;
             let real = path.canonicalize()?;
-            let top = real.components().nth(1).map(|part| part.as_os_str().to_string_lossy().into_owned());
+            let top = real
+                .components()
+                .nth(1)
+                .map(|part| part.as_os_str().to_string_lossy().into_owned());
             ensure!(
                 top.is_some_and(|top| SHOWN.contains(&top.as_str())),
                 "{tool} is at {}, which containers do not see",
@@ -77,7 +98,10 @@ impl fmt::Display for Isolation {
             Self::Root => write!(f, "each container in namespaces of its own, users as the pod says"),
             Self::Unprivileged => write!(f, "each container in unprivileged namespaces of its own"),
             Self::Rewritten(reason) => {
-                write!(f, "no namespaces here ({reason}), so paths of the pod are rewritten to folders of this machine")
+                write!(
+                    f,
+                    "no namespaces here ({reason}), so paths of the pod are rewritten to folders of this machine"
+                )
             }
         }
     }
@@ -168,7 +192,11 @@ impl Sandbox {
             mounts,
             pod: pod.to_owned(),
             user: User::default(),
-            directory: if image.directory.is_empty() { "/".to_owned() } else { image.directory.clone() },
+            directory: if image.directory.is_empty() {
+                "/".to_owned()
+            } else {
+                image.directory.clone()
+            },
             environment: Environment::default(),
         })
     }
@@ -190,9 +218,18 @@ impl Sandbox {
         for _ in 0..2000 {
             let written = std::fs::read_to_string(self.pid_file()).unwrap_or_default();
             if let Some(pid) = written.strip_suffix('\n') {
-                return Ok((child, Process { pid: pid.parse()?, outer }));
+                return Ok((
+                    child,
+                    Process {
+                        pid: pid.parse()?,
+                        outer,
+                    },
+                ));
             }
-            ensure!(child.try_wait()?.is_none(), "the container's namespaces could not be made");
+            ensure!(
+                child.try_wait()?.is_none(),
+                "the container's namespaces could not be made"
+            );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         anyhow::bail!("the container's first process did not appear within 10 s")
@@ -247,7 +284,15 @@ impl Sandbox {
         std::fs::write(&script, SCRIPT)?;
         // Nothing of a pod outlives the kubelet double, however that ends.
         let mut program = Command::new("setpriv");
-        program.args(["--pdeathsig=KILL", "unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]);
+        program.args([
+            "--pdeathsig=KILL",
+            "unshare",
+            "--mount",
+            "--pid",
+            "--uts",
+            "--fork",
+            "--kill-child",
+        ]);
         if self.isolation == Isolation::Unprivileged {
             program.args(["--user", "--map-root-user"]);
         }
@@ -271,7 +316,11 @@ impl Sandbox {
             (Isolation::Unprivileged, 0) => {}
             (Isolation::Unprivileged, _) => {
                 line.extend(["unshare", "--user"].map(str::to_owned));
-                line.extend([format!("--map-user={uid}"), format!("--map-group={gid}"), "--".to_owned()]);
+                line.extend([
+                    format!("--map-user={uid}"),
+                    format!("--map-group={gid}"),
+                    "--".to_owned(),
+                ]);
             }
             (Isolation::Root | Isolation::Rewritten(_), _) => {
                 line.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}")]);
@@ -300,11 +349,19 @@ impl Sandbox {
         let mut program = Command::new("setpriv");
         program.arg("--pdeathsig=KILL");
         if rustix::process::geteuid().is_root() {
-            program.args([format!("--reuid={}", self.user.uid), format!("--regid={}", self.user.gid)]);
+            program.args([
+                format!("--reuid={}", self.user.uid),
+                format!("--regid={}", self.user.gid),
+            ]);
             program.arg("--clear-groups");
         }
         program.arg("--").args(&command).env_clear().kill_on_drop(true);
-        program.envs(self.environment.0.iter().map(|(name, value)| (name, self.rewrite(value))));
+        program.envs(
+            self.environment
+                .0
+                .iter()
+                .map(|(name, value)| (name, self.rewrite(value))),
+        );
         program.current_dir(self.rewrite(&self.directory));
         Ok(program)
     }

@@ -31,7 +31,7 @@ use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 use volumes::Volumes;
@@ -84,13 +84,17 @@ impl Kubelet {
     /// Starts a pod as the API server returned it. It is ended, at the latest, when the answer is dropped.
     pub fn start(&self, pod: &Value) -> anyhow::Result<Pod> {
         let uid = text(pod, "/metadata/uid");
-        anyhow::ensure!(!uid.is_empty(), "the pod has no metadata.uid; did it go through the API server?");
+        anyhow::ensure!(
+            !uid.is_empty(),
+            "the pod has no metadata.uid; did it go through the API server?"
+        );
         let folder = self.folder.path().join(uid);
         std::fs::create_dir(&folder).with_context(|| format!("a pod with UID {uid} is here already"))?;
         for container in list(&pod["spec"], "initContainers").chain(list(&pod["spec"], "containers")) {
             std::fs::create_dir(folder.join(text(container, "/name")))?;
         }
-        let volumes = Volumes::make(&folder.join("volumes"), pod, &self.objects).map_err(|error| anyhow!("FailedMount: {error}"))?;
+        let volumes = Volumes::make(&folder.join("volumes"), pod, &self.objects)
+            .map_err(|error| anyhow!("FailedMount: {error}"))?;
         let shared = Arc::new(Shared {
             pod: pod.clone(),
             settings: self.settings.clone(),
@@ -152,17 +156,28 @@ impl Pod {
     }
 
     /// Waits until `fits` says so; the error tells what was waited for and shows the containers' logs.
-    pub async fn wait_for(&self, what: &str, patience: Duration, mut fits: impl FnMut(&PodState) -> bool) -> anyhow::Result<PodState> {
-        let mut watch = self.watch();
-        let waited = tokio::time::timeout(patience, watch.wait_for(|state| fits(state))).await;
-        match waited {
-            Ok(Ok(state)) => Ok(state.clone()),
-            Ok(Err(_)) | Err(_) => bail!(
-                "pod {}: {what} did not happen within {} s\n{}",
-                self.name(),
-                patience.as_secs_f32(),
-                self.describe()
-            ),
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        patience: Duration,
+        mut fits: impl FnMut(&PodState) -> bool,
+    ) -> anyhow::Result<PodState> {
+        // Not only the state: a condition may look at logs and files, too.
+        let deadline = Instant::now() + patience;
+        loop {
+            let state = self.state();
+            if fits(&state) {
+                return Ok(state);
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "pod {}: {what} did not happen within {} s\n{}",
+                    self.name(),
+                    patience.as_secs_f32(),
+                    self.describe()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -173,7 +188,9 @@ impl Pod {
 
     /// Deletes it with its own grace period, or with this one; zero is a forced deletion (effectively 1 second).
     pub fn delete(&self, grace: Option<Duration>) {
-        let own = self.shared.pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
+        let own = self.shared.pod["spec"]["terminationGracePeriodSeconds"]
+            .as_u64()
+            .unwrap_or(30);
         let grace = grace.unwrap_or(Duration::from_secs(own)).max(Duration::from_secs(1));
         self.delete.send_replace(Some(grace));
     }
@@ -194,7 +211,11 @@ impl Pod {
 
     /// The folder of this machine that stands for a volume.
     pub fn volume(&self, name: &str) -> PathBuf {
-        self.shared.volumes.lock().expect("no user of the volumes panics").path(name)
+        self.shared
+            .volumes
+            .lock()
+            .expect("no user of the volumes panics")
+            .path(name)
     }
 
     /// The root folder of a container's present life.
@@ -212,7 +233,11 @@ impl Pod {
             text += &format!("  {at:7.2} {} {:?}\n", event.container, event.what);
         }
         for (name, container) in &state.containers {
-            text += &format!("--- log of {name} (last probe: {})\n{}", container.probe, self.logs(name));
+            text += &format!(
+                "--- log of {name} (last probe: {})\n{}",
+                container.probe,
+                self.logs(name)
+            );
         }
         text
     }
@@ -265,7 +290,13 @@ async fn run_to_completion(pod: &Arc<Shared>, tasks: &mut JoinSet<()>) {
                 tell.send_replace(true);
             });
             let _ = told.wait_for(|done| *done).await;
-            if pod.state.borrow().container(name).ended.is_none_or(|ended| ended.code != 0) {
+            if pod
+                .state
+                .borrow()
+                .container(name)
+                .ended
+                .is_none_or(|ended| ended.code != 0)
+            {
                 return;
             }
         }

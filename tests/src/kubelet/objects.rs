@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Keys and values of a ConfigMap or a Secret (decoded).
-pub type Data = BTreeMap<String, Vec<u8>>;
+pub(super) type Data = BTreeMap<String, Vec<u8>>;
 
 /// A projected token that a volume wants.
 #[derive(Debug, Clone)]
@@ -43,7 +43,9 @@ enum Kind {
 
 impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Objects").field("maps", &self.maps).finish_non_exhaustive()
+        f.debug_struct("Objects")
+            .field("maps", &self.maps)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +63,8 @@ impl Objects {
     pub fn of(issuer: &ClusterIssuer) -> Self {
         let (clock, issuer) = (issuer.clock().clone(), issuer.clone());
         Self::new(&clock, move |request| {
-            let mint = crate::cluster_issuer::Mint::new(&request.namespace, &request.account).lifetime(request.lifetime);
+            let mint =
+                crate::cluster_issuer::Mint::new(&request.namespace, &request.account).lifetime(request.lifetime);
             issuer.mint(&match request.audience.as_str() {
                 "" => mint,
                 audience => mint.audience(audience),

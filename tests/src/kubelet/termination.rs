@@ -55,7 +55,8 @@ async fn stop(pod: Arc<Shared>, spec: Value, grace: Duration, before: Vec<String
     if running(&pod).is_none() {
         return;
     }
-    pod.state.send_modify(|state| state.record(&name, What::Terminated { patience }));
+    pod.state
+        .send_modify(|state| state.record(&name, What::Terminated { patience }));
     send(process, &pod.isolation, Signal::TERM);
     let mut state = pod.state.subscribe();
     let ended = state.wait_for(|state| state.container(&name).process.is_none());
@@ -66,11 +67,14 @@ async fn stop(pod: Arc<Shared>, spec: Value, grace: Duration, before: Vec<String
 }
 
 async fn run_hook(pod: &Shared, spec: &Value, process: Process, grace: Duration) {
-    let Some(mut command) = hook(pod, spec, process) else { return };
+    let Some(mut command) = hook(pod, spec, process) else {
+        return;
+    };
     let name = text(spec, "/name");
     pod.state.send_modify(|state| state.record(name, What::HookStarted));
     let cut_off = tokio::time::timeout(grace, command.output()).await.is_err();
-    pod.state.send_modify(|state| state.record(name, What::HookEnded { cut_off }));
+    pod.state
+        .send_modify(|state| state.record(name, What::HookEnded { cut_off }));
 }
 
 fn whole_seconds(elapsed: Duration) -> Duration {

@@ -17,7 +17,12 @@ fn node(isolation: Isolation) -> Kubelet {
         images: Images::default().with("sh", image),
         back_off: Duration::from_millis(200),
     };
-    Kubelet::isolated(settings, &Objects::new(&Clock::new(), |_| "token".to_owned()), isolation).unwrap()
+    Kubelet::isolated(
+        settings,
+        &Objects::new(&Clock::new(), |_| "token".to_owned()),
+        isolation,
+    )
+    .unwrap()
 }
 
 fn shell(name: &str, script: &str) -> Value {
@@ -59,14 +64,19 @@ fn lingers(seconds: f32) -> String {
 async fn deleted(pod: &Value, grace: Option<Duration>) -> Times {
     let node = node(Isolation::detect());
     let pod = node.start(pod).unwrap();
-    pod.wait_for("its start", PATIENCE, |state| state.phase == Phase::Running && running(state))
-        .await
-        .unwrap();
+    pod.wait_for("its start", PATIENCE, |state| {
+        state.phase == Phase::Running && running(state)
+    })
+    .await
+    .unwrap();
     // The traps of the shells have to be set.
     tokio::time::sleep(Duration::from_millis(500)).await;
     pod.delete(grace);
     let state = pod.over(PATIENCE).await.unwrap();
-    Times { state, text: pod.describe() }
+    Times {
+        state,
+        text: pod.describe(),
+    }
 }
 
 fn running(state: &PodState) -> bool {
@@ -80,8 +90,16 @@ struct Times {
 
 impl Times {
     fn at(&self, container: &str, fits: impl Fn(&What) -> bool) -> f32 {
-        let zero = self.state.time_of("", |what| matches!(what, What::Deleted { .. })).unwrap();
-        let time = self.state.events.iter().rev().find(|event| event.container == container && fits(&event.what));
+        let zero = self
+            .state
+            .time_of("", |what| matches!(what, What::Deleted { .. }))
+            .unwrap();
+        let time = self
+            .state
+            .events
+            .iter()
+            .rev()
+            .find(|event| event.container == container && fits(&event.what));
         let time = time.unwrap_or_else(|| panic!("no such event of {container}\n{}", self.text));
         time.at.duration_since(self.state.since).as_secs_f32() - zero.as_secs_f32()
     }
@@ -116,7 +134,16 @@ fn about(measured: f32, expected: f32, times: &Times) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a1_an_agent_that_ignores_sigterm_leaves_the_sidecar_two_seconds() {
-    let times = deleted(&pod(3, "Always", &[sidecar("sidecar", IGNORES, None)], &[shell("agent", IGNORES)]), None).await;
+    let times = deleted(
+        &pod(
+            3,
+            "Always",
+            &[sidecar("sidecar", IGNORES, None)],
+            &[shell("agent", IGNORES)],
+        ),
+        None,
+    )
+    .await;
     about(times.term("agent"), 0.0, &times);
     about(times.killed("agent"), 3.0, &times);
     about(times.term("sidecar"), 3.0, &times);
@@ -138,14 +165,22 @@ async fn a2_the_sidecar_gets_the_rest_of_the_grace_after_the_agent() {
 async fn a3_a_hook_that_takes_too_long_is_cut_off() {
     let hook = sidecar("sidecar", IGNORES, Some("sleep 60"));
     let times = deleted(&pod(3, "Always", &[hook], &[shell("agent", IGNORES)]), None).await;
-    about(times.at("sidecar", |what| *what == What::HookEnded { cut_off: true }), 3.0, &times);
+    about(
+        times.at("sidecar", |what| *what == What::HookEnded { cut_off: true }),
+        3.0,
+        &times,
+    );
     about(times.term("sidecar"), 3.0, &times);
     about(times.killed("sidecar"), 5.0, &times);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a4_a_sidecar_that_exits_in_its_hook_is_not_restarted() {
-    let hook = sidecar("sidecar", "trap 'exit 0' USR1; while :; do sleep 0.05; done", Some("kill -USR1 1"));
+    let hook = sidecar(
+        "sidecar",
+        "trap 'exit 0' USR1; while :; do sleep 0.05; done",
+        Some("kill -USR1 1"),
+    );
     let node = node(Isolation::detect());
     if let Isolation::Rewritten(reason) = node.isolation() {
         panic!("the hook signals PID 1, which needs namespaces: {reason}");
@@ -158,7 +193,11 @@ async fn a4_a_sidecar_that_exits_in_its_hook_is_not_restarted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a5_a_sidecar_that_crashes_while_the_pod_ends_is_not_restarted() {
-    let crashes = sidecar("sidecar", "trap 'exit 0' USR1; while :; do sleep 0.05; done", Some("sleep 1; kill -USR1 1"));
+    let crashes = sidecar(
+        "sidecar",
+        "trap 'exit 0' USR1; while :; do sleep 0.05; done",
+        Some("sleep 1; kill -USR1 1"),
+    );
     let times = deleted(&pod(10, "Always", &[crashes], &[shell("agent", &lingers(2.0))]), None).await;
     about(times.end("sidecar"), 1.0, &times);
     about(times.end("agent"), 2.0, &times);
@@ -189,7 +228,11 @@ async fn a8_the_end_of_the_agent_ends_the_pod_and_decides_its_phase() {
     let node = node(Isolation::detect());
     for (code, phase) in [(0, Phase::Succeeded), (5, Phase::Failed)] {
         // The sidecar's own code counts for nothing.
-        let sidecar = sidecar("sidecar", "trap 'sleep 1; echo bye; exit 9' TERM; while :; do sleep 0.05; done", None);
+        let sidecar = sidecar(
+            "sidecar",
+            "trap 'sleep 1; echo bye; exit 9' TERM; while :; do sleep 0.05; done",
+            None,
+        );
         let agent = shell("agent", &format!("sleep 0.5; exit {code}"));
         let pod = node.start(&pod(10, "Never", &[sidecar], &[agent])).unwrap();
         let state = pod.over(PATIENCE).await.unwrap();
@@ -201,7 +244,12 @@ async fn a8_the_end_of_the_agent_ends_the_pod_and_decides_its_phase() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b1_a_forced_deletion_is_a_grace_of_one_second_and_the_floor() {
-    let pod = pod(30, "Always", &[sidecar("sidecar", IGNORES, None)], &[shell("agent", IGNORES)]);
+    let pod = pod(
+        30,
+        "Always",
+        &[sidecar("sidecar", IGNORES, None)],
+        &[shell("agent", IGNORES)],
+    );
     let times = deleted(&pod, Some(Duration::ZERO)).await;
     about(times.term("agent"), 0.1, &times);
     about(times.term("sidecar"), 1.1, &times);
@@ -213,13 +261,20 @@ async fn c2_a_pod_that_has_not_started_ends_at_once_with_its_full_grace() {
     let mut waiting = sidecar("sidecar", IGNORES, None);
     waiting["startupProbe"] = json!({ "periodSeconds": 1, "failureThreshold": 3600, "exec": { "command": ["bash", "-c", "echo not yet; exit 1"] } });
     let node = node(Isolation::detect());
-    let pod = node.start(&pod(3, "Always", &[waiting], &[shell("agent", IGNORES)])).unwrap();
-    pod.wait_for("a failed probe", PATIENCE, |state| state.container("sidecar").probe == "not yet")
-        .await
+    let pod = node
+        .start(&pod(3, "Always", &[waiting], &[shell("agent", IGNORES)]))
         .unwrap();
+    pod.wait_for("a failed probe", PATIENCE, |state| {
+        state.container("sidecar").probe == "not yet"
+    })
+    .await
+    .unwrap();
     pod.delete(None);
     let state = pod.over(PATIENCE).await.unwrap();
-    let times = Times { state, text: pod.describe() };
+    let times = Times {
+        state,
+        text: pod.describe(),
+    };
     about(times.term("sidecar"), 0.2, &times);
     about(times.killed("sidecar"), 3.2, &times);
     assert_eq!((times.starts("agent"), times.state.phase), (0, Phase::Failed));
@@ -228,13 +283,16 @@ async fn c2_a_pod_that_has_not_started_ends_at_once_with_its_full_grace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_start_in_order_behind_the_probe() {
     let mut sidecar = sidecar("sidecar", "sleep 1.2; touch /work/ready; sleep 60", None);
-    sidecar["startupProbe"] = json!({ "periodSeconds": 1, "exec": { "command": ["bash", "-c", "test -e /work/ready"] } });
+    sidecar["startupProbe"] =
+        json!({ "periodSeconds": 1, "exec": { "command": ["bash", "-c", "test -e /work/ready"] } });
     let node = node(Isolation::detect());
     if let Isolation::Rewritten(reason) = node.isolation() {
         panic!("the script spells a path, which needs namespaces: {reason}");
     }
     let init = shell("init", "sleep 0.3");
-    let pod = node.start(&pod(1, "Never", &[init, sidecar], &[shell("agent", "true")])).unwrap();
+    let pod = node
+        .start(&pod(1, "Never", &[init, sidecar], &[shell("agent", "true")]))
+        .unwrap();
     let state = pod.over(PATIENCE).await.unwrap();
     let at = |name: &str, what: fn(&What) -> bool| state.time_of(name, what).unwrap();
     let started: fn(&What) -> bool = |what| *what == What::Started;
@@ -248,7 +306,9 @@ async fn a_container_is_restarted_in_place_at_once_then_after_doubling_pauses() 
     let node = node(Isolation::detect());
     let pod = node.start(&pod(1, "Always", &[], &[shell("agent", "exit 3")])).unwrap();
     let state = pod
-        .wait_for("four restarts", PATIENCE, |state| state.container("agent").restarts == 4)
+        .wait_for("four restarts", PATIENCE, |state| {
+            state.container("agent").restarts == 4
+        })
         .await
         .unwrap();
     let pauses: Vec<u128> = state
@@ -272,11 +332,16 @@ async fn a_killed_container_is_restarted_or_fails_the_pod_by_policy() {
         pod.kill("agent").unwrap();
     }
     restarted
-        .wait_for("a restart", PATIENCE, |state| state.container("agent").restarts == 1 && running(state))
+        .wait_for("a restart", PATIENCE, |state| {
+            state.container("agent").restarts == 1 && running(state)
+        })
         .await
         .unwrap();
     let state = failed.over(PATIENCE).await.unwrap();
-    assert_eq!((state.phase, state.container("agent").ended.unwrap().code), (Phase::Failed, 137));
+    assert_eq!(
+        (state.phase, state.container("agent").ended.unwrap().code),
+        (Phase::Failed, 137)
+    );
 }
 
 /// One pod in each way of keeping containers apart that this machine has.

@@ -63,7 +63,10 @@ impl Volumes {
                     // Measured: a memory volume is mounted with the sticky bit, a plain one is not.
                     let mode = if empty["medium"] == "Memory" { 0o1777 } else { 0o777 };
                     make_directory(&path, mode).map_err(failed)?;
-                    if let Some(group) = self.pod.pointer("/spec/securityContext/fsGroup").and_then(Value::as_u64)
+                    if let Some(group) = self
+                        .pod
+                        .pointer("/spec/securityContext/fsGroup")
+                        .and_then(Value::as_u64)
                         && rustix::process::geteuid().is_root()
                     {
                         chown(&path, None, u32::try_from(group).ok()).map_err(failed)?;
@@ -136,7 +139,10 @@ impl Volumes {
     }
 
     fn items(&self, kind: &str, source: &Value, name: &str) -> Result<Files, String> {
-        let (namespace, name) = (text(&self.pod, "/metadata/namespace"), source[name].as_str().unwrap_or_default());
+        let (namespace, name) = (
+            text(&self.pod, "/metadata/namespace"),
+            source[name].as_str().unwrap_or_default(),
+        );
         let optional = source["optional"].as_bool().unwrap_or(false);
         let found = match kind {
             "configMap" => self.objects.config_map(namespace, name),
@@ -157,7 +163,12 @@ impl Volumes {
                     files.insert(text(item, "/path").to_owned(), value.clone());
                 }
                 None if optional => {}
-                None => return Err(format!("{kind} \"{name}\" references non-existent key: {}", text(item, "/key"))),
+                None => {
+                    return Err(format!(
+                        "{kind} \"{name}\" references non-existent key: {}",
+                        text(item, "/key")
+                    ));
+                }
             }
         }
         Ok(files)
@@ -194,7 +205,11 @@ fn swap(path: &Path, files: &Files, generation: u32) -> io::Result<()> {
     symlink(&fresh, &temporary)?;
     std::fs::rename(&temporary, &data)?;
     let tops = |files: &Files| -> Vec<String> {
-        files.keys().filter_map(|name| name.split('/').next()).map(str::to_owned).collect()
+        files
+            .keys()
+            .filter_map(|name| name.split('/').next())
+            .map(str::to_owned)
+            .collect()
     };
     for top in tops(files) {
         if path.join(&top).symlink_metadata().is_err() {
@@ -244,7 +259,10 @@ mod tests {
         let read = || std::fs::read_to_string(folder.path().join("v/deep/token")).unwrap();
         assert_eq!(read(), "token-0");
         let first = std::fs::read_link(folder.path().join("v/..data")).unwrap();
-        assert_eq!(std::fs::read_link(folder.path().join("v/deep")).unwrap(), Path::new("..data/deep"));
+        assert_eq!(
+            std::fs::read_link(folder.path().join("v/deep")).unwrap(),
+            Path::new("..data/deep")
+        );
         clock.advance(Duration::from_secs(790));
         volumes.refresh().unwrap();
         assert_eq!(read(), "token-0");

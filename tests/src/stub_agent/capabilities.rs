@@ -51,7 +51,8 @@ pub(super) fn scan(agent: &str, environment: &[(String, String)]) -> Map<String,
 
 /// The machine's name: in Kubernetes the pod's.
 pub(super) fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
 /// What the agent says about its machine.

@@ -108,7 +108,10 @@ impl Server {
         let query = "connectOptions=1&lastChangeId=-1&lastChangeId64=-1";
         let data = self.get(&format!("_apis/connectionData?{query}")).await?;
         if data.get("locationServiceData").is_none_or(Value::is_null) {
-            return Err(Error::Connection(format!("{}: connectionData without locationServiceData", self.url)));
+            return Err(Error::Connection(format!(
+                "{}: connectionData without locationServiceData",
+                self.url
+            )));
         }
         let locations = self.call(Method::OPTIONS, "_apis/", None).await?;
         if locations["value"].as_array().is_none_or(Vec::is_empty) {
@@ -178,12 +181,19 @@ impl Server {
         let data = &identity.data;
         let assertion = identity
             .key
-            .client_assertion(&data.client_id, &data.authorization_url, crate::clock::Clock::new().now().seconds())
+            .client_assertion(
+                &data.client_id,
+                &data.authorization_url,
+                crate::clock::Clock::new().now().seconds(),
+            )
             .map_err(|error| Error::Token(error.to_string()))?;
         let endpoint = data.oauth_endpoint_url.as_deref().unwrap_or(&data.authorization_url);
         let form = [
             ("grant_type", "client_credentials"),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
             ("client_assertion", &assertion),
         ];
         let response = self.send(self.http.post(endpoint).form(&form)).await?;
@@ -208,7 +218,10 @@ impl Server {
         match body {
             None => request,
             Some(body) => request
-                .header(CONTENT_TYPE, "application/json; charset=utf-8; api-version=5.1-preview.1")
+                .header(
+                    CONTENT_TYPE,
+                    "application/json; charset=utf-8; api-version=5.1-preview.1",
+                )
                 .body(body.to_string()),
         }
     }
@@ -232,7 +245,10 @@ impl Server {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("application/json"));
-        let body = response.bytes().await.map_err(|error| Error::Connection(error.to_string()))?;
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| Error::Connection(error.to_string()))?;
         match status.as_u16() {
             // The sign-in page, as a page or as a redirect to it.
             203 | 302 | 401 => Err(Error::Unauthorized(self.url.clone())),
@@ -257,6 +273,12 @@ pub(super) fn encoded(value: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     value
         .bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }

@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Registers the agent and writes its files.
-pub(super) async fn configure(root: &Root, arguments: &Arguments, environment: &[(String, String)]) -> anyhow::Result<()> {
+pub(super) async fn configure(
+    root: &Root,
+    arguments: &Arguments,
+    environment: &[(String, String)],
+) -> anyhow::Result<()> {
     if root.is_configured() {
         bail!(
             "Cannot configure the agent because it is already configured. To reconfigure the agent, run 'config.cmd remove' or './config.sh remove' first."
@@ -31,7 +35,9 @@ pub(super) async fn configure(root: &Root, arguments: &Arguments, environment: &
     }
     // A location client and three connections of the agent's own server class.
     for _ in 0..4 {
-        server.get("_apis/connectionData?connectOptions=0&lastChangeId=0&lastChangeId64=0").await?;
+        server
+            .get("_apis/connectionData?connectOptions=0&lastChangeId=0&lastChangeId64=0")
+            .await?;
     }
     let key = root.key_or_new()?;
 
@@ -48,7 +54,10 @@ pub(super) async fn configure(root: &Root, arguments: &Arguments, environment: &
             None => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     };
-    say(&format!("Successfully {} the agent", if agent.replaced { "replaced" } else { "added" }));
+    say(&format!(
+        "Successfully {} the agent",
+        if agent.replaced { "replaced" } else { "added" }
+    ));
 
     let authorization = &agent.answer["authorization"];
     let text = |name: &str| authorization[name].as_str().map(str::to_owned);
@@ -69,11 +78,15 @@ pub(super) async fn configure(root: &Root, arguments: &Arguments, environment: &
     say("Testing agent connection.");
     let own = Server::as_agent(url, credentials, key)?;
     for _ in 0..3 {
-        own.connect().await.context("cannot connect with the agent's own credential")?;
+        own.connect()
+            .await
+            .context("cannot connect with the agent's own credential")?;
     }
     root.save_settings(&Settings {
         accept_tee_eula: true,
-        agent_id: agent.answer["id"].as_i64().context("the server's answer has no agent id")?,
+        agent_id: agent.answer["id"]
+            .as_i64()
+            .context("the server's answer has no agent id")?,
         agent_name: name,
         pool_id: pool,
         pool_name: arguments.pool.clone(),
@@ -98,7 +111,10 @@ pub(super) async fn remove(root: &Root, arguments: &Arguments) -> anyhow::Result
     server.connect().await?;
     let found = find_agent(&server, settings.pool_id, &settings.agent_name).await?;
     if found.is_some() {
-        let path = format!("_apis/distributedtask/pools/{}/agents/{}", settings.pool_id, settings.agent_id);
+        let path = format!(
+            "_apis/distributedtask/pools/{}/agents/{}",
+            settings.pool_id, settings.agent_id
+        );
         server.call(Method::DELETE, &path, None).await?;
         say("Succeeded: Removing agent from the server");
     } else {
@@ -140,7 +156,10 @@ async fn add_or_replace(
         });
         let path = format!("_apis/distributedtask/pools/{pool}/agents");
         let answer = server.call(Method::POST, &path, Some(&body)).await?;
-        return Ok(Some(Registered { answer, replaced: false }));
+        return Ok(Some(Registered {
+            answer,
+            replaced: false,
+        }));
     };
     if !replace {
         bail!("Pool {pool} already contains an agent with name {name}.");
@@ -154,7 +173,9 @@ async fn add_or_replace(
     match update(server, &path, &found).await {
         Ok(answer) => Ok(Some(Registered { answer, replaced: true })),
         Err(error) => {
-            say(&format!("Failed to replace the agent. Try again or ctrl-c to quit: {error}"));
+            say(&format!(
+                "Failed to replace the agent. Try again or ctrl-c to quit: {error}"
+            ));
             Ok(None)
         }
     }
@@ -181,12 +202,18 @@ async fn find_pool(server: &Server, name: &str) -> anyhow::Result<i64> {
 
 async fn find_agent(server: &Server, pool: i64, name: &str) -> Result<Option<Value>, Error> {
     let query = format!("agentName={}&includeCapabilities=False", encoded(name));
-    let agents = server.get(&format!("_apis/distributedtask/pools/{pool}/agents?{query}")).await?;
+    let agents = server
+        .get(&format!("_apis/distributedtask/pools/{pool}/agents?{query}"))
+        .await?;
     Ok(agents["value"].get(0).cloned())
 }
 
 fn admin(arguments: &Arguments) -> anyhow::Result<Auth> {
-    if let Some(auth) = arguments.auth.as_deref().filter(|auth| !auth.eq_ignore_ascii_case("PAT")) {
+    if let Some(auth) = arguments
+        .auth
+        .as_deref()
+        .filter(|auth| !auth.eq_ignore_ascii_case("PAT"))
+    {
         bail!("the stub knows --auth PAT only, not {auth}");
     }
     let token = arguments.token.clone().context("--token is missing")?;
@@ -196,5 +223,7 @@ fn admin(arguments: &Arguments) -> anyhow::Result<Auth> {
 /// Best effort, as the real one's.
 pub(super) async fn telemetry(server: &Server) {
     let body = json!([{ "area": "stub-agent", "feature": "stub-agent", "properties": {} }]);
-    let _ = server.once(Method::POST, "_apis/customerintelligence/events", Some(&body)).await;
+    let _ = server
+        .once(Method::POST, "_apis/customerintelligence/events", Some(&body))
+        .await;
 }

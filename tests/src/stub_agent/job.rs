@@ -71,7 +71,10 @@ pub(super) async fn run(
 /// The first renewal must succeed within five attempts.
 async fn first_lock(server: &Server, path: &str, request: i64) -> bool {
     for _ in 0..5 {
-        match server.once(Method::PATCH, path, Some(&json!({ "requestId": request }))).await {
+        match server
+            .once(Method::PATCH, path, Some(&json!({ "requestId": request })))
+            .await
+        {
             Ok(answer) if answer["lockedUntil"].is_string() => return true,
             Ok(_) => complain("The lock of the job has no end"),
             Err(error) => complain(&format!("Failed to renew the lock of the job. {error}")),
@@ -85,9 +88,15 @@ async fn first_lock(server: &Server, path: &str, request: i64) -> bool {
 async fn keep_locked(server: &Server, path: &str, request: i64) {
     loop {
         tokio::time::sleep(pause(Duration::from_secs(60))).await;
-        if let Err(error) = server.once(Method::PATCH, path, Some(&json!({ "requestId": request }))).await {
+        if let Err(error) = server
+            .once(Method::PATCH, path, Some(&json!({ "requestId": request })))
+            .await
+        {
             complain(&format!("Failed to renew the lock of the job. {error}"));
-            if matches!(error.type_key(), "TaskAgentJobNotFoundException" | "TaskAgentJobTokenExpiredException") {
+            if matches!(
+                error.type_key(),
+                "TaskAgentJobNotFoundException" | "TaskAgentJobTokenExpiredException"
+            ) {
                 return;
             }
         }
@@ -124,7 +133,10 @@ struct Group(Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let id = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        let id = self
+            .0
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw);
         if let Some(id) = id {
             // Usually there is nothing left.
             let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
@@ -138,7 +150,8 @@ mod tests {
 
     #[test]
     fn reads_the_scripts_of_a_job_message() {
-        let body = json!({ "requestId": 7, "jobDisplayName": "build", "steps": [{ "inputs": { "script": "echo hi" } }, {}] });
+        let body =
+            json!({ "requestId": 7, "jobDisplayName": "build", "steps": [{ "inputs": { "script": "echo hi" } }, {}] });
         let assignment = Assignment::parse(&json!({ "body": body.to_string() })).unwrap();
         assert_eq!((assignment.request, assignment.name.as_str()), (7, "build"));
         assert_eq!(assignment.scripts, ["echo hi"]);

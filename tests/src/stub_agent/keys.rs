@@ -52,13 +52,22 @@ impl KeyParameters {
         );
         let pair = self.pair()?;
         let mut signature = vec![0; pair.public().modulus_len()];
-        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
-            .map_err(|_| anyhow::anyhow!("the agent's key does not sign"))?;
+        pair.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            signed.as_bytes(),
+            &mut signature,
+        )
+        .map_err(|_| anyhow::anyhow!("the agent's key does not sign"))?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
     fn pair(&self) -> anyhow::Result<RsaKeyPair> {
-        let number = |name: &str, text: &str| STANDARD.decode(text).with_context(|| format!("member {name} of the key"));
+        let number = |name: &str, text: &str| {
+            STANDARD
+                .decode(text)
+                .with_context(|| format!("member {name} of the key"))
+        };
         let components = ring::rsa::KeyPairComponents {
             public_key: ring::rsa::PublicKeyComponents {
                 n: number("modulus", &self.modulus)?,

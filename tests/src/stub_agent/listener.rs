@@ -116,7 +116,11 @@ impl Listener {
         if let Err(code) = self.open_session().await {
             return code;
         }
-        for flag in ["UseEnhancedLogging", "EnhancedWorkerCrashHandling", "EnableProgressiveRetryBackoff"] {
+        for flag in [
+            "UseEnhancedLogging",
+            "EnhancedWorkerCrashHandling",
+            "EnableProgressiveRetryBackoff",
+        ] {
             self.flag(&format!("DistributedTask.Agent.{flag}")).await;
         }
         say("Listening for Jobs");
@@ -149,7 +153,11 @@ impl Listener {
     async fn flag(&self, name: &str) {
         let _ = self
             .server
-            .once(Method::GET, &format!("_apis/FeatureAvailability/FeatureFlags/{name}"), None)
+            .once(
+                Method::GET,
+                &format!("_apis/FeatureAvailability/FeatureFlags/{name}"),
+                None,
+            )
             .await;
     }
 
@@ -168,7 +176,11 @@ impl Listener {
         });
         let mut conflicts = 0;
         loop {
-            let error = match self.server.once(Method::POST, &format!("{}/sessions", self.pool()), Some(&body)).await {
+            let error = match self
+                .server
+                .once(Method::POST, &format!("{}/sessions", self.pool()), Some(&body))
+                .await
+            {
                 Ok(session) => match session["sessionId"].as_str() {
                     Some(id) => {
                         id.clone_into(&mut self.session);
@@ -277,7 +289,13 @@ impl Listener {
                     say(&format!("Running job: {}", assignment.name));
                     let (cancel, cancelled) = watch::channel(false);
                     let request = assignment.request;
-                    let task = tokio::spawn(job::run(self.server.clone(), self.pool(), self.work.clone(), assignment, cancelled));
+                    let task = tokio::spawn(job::run(
+                        self.server.clone(),
+                        self.pool(),
+                        self.work.clone(),
+                        assignment,
+                        cancelled,
+                    ));
                     Some(Running { request, cancel, task })
                 }
                 Err(error) => {
@@ -322,7 +340,10 @@ async fn end(running: Option<Running>, code: Code) -> Code {
 fn is_final(type_key: &str) -> bool {
     matches!(
         type_key,
-        "TaskAgentNotFoundException" | "TaskAgentPoolNotFoundException" | "AccessDeniedException" | "VssUnauthorizedException"
+        "TaskAgentNotFoundException"
+            | "TaskAgentPoolNotFoundException"
+            | "AccessDeniedException"
+            | "VssUnauthorizedException"
     )
 }
 

@@ -103,4 +103,3 @@ fn uuid() -> String {
         .map(|text| text.trim().to_owned())
         .expect("Linux offers random UUIDs below /proc")
 }
-

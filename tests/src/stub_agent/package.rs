@@ -28,7 +28,10 @@ fn make() -> anyhow::Result<PathBuf> {
     }
     let staging = tempfile::tempdir_in(target)?;
     let tree = staging.path().join("agent");
-    run(Command::new("cp").arg("-R").arg(repository().join("tests/agent/package")).arg(&tree))?;
+    run(Command::new("cp")
+        .arg("-R")
+        .arg(repository().join("tests/agent/package"))
+        .arg(&tree))?;
     std::fs::create_dir_all(tree.join("bin"))?;
     let stub = tree.join("bin/Agent.Listener");
     // A third of the size; where there is no strip, the download only takes longer.
