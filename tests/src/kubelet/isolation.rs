@@ -324,6 +324,10 @@ impl Sandbox {
             }
             (Isolation::Root | Isolation::Rewritten(_), _) => {
                 line.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}")]);
+                // A change of user clears what unshare(1) asked for with --kill-child: to die with it.
+                if self.isolation == Isolation::Root {
+                    line.push("--pdeathsig=KILL".to_owned());
+                }
                 line.push(if groups.is_empty() {
                     "--clear-groups".to_owned()
                 } else {
