@@ -4,11 +4,15 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+use tests::ado::AgentView;
 use tests::cluster::command::Interrupt;
 use tests::cluster::components::{self, Component};
-use tests::cluster::{Layout, Node, Options};
+use tests::cluster::{Layout, Node, Options, agent_image, azure};
 
 /// Boots a real single-node Kubernetes in namespaces of its own, with cert-manager installed and this project's images loaded.
 #[derive(Parser)]
@@ -43,6 +47,18 @@ enum Action {
         /// The neighbours too: Azure Workload Identity webhook, KEDA, and the older Kubernetes.
         #[arg(long)]
         all: bool,
+    },
+    /// Imitate Azure in the node's network until Ctrl-C, as `manifests/examples` need it. Loads agent images, and installs this
+    /// project with a private CA.
+    Azure,
+    /// Run a program in the node's network, such as curl.
+    #[command(disable_help_flag = true)]
+    Exec {
+        /// Program.
+        program: OsString,
+        /// What it is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Take the node down. Nothing is left but what was built, and the logs.
     Down,
@@ -110,6 +126,21 @@ impl Action {
                 listen(&interrupt)?;
                 build(&layout, all, &interrupt)
             }
+            Self::Azure => {
+                listen(&interrupt)?;
+                let node = Node::running(&layout, &interrupt)?;
+                let root = agent_image::root_file_system(&layout, &interrupt, &say)?;
+                node.enter_network()?;
+                // Its threads inherit the network from this one.
+                let runtime = tokio::runtime::Runtime::new()?;
+                runtime.block_on(imitate_azure(&node, &layout, &root, &interrupt))
+            }
+            Self::Exec { program, arguments } => {
+                let node = Node::running(&layout, &interrupt)?;
+                node.enter_network()?;
+                let error = Command::new(&program).args(arguments).exec();
+                Err(error).with_context(|| format!("cannot start {}", program.display()))
+            }
             Self::Down => {
                 if !tests::cluster::down(&layout)? {
                     say("no node was up");
@@ -137,6 +168,42 @@ fn build(layout: &Layout, all: bool, interrupt: &Interrupt) -> Result<()> {
         let needed = [KUBERNETES, CONTAINERD, COREDNS, CERT_MANAGER];
         components::build(needed, layout, interrupt, &say).map(drop)
     }
+}
+
+/// Port of the plain-HTTP control routes of the emulators.
+const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090);
+
+async fn imitate_azure(node: &Node<'_>, layout: &Layout, root: &Path, interrupt: &Interrupt) -> Result<()> {
+    let world = azure::imitate(node).await?;
+    let _control = world.serve_control(CONTROL).await?;
+    azure::prepare(node, layout, root, &world, &say)?;
+    say(&format!(
+        "Azure is imitated until Ctrl-C. Next, in another terminal:\n  \
+         cargo run --bin cluster -- kubectl apply -f manifests/examples/deployment.yaml\n  \
+         cargo run --bin cluster -- exec curl http://{CONTROL}/"
+    ));
+    let mut before = Vec::new();
+    while interrupt.check().is_ok() {
+        let now: Vec<String> = world.pool.agents().iter().map(line).collect();
+        before
+            .iter()
+            .filter(|line| !now.contains(line))
+            .for_each(|line| say(&format!("- {line}")));
+        now.iter()
+            .filter(|line| !before.contains(line))
+            .for_each(|line| say(&format!("+ {line}")));
+        before = now;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// An agent as the pool's page shows it.
+fn line(agent: &AgentView) -> String {
+    let state = if agent.online { "online" } else { "offline" };
+    let enabled = if agent.enabled { "enabled" } else { "disabled" };
+    let job = agent.job.map_or_else(|| "idle".to_owned(), |job| format!("job {job}"));
+    format!("agent {} {}: {state}, {enabled}, {job}", agent.id, agent.name)
 }
 
 /// Ctrl-C and SIGTERM ask for an orderly end.

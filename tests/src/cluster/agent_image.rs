@@ -28,14 +28,13 @@ pub fn name(script: &str) -> String {
 /// The image that `manifests/examples` name, with the start script of Microsoft's recipe.
 const EXAMPLE: (&str, &str) = ("1", "gen3");
 
-/// Writes an archive with an image for every start script, all of which trust the authority.
-pub fn archive(layout: &Layout, authority: &str, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<PathBuf> {
-    let root = root_file_system(layout, interrupt, report)?;
+/// Writes an archive with an image for every start script over [`root_file_system`], all of which trust the authority.
+pub fn archive(layout: &Layout, root: &Path, authority: &str, report: &dyn Fn(&str)) -> Result<PathBuf> {
     let trust = Entry {
         path: TRUST_STORE.to_owned(),
         owner: (0, 0),
         mode: 0o644,
-        content: Some([trust_store(&root)?.as_slice(), authority.as_bytes()].concat()),
+        content: Some([trust_store(root)?.as_slice(), authority.as_bytes()].concat()),
     };
     let folder = repository().join("tests/agent/start");
     let mut images = Vec::new();
@@ -44,10 +43,10 @@ pub fn archive(layout: &Layout, authority: &str, interrupt: &Interrupt, report: 
         let Some(script) = file.file_stem().and_then(|stem| stem.to_str()) else {
             continue;
         };
-        images.push(agent(&root, &trust, &name(script), &file)?);
+        images.push(agent(root, &trust, &name(script), &file)?);
     }
     let (tag, script) = EXAMPLE;
-    images.push(agent(&root, &trust, &name(tag), &folder.join(format!("{script}.sh")))?);
+    images.push(agent(root, &trust, &name(tag), &folder.join(format!("{script}.sh")))?);
     let archive = layout.images().join("agents.tar");
     image::write(&archive, &images)?;
     report(&format!("{} agent images", images.len()));
@@ -76,8 +75,8 @@ fn agent<'a>(root: &'a Path, trust: &Entry, name: &str, script: &Path) -> Result
     })
 }
 
-/// Debian with [`PACKAGES`], made once.
-fn root_file_system(layout: &Layout, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<PathBuf> {
+/// Debian with what scripts call, made once. Needs the machine's network, not the node's.
+pub fn root_file_system(layout: &Layout, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<PathBuf> {
     let key = hex(&digest(&SHA256, format!("{SUITE} {PACKAGES}").as_bytes()).as_ref()[..6]);
     let made = layout.images().join(format!("debian-{SUITE}-{key}.tar"));
     if made.exists() {

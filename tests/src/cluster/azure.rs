@@ -10,6 +10,7 @@ use crate::programs::repository;
 use crate::world::{Settings, World};
 use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 const ENTRA: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
@@ -61,10 +62,10 @@ pub async fn imitate(node: &Node<'_>) -> Result<World> {
     Ok(world)
 }
 
-/// What an operator does for a private CA and for Entra to reach the cluster: agent images with the CA, the webhook with a
-/// bundle of it, and the issuer's documents for everybody to read.
-pub fn prepare(node: &Node<'_>, layout: &Layout, world: &World, report: &dyn Fn(&str)) -> Result<()> {
-    let archive = agent_image::archive(layout, world.authority.pem(), node.interrupt(), report)?;
+/// What an operator does for a private CA and for Entra to reach the cluster: agent images with the CA (over the root file system
+/// of [`agent_image::root_file_system`]), the webhook with a bundle of it, and the issuer's documents for everybody to read.
+pub fn prepare(node: &Node<'_>, layout: &Layout, root: &Path, world: &World, report: &dyn Fn(&str)) -> Result<()> {
+    let archive = agent_image::archive(layout, root, world.authority.pem(), report)?;
     node.load(&archive)?;
     node.kubectl_output(&[
         "apply",

@@ -124,7 +124,6 @@ pub fn build<const N: usize>(
         "the real Kubernetes is built with Go, and there is none: install it from https://go.dev/dl (the version is in {}/*/go.mod)",
         sources().display()
     );
-    let lock = layout.lock("build")?;
     let go = output(
         Command::new("go").args(["env", "GOVERSION", "GOOS", "GOARCH"]),
         Duration::from_secs(30),
@@ -139,7 +138,6 @@ pub fn build<const N: usize>(
                 .with_context(|| format!("component {}", component.name))?,
         );
     }
-    drop(lock);
     Ok(built
         .try_into()
         .expect("every component was built or the function has returned"))
@@ -163,6 +161,7 @@ impl Component {
             report(&format!("{} is built", built.version));
             return Ok(built);
         }
+        let _lock = layout.lock("build")?;
         let begin = Instant::now();
         report(&format!("building {}", built.version));
         // Under another name until it is complete, so that a build which was cut off never counts.

@@ -303,11 +303,6 @@ impl<'a> Node<'a> {
         &self.pki
     }
 
-    /// What ends every wait.
-    pub(super) fn interrupt(&self) -> &Interrupt {
-        self.interrupt
-    }
-
     /// Moves the calling thread into the node's network, for good: its sockets, its later threads and its children are there.
     pub fn enter_network(&self) -> Result<()> {
         self.namespaces.enter_network()
