@@ -1,6 +1,11 @@
 //! From `kubectl apply` to removed: the patched pod of the examples with the real webhook and the real sidecar, every
 //! generation of start scripts, and every story of the demo.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is wrong, in its helpers, too"
+)]
+
 #[path = "end_to_end/demo.rs"]
 mod demo;
 #[path = "end_to_end/generations.rs"]

@@ -1,6 +1,6 @@
 //! What happens to a pod beside what was planned.
 
-use crate::pods::{BACK_OFF, PATIENCE, assert_ended_with, listens_again, online, over};
+use crate::pods::{BACK_OFF, GONE, PATIENCE, assert_ended_with, listens_again, online, over};
 use contract::{Reason, SIDECAR_CONTAINER};
 use std::time::Duration;
 use tests::demo::stage::{AGENT, AgentImage, Stage, Workload};
@@ -30,7 +30,7 @@ async fn an_agent_that_is_killed_in_a_deployment_registers_again_and_is_removed_
     assert_eq!(stage.world.pool.agents().len(), 1, "--replace keeps the id");
     pod.delete(None);
     over(&pod).await;
-    assert_ended_with(&pod, &[Reason::Removed, Reason::AlreadyGone]);
+    assert_ended_with(&pod, &GONE);
     assert!(stage.world.pool.agents().is_empty());
 }
 

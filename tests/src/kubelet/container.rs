@@ -222,12 +222,8 @@ impl Container {
     fn was_killed(&self) -> bool {
         let state = self.pod.state.borrow();
         let mut mine = state.events.iter().rev().filter(|event| event.container == self.name());
-        mine.find_map(|event| match event.what {
-            What::Killed => Some(true),
-            What::Started => Some(false),
-            _ => None,
-        })
-        .unwrap_or(false)
+        mine.find(|event| matches!(event.what, What::Killed | What::Started))
+            .is_some_and(|event| event.what == What::Killed)
     }
 
     fn folder(&self) -> PathBuf {

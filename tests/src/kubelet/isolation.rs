@@ -81,7 +81,7 @@ impl Isolation {
         let folder = tempfile::tempdir()?;
         let sandbox = Sandbox::prepare(folder.path(), self, &Image::default(), "attempt", Vec::new())?;
         let command = ["true".to_owned()];
-        let output = std::process::Command::from(sandbox.command(&command)?.into_std()).output()?;
+        let output = sandbox.command(&command)?.into_std().output()?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success(),

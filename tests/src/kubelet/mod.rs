@@ -191,7 +191,9 @@ impl Pod {
         let own = self.shared.pod["spec"]["terminationGracePeriodSeconds"]
             .as_u64()
             .unwrap_or(30);
-        let grace = grace.unwrap_or(Duration::from_secs(own)).max(Duration::from_secs(1));
+        let grace = grace
+            .unwrap_or_else(|| Duration::from_secs(own))
+            .max(Duration::from_secs(1));
         self.delete.send_replace(Some(grace));
     }
 

@@ -24,13 +24,16 @@ pub struct TokenRequest {
     pub lifetime: Duration,
 }
 
+/// ConfigMaps and Secrets by kind, namespace and name.
+type Maps = BTreeMap<(Kind, String, String), Data>;
+
 /// Answers a [`TokenRequest`] with a token.
 type TokenSource = Arc<dyn Fn(&TokenRequest) -> String + Send + Sync>;
 
 /// The objects of the cluster that pods refer to. A clone shows the same objects.
 #[derive(Clone)]
 pub struct Objects {
-    maps: Arc<Mutex<BTreeMap<(Kind, String, String), Data>>>,
+    maps: Arc<Mutex<Maps>>,
     tokens: TokenSource,
     clock: Clock,
 }
