@@ -290,7 +290,8 @@ impl Scene<'_> {
         let agents = self.stage.world.pool.agents();
         ensure!(
             agents.len() == 1 && !agents[0].enabled && agents[0].job == Some(job),
-            "the agent should be in the pool, disabled, with its job: {agents:?}"
+            "the agent should be in the pool, disabled, with its job: {agents:?}\n{}",
+            pod.describe()
         );
         self.teller.say(
             "story",
