@@ -75,7 +75,7 @@ fn kind(answer: &Answer, exception: Option<&str>, message: Option<&str>) -> Fail
     let its_own = is_its_own(answer);
     match answer.status.as_u16() {
         203 | 302 | 303 | 401 => FailureKind::Unauthorized,
-        200..=299 if !answer.is_json() && its_own => FailureKind::Unauthorized,
+        200..=299 if !answer.is_json() && is_sign_in(answer) => FailureKind::Unauthorized,
         403 if answer.is_json() || its_own => FailureKind::Forbidden,
         404 | 410 => FailureKind::NotFound,
         429 => FailureKind::Throttled,
@@ -105,9 +105,15 @@ fn is_its_own(answer: &Answer) -> bool {
         "x-vss-resourcetenant",
         "x-tfs-session",
     ];
+    signs.iter().any(|name| answer.header(name).is_some()) || is_sign_in(answer)
+}
+
+/// Whether this is the page on which a person would sign in. Headers do not tell: something on the way may replace the
+/// body alone.
+fn is_sign_in(answer: &Answer) -> bool {
     let text = String::from_utf8_lossy(&answer.body);
-    signs.iter().any(|name| answer.header(name).is_some())
-        || text.contains("_signin")
+    text.contains("_signin")
+        || text.contains("<title>Sign In")
         || contract::DEFAULT_ALLOWED_AUTHORITIES
             .split(',')
             .any(|host| text.contains(host))
@@ -172,6 +178,7 @@ mod tests {
                 Unauthorized,
             ),
             (200, &[HTML], "<title>Corporate proxy</title>", Garbled),
+            (200, &[HTML, OWN], "<title>Corporate proxy</title>", Garbled),
             (401, &[], "", Unauthorized),
             (401, &[HTML], "TF400813: not authorized", Unauthorized),
             (401, &[HTML], "TF401444: Please sign-in at least once", IdentityUnknown),
