@@ -2,6 +2,7 @@
 //! kubelet. Everything that is imitated is imitated here.
 
 pub mod apiserver;
+pub mod bench;
 pub mod cluster;
 pub mod kustomize;
 pub mod programs;
