@@ -1,0 +1,208 @@
+//! Reviews through TLS: the webhook beside the floor.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hyper::body::Bytes;
+use serde_json::Value;
+
+use super::Effort;
+use super::decision;
+use super::floor::{Floor, Log};
+use super::load::{self, Expected, Target};
+use super::process::Process;
+use super::report::{Row, median, microseconds, percentile, times};
+use crate::apiserver::ApiServer;
+use crate::apiserver::review::of_pod;
+use crate::apiserver::webhook::{Webhook, service_name};
+use crate::programs::repository;
+
+/// Flag that every webhook needs.
+pub const IMAGE: &str = "--sidecar-image=registry.example/ado-agent-sidecar:0.1.0";
+/// Namespace and ServiceAccount of the pod that is reviewed.
+const NAMESPACE: &str = "agents";
+const ACCOUNT: &str = "agents";
+const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
+const CONNECTIONS: [usize; 2] = [1, 100];
+const GOAL: f64 = 1.5;
+
+/// The pod of the plain Deployment, as the API server sends it.
+///
+/// # Errors
+/// The file is not there.
+pub fn pod() -> anyhow::Result<Value> {
+    let path = repository().join("webhook/inject/testdata/deployment/pod.json");
+    read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read(path: &Path) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
+}
+
+/// Its review, as the API server posts it.
+///
+/// # Errors
+/// The pod's file is not there.
+pub fn body() -> anyhow::Result<Bytes> {
+    Ok(serde_json::to_vec(&of_pod(NAMESPACE, &pod()?))?.into())
+}
+
+/// A cluster with the namespace and the account of [`pod`].
+///
+/// # Errors
+/// No port can be bound.
+pub async fn cluster() -> anyhow::Result<ApiServer> {
+    let api = ApiServer::start().await?;
+    api.set_namespace(NAMESPACE, &[(contract::INJECT_LABEL, "true")]);
+    api.set_account(NAMESPACE, ACCOUNT, &[(contract::AZWI_CLIENT_ID_ANNOTATION, CLIENT_ID)]);
+    Ok(api)
+}
+
+/// The webhook's process.
+///
+/// # Errors
+/// It has ended.
+pub fn process(webhook: &Webhook) -> anyhow::Result<Process> {
+    Ok(Process(webhook.id().context("the webhook has ended")?))
+}
+
+/// A figure of [`Measured`], one a round or one for all.
+type Figure = fn(&Measured) -> Vec<f64>;
+
+/// A server under measurement, and what was measured, by number of connections.
+struct Subject {
+    name: &'static str,
+    process: Process,
+    target: Target,
+    measured: [Measured; CONNECTIONS.len()],
+}
+
+#[derive(Default)]
+struct Measured {
+    /// One a round, in seconds.
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    processor: Duration,
+    reviews: u32,
+}
+
+impl Measured {
+    fn processor(&self) -> f64 {
+        self.processor.as_secs_f64() / f64::from(self.reviews.max(1))
+    }
+}
+
+impl Subject {
+    fn new(name: &'static str, process: Process, target: Target) -> Self {
+        let measured = Default::default();
+        Self {
+            name,
+            process,
+            target,
+            measured,
+        }
+    }
+
+    async fn round(&mut self, connections: usize, reviews: usize) -> anyhow::Result<(Duration, Vec<Duration>)> {
+        let opened = self.target.connect(connections).await?;
+        let before = self.process.processor_time()?;
+        let (_open, took) = load::post(opened, reviews).await?;
+        Ok((self.process.processor_time()?.saturating_sub(before), took))
+    }
+
+    async fn measure(&mut self, reviews: usize) -> anyhow::Result<()> {
+        for (index, connections) in CONNECTIONS.into_iter().enumerate() {
+            let (processor, took) = self
+                .round(connections, reviews)
+                .await
+                .with_context(|| format!("{} at {connections} connections", self.name))?;
+            let measured = &mut self.measured[index];
+            measured.p50.push(percentile(&took, 0.5));
+            measured.p99.push(percentile(&took, 0.99));
+            measured.processor += processor;
+            measured.reviews += u32::try_from(took.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// Calls webhook, floor and a floor that logs in turn.
+///
+/// # Errors
+/// A server does not start, or answers something else.
+pub async fn measure(effort: &Effort) -> anyhow::Result<Vec<Row>> {
+    let api = cluster().await?;
+    let body = body()?;
+    let ca = api.authority().pem();
+    let webhook = Webhook::start(&api, &[IMAGE]).await?;
+    let pair = api.authority().issue(&[service_name()]);
+    let floor = Floor::start(&pair, Log::Nothing).await?;
+    let logging = Floor::start(&pair, Log::Reviews).await?;
+    let target = |address, expected| Target::new(address, ca, body.clone(), expected);
+    let mut subjects = [
+        Subject::new(
+            "webhook",
+            process(&webhook)?,
+            target(webhook.tls_address(), Expected::Patch)?,
+        ),
+        Subject::new("floor", floor.process()?, target(floor.address(), Expected::Allow)?),
+        Subject::new(
+            "floor that logs",
+            logging.process()?,
+            target(logging.address(), Expected::Allow)?,
+        ),
+    ];
+    for subject in &mut subjects {
+        for connections in CONNECTIONS {
+            subject.round(connections, effort.reviews / 2).await?;
+        }
+    }
+    for round in 0..effort.rounds {
+        for turn in 0..subjects.len() {
+            let turn = (turn + round) % subjects.len();
+            subjects[turn].measure(effort.reviews).await?;
+        }
+    }
+    let mut rows = rows(&subjects);
+    let (parse, decide) = decision::measure(&body, effort.reviews)?;
+    let [webhook, floor, ..] = subjects.each_ref().map(|subject| subject.measured[0].processor());
+    rows.push(
+        Row::new("  deciding and writing the patch", microseconds(decide))
+            .part("reading the body", microseconds(parse))
+            .part(
+                "webhook's time above the floor's, 1 connection",
+                microseconds(webhook - floor),
+            ),
+    );
+    Ok(rows)
+}
+
+fn rows(subjects: &[Subject; 3]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (index, connections) in CONNECTIONS.into_iter().enumerate() {
+        let figures: [(&str, Figure); 3] = [
+            ("p50", |measured| measured.p50.clone()),
+            ("p99", |measured| measured.p99.clone()),
+            ("processor time", |measured| vec![measured.processor()]),
+        ];
+        for (figure, of) in figures {
+            let [webhook, floor, logging] = subjects.each_ref().map(|subject| of(&subject.measured[index]));
+            let ratio = median(webhook.iter().zip(&floor).map(|(webhook, floor)| webhook / floor));
+            let mut name = format!("review, {connections} connection");
+            if connections > 1 {
+                name.push('s');
+            }
+            let _ = write!(name, ": {figure} / floor");
+            rows.push(
+                Row::new(name, times(ratio))
+                    .goal(GOAL)
+                    .part("webhook", microseconds(median(webhook)))
+                    .part("floor", microseconds(median(floor)))
+                    .part("floor that logs", microseconds(median(logging))),
+            );
+        }
+    }
+    rows
+}
