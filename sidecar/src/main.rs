@@ -82,7 +82,7 @@ fn drive(config: Config) -> anyhow::Result<lifecycle::Outcome> {
 fn is_clean(outcome: Reason) -> bool {
     matches!(
         outcome,
-        Reason::Removed | Reason::AlreadyGone | Reason::NeverRegistered | Reason::NotOurs
+        Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen | Reason::NotOurs
     )
 }
 

@@ -160,8 +160,8 @@ reasons! {
     Removed = "removed",
     /// Outcome: nothing of ours was in the pool any more; the image had removed its agent itself.
     AlreadyGone = "already-gone",
-    /// Outcome: no agent of this pod ever appeared in the pool.
-    NeverRegistered = "never-registered",
+    /// Outcome: no agent of this pod was seen in the pool: it never registered, or the image removed its agent before the sidecar looked.
+    NeverSeen = "never-seen",
     /// Outcome: an agent of this name stayed because it is not ours (a successor's, a stranger's, or one that was there before).
     NotOurs = "not-ours",
     /// Outcome: the agent stayed because Azure DevOps still has a job assigned to it.

@@ -204,7 +204,7 @@ impl Lifecycle {
         if let Phase::Refused(refusal) = &self.phase {
             let sentence = sentences::never_started(&refusal.sentence);
             return self.end(Outcome {
-                reason: Reason::NeverRegistered,
+                reason: Reason::NeverSeen,
                 sentence,
             });
         }

@@ -108,7 +108,7 @@ impl Removal {
             of_nothing: true,
             stage: Stage::Rest {
                 outcome: Outcome {
-                    reason: Reason::NeverRegistered,
+                    reason: Reason::NeverSeen,
                     sentence: sentences::never_started(why),
                 },
                 again: None,
@@ -269,9 +269,11 @@ impl Removal {
         );
     }
 
-    /// Disable it while its container lives, wait while it is busy, else remove it.
+    /// Disable it while it may be given a job, wait while it is busy, else remove it. After SIGTERM an idle one is removed
+    /// at once, but a busy one is disabled still: its session outlives its process, and with it the chance of another job.
     fn next(&mut self, target: Target, surroundings: &mut Surroundings<'_>) {
-        self.stage = if target.enabled && self.terminated.is_none() && !self.disable_refused {
+        let may_be_given_a_job = self.terminated.is_none() || target.busy;
+        self.stage = if target.enabled && may_be_given_a_job && !self.disable_refused {
             Stage::Disable(target)
         } else if target.busy {
             let at = surroundings.now.plus(surroundings.jitter.around(LOOK, 20));

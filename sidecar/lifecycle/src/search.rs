@@ -135,7 +135,7 @@ impl Removal {
         let (reason, sentence) = match (&self.stranger, all) {
             (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
             (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
-            (None, true) => (Reason::NeverRegistered, sentences::never_registered(settings)),
+            (None, true) => (Reason::NeverSeen, sentences::never_seen(settings)),
         };
         let looks_again = self.terminated.is_none() && !self.looked_again && !self.invents_names;
         self.stage = Stage::Rest {

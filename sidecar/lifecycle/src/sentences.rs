@@ -307,9 +307,9 @@ pub(crate) fn already_gone(settings: &Settings) -> String {
     )
 }
 
-pub(crate) fn never_registered(settings: &Settings) -> String {
+pub(crate) fn never_seen(settings: &Settings) -> String {
     format!(
-        "No agent of this pod is in pool \"{}\" at {}; none was ever seen there.",
+        "No agent of this pod is in pool \"{}\" at {}, and none was seen there: it never registered, or its own start script had removed it.",
         settings.pool, settings.url
     )
 }

@@ -74,7 +74,7 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
     // An image that invents names and restarts in place may leave several behind; then only one is provably ours.
     let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
     match exit.outcome.reason {
-        Reason::Removed | Reason::AlreadyGone | Reason::NeverRegistered => {
+        Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen => {
             let is_unverified = exit.outcome.sentence.contains("could not be seen");
             assert!(
                 !is_unverified || !pod.plan.ado.is_empty(),

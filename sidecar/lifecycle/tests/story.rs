@@ -205,7 +205,7 @@ fn a_job_agent_that_ended_is_removed_within_three_requests() {
 }
 
 #[test]
-fn a_dead_agent_with_a_job_is_removed_when_the_lock_has_run_out() {
+fn a_dead_agent_with_a_job_is_disabled_and_removed_when_the_lock_has_run_out() {
     let mut script = ready();
     script.at(30.0).event(Event::Terminate);
     let dead = Agent {
@@ -213,6 +213,9 @@ fn a_dead_agent_with_a_job_is_removed_when_the_lock_has_run_out() {
         ..busy()
     };
     script.answer(&by_name(), Answer::Agents(vec![dead.clone()]));
+    // Its session outlives it: until that ends it could be given another job.
+    script.answer(&disable(), Answer::Done);
+    let dead = Agent { enabled: false, ..dead };
     for _ in 0..20 {
         script.wait();
         script.answer(&look(), Answer::Agents(vec![dead.clone()]));
@@ -425,7 +428,7 @@ fn a_refusal_asks_nobody_and_ends_when_told() {
     assert_eq!(script.machine.poll_timeout(), None);
     script.event(Event::PreStop);
     script.event(Event::Terminate);
-    assert_eq!(script.exit().reason, Reason::NeverRegistered);
+    assert_eq!(script.exit().reason, Reason::NeverSeen);
     assert_eq!((script.questions(), script.requested_token()), (0, 0));
 }
 
@@ -435,7 +438,7 @@ fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
     script.event(Event::TokenRefused(refused(Reason::CredentialMissing)));
     assert_eq!(script.status().reason, Reason::CredentialMissing);
     script.event(Event::PreStop).event(Event::Terminate);
-    assert_eq!(script.exit().reason, Reason::NeverRegistered);
+    assert_eq!(script.exit().reason, Reason::NeverSeen);
     assert!(
         script.exit().sentence.contains("federated credential"),
         "{}",

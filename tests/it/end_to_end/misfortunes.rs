@@ -71,6 +71,6 @@ async fn a_pod_that_is_deleted_before_its_agent_may_start_leaves_nothing() {
     .unwrap();
     pod.delete(None);
     over(&pod).await;
-    assert_ended_with(&pod, &[Reason::NeverRegistered]);
+    assert_ended_with(&pod, &[Reason::NeverSeen]);
     assert!(pod.state().container(AGENT).ended.is_none());
 }

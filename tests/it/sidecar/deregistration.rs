@@ -176,5 +176,5 @@ async fn a_pod_that_ends_before_it_is_ready_leaves_nothing() {
     sidecar.says(Reason::Starting).await;
     sidecar.terminate();
     assert_eq!(sidecar.end(SOON).await, 0);
-    assert!(pod.message().starts_with("never-registered: "), "{}", pod.message());
+    assert!(pod.message().starts_with("never-seen: "), "{}", pod.message());
 }

@@ -38,7 +38,7 @@ async fn a_pod_whose_agent_never_came_ends_clean() {
     sidecar.says(Reason::Ready).await;
     sidecar.terminate();
     assert_eq!(sidecar.end(SOON).await, 0);
-    assert!(pod.message().starts_with("never-registered: "), "{}", pod.message());
+    assert!(pod.message().starts_with("never-seen: "), "{}", pod.message());
 }
 
 #[test]
