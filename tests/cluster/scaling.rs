@@ -11,6 +11,23 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) async fn a_deployment_registers_and_scales_from_one_to_five_to_none(suite: &Suite<'_>) -> Result<()> {
     let manifest = repository().join("manifests/examples/deployment.yaml");
     let manifest = manifest.to_str().context("the repository's path is UTF-8")?;
+    // Pods of an earlier run do not know this run's CA, and would try to reach Azure for their whole grace period.
+    suite.kubectl(&[
+        "delete",
+        "pods",
+        "--all",
+        "--namespace=agents",
+        "--force",
+        "--grace-period=0",
+    ])?;
+    suite.kubectl(&[
+        "delete",
+        "--ignore-not-found",
+        "--wait",
+        "--timeout=25s",
+        "-f",
+        manifest,
+    ])?;
     suite.kubectl(&["apply", "-f", manifest])?;
     suite.wait_for_pool("one agent online", LIMIT, online(1)).await?;
 

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
-use tests::cluster::{Layout, Node, Options, agent_image, azure, components};
+use tests::cluster::{Layout, Node, Options, components};
 use tests::world::World;
 
 /// A test by its name.
@@ -87,6 +88,7 @@ impl Suite<'_> {
                 "logs",
                 "--selector=ado-agent.dev/inject",
                 "--all-containers",
+                "--ignore-errors",
                 "--prefix",
                 "--tail=40",
                 &namespace,
@@ -128,15 +130,15 @@ fn run(tests: &[Test]) -> Result<bool> {
 }
 
 fn run_on(node: Node<'_>, layout: &Layout, interrupt: &Interrupt, tests: &[&Test]) -> Result<bool> {
-    let root = agent_image::root_file_system(layout, interrupt, &say)?;
+    let ingredients = Ingredients::make(layout, interrupt, &say)?;
     node.enter_network()?;
     // Its threads inherit the network from this one.
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     let mut table = format!("Kubernetes {}\n", node.version());
     let mut passed = true;
     runtime.block_on(async {
-        let world = azure::imitate(&node).await?;
-        azure::prepare(&node, layout, &root, &world, &say)?;
+        let world = azure::imitate(&node, &ingredients).await?;
+        azure::prepare(&node, layout, &ingredients, &world, &say)?;
         let suite = Suite { node, world };
         for test in tests {
             let begin = Instant::now();

@@ -6,13 +6,13 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use tests::ado::AgentView;
+use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
 use tests::cluster::components::{self, Component};
-use tests::cluster::{Layout, Node, Options, agent_image, azure};
+use tests::cluster::{Layout, Node, Options};
 
 /// Boots a real single-node Kubernetes in namespaces of its own, with cert-manager installed and this project's images loaded.
 #[derive(Parser)]
@@ -129,11 +129,11 @@ impl Action {
             Self::Azure => {
                 listen(&interrupt)?;
                 let node = Node::running(&layout, &interrupt)?;
-                let root = agent_image::root_file_system(&layout, &interrupt, &say)?;
+                let ingredients = Ingredients::make(&layout, &interrupt, &say)?;
                 node.enter_network()?;
                 // Its threads inherit the network from this one.
                 let runtime = tokio::runtime::Runtime::new()?;
-                runtime.block_on(imitate_azure(&node, &layout, &root, &interrupt))
+                runtime.block_on(imitate_azure(&node, &layout, &ingredients, &interrupt))
             }
             Self::Exec { program, arguments } => {
                 let node = Node::running(&layout, &interrupt)?;
@@ -173,10 +173,15 @@ fn build(layout: &Layout, all: bool, interrupt: &Interrupt) -> Result<()> {
 /// Port of the plain-HTTP control routes of the emulators.
 const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090);
 
-async fn imitate_azure(node: &Node<'_>, layout: &Layout, root: &Path, interrupt: &Interrupt) -> Result<()> {
-    let world = azure::imitate(node).await?;
+async fn imitate_azure(
+    node: &Node<'_>,
+    layout: &Layout,
+    ingredients: &Ingredients,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let world = azure::imitate(node, ingredients).await?;
     let _control = world.serve_control(CONTROL).await?;
-    azure::prepare(node, layout, root, &world, &say)?;
+    azure::prepare(node, layout, ingredients, &world, &say)?;
     say(&format!(
         "Azure is imitated until Ctrl-C. Next, in another terminal:\n  \
          cargo run --bin cluster -- kubectl apply -f manifests/examples/deployment.yaml\n  \

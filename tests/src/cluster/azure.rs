@@ -2,15 +2,17 @@
 //! private CA, which many companies have.
 
 use super::agent_image;
+use super::command::Interrupt;
 use super::control_plane::issuer;
 use super::layout::{Layout, text};
 use super::node::Node;
 use crate::http::Listen;
 use crate::programs::repository;
+use crate::stub_agent;
 use crate::world::{Settings, World};
 use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const ENTRA: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
@@ -32,9 +34,27 @@ const AZURE_DEVOPS_HOSTS: &[&str] = &[
     "example.visualstudio.com",
 ];
 
+/// What has to be made before a process enters the node's network, which has no way out.
+#[derive(Debug)]
+pub struct Ingredients {
+    root: PathBuf,
+    package: Vec<u8>,
+}
+
+impl Ingredients {
+    /// Makes the root file system of the agent images and the package of the stub agent.
+    pub fn make(layout: &Layout, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<Self> {
+        let root = agent_image::root_file_system(layout, interrupt, report)?;
+        report("the stub agent's package");
+        let package = stub_agent::package()?;
+        let package = std::fs::read(package).with_context(|| format!("cannot read {}", package.display()))?;
+        Ok(Self { root, package })
+    }
+}
+
 /// Starts the emulators, as `manifests/examples` need them. The calling thread and all that run the emulators have to be in
 /// the node's network ([`Node::enter_network`]).
-pub async fn imitate(node: &Node<'_>) -> Result<World> {
+pub async fn imitate(node: &Node<'_>, ingredients: &Ingredients) -> Result<World> {
     let listen = |address: Ipv4Addr| Listen {
         address: SocketAddr::from((address, HTTPS)),
         names: Vec::new(),
@@ -54,6 +74,9 @@ pub async fn imitate(node: &Node<'_>) -> Result<World> {
     })
     .await
     .context("the emulators of Azure cannot be started: does another process imitate it already?")?;
+    world
+        .ado
+        .set_agent_package(stub_agent::VERSION, ingredients.package.clone());
     let cluster_authority = std::fs::read_to_string(node.pki().certificate("ca"))?;
     world.entra.trust_issuers(&[&cluster_authority])?;
     let entra = crate::entra::HOSTS.iter().map(|host| (ENTRA, *host));
@@ -62,10 +85,15 @@ pub async fn imitate(node: &Node<'_>) -> Result<World> {
     Ok(world)
 }
 
-/// What an operator does for a private CA and for Entra to reach the cluster: agent images with the CA (over the root file system
-/// of [`agent_image::root_file_system`]), the webhook with a bundle of it, and the issuer's documents for everybody to read.
-pub fn prepare(node: &Node<'_>, layout: &Layout, root: &Path, world: &World, report: &dyn Fn(&str)) -> Result<()> {
-    let archive = agent_image::archive(layout, root, world.authority.pem(), report)?;
+/// What an operator does for a private CA and for Entra to reach the cluster: agent images with the CA, the webhook with a bundle of it, and the issuer's documents for everybody to read.
+pub fn prepare(
+    node: &Node<'_>,
+    layout: &Layout,
+    ingredients: &Ingredients,
+    world: &World,
+    report: &dyn Fn(&str),
+) -> Result<()> {
+    let archive = agent_image::archive(layout, &ingredients.root, world.authority.pem(), report)?;
     node.load(&archive)?;
     node.kubectl_output(&[
         "apply",
