@@ -2,6 +2,11 @@
 //! start with `row_` name the row of the test matrix that they hold (46 to 74: requests, TLS, lifecycle, load); the pod
 //! shapes of the same matrix are the goldens of `inject`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is wrong, in its helpers, too"
+)]
+
 #[path = "admission/accounts.rs"]
 mod accounts;
 #[path = "admission/bad_requests.rs"]

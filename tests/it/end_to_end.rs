@@ -1,7 +1,7 @@
 //! From `kubectl apply` to removed: the patched pod of the examples with the real webhook and the real sidecar, every
 //! generation of start scripts, and every story of the demo.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     reason = "a test ends where something is wrong, in its helpers, too"
 )]

@@ -219,7 +219,9 @@ fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
         subresource: "",
     };
     assert_eq!(inject::needs(pod, &request, settings).as_deref(), Some("azp-agent"));
-    let account = find(&all(), "ServiceAccount", "azp-agent").unwrap()["metadata"]["annotations"].clone();
+    let account =
+        find(&all(), "ServiceAccount", "azp-agent").expect("the examples have the account")["metadata"]["annotations"]
+            .clone();
     let annotation = |key: &str| account[key].as_str().map(str::to_owned);
     let account = inject::ServiceAccount::Found {
         client_id: annotation(AZWI_CLIENT_ID_ANNOTATION),

@@ -314,9 +314,9 @@ async fn a_container_is_restarted_in_place_at_once_then_after_doubling_pauses() 
     let pauses: Vec<u128> = state
         .events
         .iter()
-        .filter_map(|event| match event.what {
-            What::BackOff(pause) => Some(pause.as_millis()),
-            _ => None,
+        .filter_map(|event| {
+            let What::BackOff(pause) = event.what else { return None };
+            Some(pause.as_millis())
         })
         .collect();
     assert_eq!(pauses, [0, 200, 400, 800]);
