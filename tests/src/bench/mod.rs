@@ -34,7 +34,8 @@ pub struct Effort {
     pub starts: usize,
     /// Probes of each started sidecar.
     pub probes: usize,
-    /// From the registered agent to the beginning of the idle time.
+    /// From the registered agent to the beginning of the idle time. The sidecar looks once whether its agent registered,
+    /// 60 to 72 seconds after it may start, and is idle from then on.
     pub settle: Duration,
     /// How long an idle sidecar is watched.
     pub idle: Duration,
@@ -49,7 +50,7 @@ impl Effort {
         accounts: 20_000,
         starts: 25,
         probes: 10,
-        settle: Duration::from_secs(15),
+        settle: Duration::from_secs(80),
         idle: Duration::from_secs(60),
     };
     /// Whether everything works; the figures say little.
