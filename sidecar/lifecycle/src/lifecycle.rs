@@ -251,31 +251,29 @@ impl Lifecycle {
     }
 
     pub(crate) fn with_surroundings(&mut self, act: impl FnOnce(&mut Surroundings<'_>)) {
-        let mut warnings = Vec::new();
-        act(&mut Surroundings {
-            settings: &self.settings,
-            kept: &mut self.kept,
-            jitter: &mut self.jitter,
-            warnings: &mut warnings,
-            now: self.now,
-        });
-        self.warn(warnings);
+        self.with_phase(|_, surroundings| act(surroundings));
     }
 
     pub(crate) fn with_removal(&mut self, act: impl FnOnce(&mut Removal, &mut Surroundings<'_>)) {
+        self.with_phase(|phase, surroundings| {
+            if let Phase::Leaving(removal) = phase {
+                act(removal, surroundings);
+            }
+        });
+    }
+
+    fn with_phase(&mut self, act: impl FnOnce(&mut Phase, &mut Surroundings<'_>)) {
         let mut warnings = Vec::new();
-        if let Phase::Leaving(removal) = &mut self.phase {
-            act(
-                removal,
-                &mut Surroundings {
-                    settings: &self.settings,
-                    kept: &mut self.kept,
-                    jitter: &mut self.jitter,
-                    warnings: &mut warnings,
-                    now: self.now,
-                },
-            );
-        }
+        act(
+            &mut self.phase,
+            &mut Surroundings {
+                settings: &self.settings,
+                kept: &mut self.kept,
+                jitter: &mut self.jitter,
+                warnings: &mut warnings,
+                now: self.now,
+            },
+        );
         self.warn(warnings);
     }
 
