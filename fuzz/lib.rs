@@ -37,14 +37,15 @@ pub fn settings() -> Settings {
 /// Decides and checks. Gives the decision back for an answer.
 pub fn decide(object: &Value, request: &Request<'_>) -> Decision {
     let settings = settings();
-    let account = match inject::needs(object, request, &settings) {
+    let inspection = inject::inspect(object, request, &settings);
+    let account = match inspection.account() {
         Some(_) => ServiceAccount::Found {
             client_id: None,
             tenant_id: None,
         },
         None => ServiceAccount::NotAsked,
     };
-    let decision = inject::decide(object, request, &account, &settings);
+    let decision = inspection.decide(&account);
     if let Decision::Inject(plan) = &decision {
         let mut patched = object.clone();
         json_patch::patch(&mut patched, &plan.patch(object)).expect("the patch applies");

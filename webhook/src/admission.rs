@@ -38,14 +38,15 @@ pub(crate) async fn answer(
         resource,
         subresource: asked.sub_resource.as_deref().unwrap_or_default(),
     };
-    let account = match inject::needs(&asked.object, &request, settings) {
+    let inspection = inject::inspect(&asked.object, &request, settings);
+    let account = match inspection.account() {
         Some(name) => {
             let is_last_source = settings.client_id.is_none();
-            accounts.find(request.namespace, &name, is_last_source, deadline).await
+            accounts.find(request.namespace, name, is_last_source, deadline).await
         }
         None => ServiceAccount::NotAsked,
     };
-    let decision = inject::decide(&asked.object, &request, &account, settings);
+    let decision = inspection.decide(&account);
     let (outcome, reason, sentence) = describe(&decision);
     let answer = incoming.answer(verdict(&decision, &asked.object), outcome.as_str(), reason);
     let took = started.elapsed();

@@ -218,7 +218,7 @@ fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
         resource: "pods",
         subresource: "",
     };
-    assert_eq!(inject::needs(pod, &request, settings).as_deref(), Some("azp-agent"));
+    assert_eq!(inject::inspect(pod, &request, settings).account(), Some("azp-agent"));
     let account =
         find(&all(), "ServiceAccount", "azp-agent").expect("the examples have the account")["metadata"]["annotations"]
             .clone();

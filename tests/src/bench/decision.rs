@@ -49,14 +49,15 @@ fn patch(asked: &Value, settings: &inject::Settings) -> anyhow::Result<Vec<u8>> 
         resource: "pods",
         subresource: "",
     };
-    let account = match inject::needs(&asked["object"], &request, settings) {
+    let inspection = inject::inspect(&asked["object"], &request, settings);
+    let account = match inspection.account() {
         Some(_) => ServiceAccount::Found {
             client_id: Some("11111111-2222-3333-4444-555555555555".to_owned()),
             tenant_id: None,
         },
         None => ServiceAccount::NotAsked,
     };
-    match inject::decide(&asked["object"], &request, &account, settings) {
+    match inspection.decide(&account) {
         Decision::Inject(plan) => Ok(serde_json::to_vec(&plan.patch(&asked["object"]))?),
         Decision::Skip(reason) => bail!("the pod is skipped: {reason}"),
         Decision::Deny(denial) => bail!("the pod is denied: {}", denial.sentence),

@@ -45,7 +45,7 @@ pub enum ServiceAccount {
     Missing,
     /// It could not be read; the sentence says why.
     Unreadable(String),
-    /// Nobody asked, since [`needs`] said `None`.
+    /// Nobody asked, since [`Inspection::account`] said `None`.
     NotAsked,
 }
 
@@ -97,38 +97,58 @@ pub(crate) struct Candidate<'a> {
     pub(crate) account: &'a str,
 }
 
-/// Name of the ServiceAccount (in the request's namespace) whose annotations the decision depends on; `None` where it can
-/// be made without. The name is a valid one, whatever the pod says.
-pub fn needs(pod: &Value, request: &Request<'_>, settings: &Settings) -> Option<String> {
-    let candidate = inspect(pod, request, settings).ok()?;
-    identity::needs_account(&candidate.overrides, &candidate.azwi).then(|| candidate.account.to_owned())
+/// What can be said of an object before its ServiceAccount is known. A review makes it once: the look-up of the account
+/// comes between the inspection and the decision.
+#[derive(Debug)]
+pub struct Inspection<'a> {
+    found: Result<Candidate<'a>, Decision>,
+    namespace: &'a str,
+    settings: &'a Settings,
 }
 
-/// Decides what happens to the object.
-pub fn decide(pod: &Value, request: &Request<'_>, account: &ServiceAccount, settings: &Settings) -> Decision {
-    try_decide(pod, request, account, settings).unwrap_or_else(|decision| decision)
-}
-
-fn try_decide(
-    pod: &Value,
-    request: &Request<'_>,
-    account: &ServiceAccount,
-    settings: &Settings,
-) -> Result<Decision, Decision> {
-    let candidate = inspect(pod, request, settings)?;
-    let identity = identity::resolve(
-        &candidate.overrides,
-        &candidate.azwi,
-        candidate.account,
-        account,
+/// Inspects the object.
+pub fn inspect<'a>(pod: &'a Value, request: &Request<'a>, settings: &'a Settings) -> Inspection<'a> {
+    Inspection {
+        found: candidate(pod, request, settings),
+        namespace: request.namespace,
         settings,
-    )?;
-    let plan = Plan::new(candidate, &identity, request.namespace, settings)?;
-    Ok(Decision::Inject(Box::new(plan)))
+    }
+}
+
+/// Decides what happens to the object where its ServiceAccount is known already.
+pub fn decide(pod: &Value, request: &Request<'_>, account: &ServiceAccount, settings: &Settings) -> Decision {
+    inspect(pod, request, settings).decide(account)
+}
+
+impl Inspection<'_> {
+    /// Name of the ServiceAccount (in the request's namespace) whose annotations the decision depends on; `None` where it
+    /// can be made without. The name is a valid one, whatever the pod says.
+    pub fn account(&self) -> Option<&str> {
+        let candidate = self.found.as_ref().ok()?;
+        identity::needs_account(&candidate.overrides, &candidate.azwi).then_some(candidate.account)
+    }
+
+    /// Decides what happens to the object.
+    pub fn decide(self, account: &ServiceAccount) -> Decision {
+        self.try_decide(account).unwrap_or_else(|decision| decision)
+    }
+
+    fn try_decide(self, account: &ServiceAccount) -> Result<Decision, Decision> {
+        let candidate = self.found?;
+        let identity = identity::resolve(
+            &candidate.overrides,
+            &candidate.azwi,
+            candidate.account,
+            account,
+            self.settings,
+        )?;
+        let plan = Plan::new(candidate, &identity, self.namespace, self.settings)?;
+        Ok(Decision::Inject(Box::new(plan)))
+    }
 }
 
 /// Everything that can be decided without the ServiceAccount, in the order that `docs/what-the-webhook-does.md` gives.
-fn inspect<'a>(pod: &'a Value, request: &Request<'_>, settings: &Settings) -> Result<Candidate<'a>, Decision> {
+fn candidate<'a>(pod: &'a Value, request: &Request<'_>, settings: &Settings) -> Result<Candidate<'a>, Decision> {
     let pod = asks(pod, request)?;
     can_run(&pod, request, settings)?;
     agent::check_names(&pod)?;

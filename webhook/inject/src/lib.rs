@@ -1,6 +1,6 @@
 //! The webhook's decision and its patch: what happens to a pod, as functions on values.
 //!
-//! [`needs`] says which ServiceAccount has to be looked up, [`decide`] decides, [`Plan::patch`] makes the patch.
+//! [`inspect`] says which ServiceAccount has to be looked up, [`Inspection::decide`] decides, [`Plan::patch`] makes the patch.
 //! `testdata/` shows by example what the webhook does to a pod; `docs/what-the-webhook-does.md` says it on one page.
 //!
 //! **Invariant:** no clock, no IO, no randomness; the same input gives the same bytes. **Invariant:** the patch is made
@@ -25,7 +25,7 @@ mod text;
 mod url;
 mod values;
 
-pub use decision::{Decision, Denial, Request, ServiceAccount, decide, needs};
+pub use decision::{Decision, Denial, Inspection, Request, ServiceAccount, decide, inspect};
 pub use plan::Plan;
 pub use settings::{FederatedToken, LogLevel, Settings};
 pub use url::organisation_url;

@@ -11,7 +11,7 @@ pub(crate) fn check(patched: &Value, settings: &Settings) {
     let again = |pod: &Value| {
         let decision = inject::decide(pod, &CREATE, &ServiceAccount::Missing, settings);
         assert_eq!(decision, Decision::Skip(Reason::AlreadyInjected));
-        assert_eq!(inject::needs(pod, &CREATE, settings), None);
+        assert_eq!(inject::inspect(pod, &CREATE, settings).account(), None);
     };
     again(patched);
     let mut pod = patched.clone();

@@ -77,7 +77,8 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
         subresource: text("subresource", CREATE.subresource),
     };
     let account = case::account(json(case, "account.json").as_ref());
-    let asked = inject::needs(&pod, &request, &settings);
+    let inspection = inject::inspect(&pod, &request, &settings);
+    let asked = inspection.account();
     if account.is_none() {
         assert_eq!(
             asked,
@@ -87,7 +88,7 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
         );
     }
     let account = asked.and(account).unwrap_or(ServiceAccount::NotAsked);
-    match inject::decide(&pod, &request, &account, &settings) {
+    match inspection.decide(&account) {
         Decision::Skip(reason) => BTreeMap::from([("skip.txt", format!("{reason}\n"))]),
         Decision::Deny(denial) => BTreeMap::from([("denied.txt", format!("{}\n{}\n", denial.reason, denial.sentence))]),
         Decision::Inject(plan) => {

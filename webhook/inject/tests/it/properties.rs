@@ -27,7 +27,8 @@ fn account() -> ServiceAccount {
 
 /// Decides, and checks all that must hold where the pod is injected. Says whether it was.
 fn decide_and_check(pod: &Value, settings: &Settings) -> bool {
-    let needs = inject::needs(pod, &CREATE, settings);
+    let inspection = inject::inspect(pod, &CREATE, settings);
+    let needs = inspection.account();
     let decision = inject::decide(pod, &CREATE, &account(), settings);
     assert_eq!(decision, inject::decide(pod, &CREATE, &account(), settings));
     match decision {
