@@ -1,16 +1,19 @@
-//! The suite on a real Kubernetes: only Azure is imitated. `cargo test -p tests --test cluster [PART OF A NAME]`.
+//! The suite on a real Kubernetes: only Azure is imitated. `cargo test -p tests --test cluster -- [PART OF A NAME]...`.
 //!
-//! Uses the node that is up, or starts one and takes it down again. Prints a table at the end.
+//! Uses the node that is up, or starts one and takes it down again. Prints a table at the end. docs/cluster.md.
 
+mod case;
 mod scaling;
 mod suite;
+mod workload;
 
 use suite::{Suite, Test, test};
 
-/// All tests, in the order in which they run.
-const TESTS: &[Test] = &[test!(
-    scaling::a_deployment_registers_and_scales_from_one_to_five_to_none
-)];
+/// All tests. Those that may run beside others start in this order.
+const TESTS: &[Test] = &[
+    test!(Beside scaling::a_deployment_scales_from_one_to_five_to_none),
+    test!(Beside scaling::the_example_deployment_registers_unchanged),
+];
 
 fn main() -> std::process::ExitCode {
     Suite::main(TESTS)

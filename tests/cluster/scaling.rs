@@ -1,63 +1,37 @@
-//! The example Deployment, as it is in the repository.
+//! The example Deployment, as it is in the repository, and Deployments that change their size.
 
-use crate::suite::Suite;
+use crate::case::Case;
+use crate::workload::{deployment, template};
 use anyhow::{Context, Result, ensure};
-use std::time::Duration;
-use tests::ado::AgentView;
 use tests::programs::repository;
 
-const LIMIT: Duration = Duration::from_secs(120);
-
-pub(crate) async fn a_deployment_registers_and_scales_from_one_to_five_to_none(suite: &Suite<'_>) -> Result<()> {
+pub(crate) async fn the_example_deployment_registers_unchanged(case: Case) -> Result<()> {
     let manifest = repository().join("manifests/examples/deployment.yaml");
     let manifest = manifest.to_str().context("the repository's path is UTF-8")?;
-    // Pods of an earlier run do not know this run's CA, and would try to reach Azure for their whole grace period.
-    suite.kubectl(&[
-        "delete",
-        "pods",
-        "--all",
-        "--namespace=agents",
-        "--force",
-        "--grace-period=0",
-    ])?;
-    suite.kubectl(&[
-        "delete",
-        "--ignore-not-found",
-        "--wait",
-        "--timeout=25s",
-        "-f",
-        manifest,
-    ])?;
-    suite.kubectl(&["apply", "-f", manifest])?;
-    suite.wait_for_pool("one agent online", LIMIT, online(1)).await?;
-
-    // Five times what the example asks for is more than a small machine has.
-    let deployment = ["--namespace=agents", "deployment/azp-agent"];
-    let small = [
-        &["set", "resources"][..],
-        &deployment,
-        &["--containers=agent", "--requests=cpu=10m,memory=32Mi"],
-    ]
-    .concat();
-    suite.kubectl(&small)?;
-    suite.kubectl(&[&["scale", "--replicas=5"][..], &deployment].concat())?;
-    suite
-        .wait_for_pool("five agents online and no other", LIMIT, online(5))
+    let node = |arguments: &[&str]| case.blocking(|| case.suite.node.kubectl_within(arguments, crate::case::LIMIT));
+    // What an earlier run has left does not know this run's CA.
+    node(&["delete", "namespace", "agents", "--ignore-not-found"])?;
+    node(&["apply", "-f", manifest])?;
+    let pool = &case.suite.world.pool;
+    let looked = || async { Ok(pool.agents().iter().any(|agent| agent.online).then_some(())) };
+    case.wait("the example's agent online", crate::case::LIMIT, looked)
         .await?;
-    let agents = suite.world.pool.agents();
+    node(&["--namespace=agents", "scale", "deployment/azp-agent", "--replicas=0"])?;
+    let looked = || async { Ok(pool.agents().is_empty().then_some(())) };
+    case.wait("an empty pool", crate::case::LIMIT, looked).await?;
+    node(&["delete", "-f", manifest]).map(drop)
+}
+
+pub(crate) async fn a_deployment_scales_from_one_to_five_to_none(case: Case) -> Result<()> {
+    case.apply(&deployment("agent", 1, &template("gen3")))?;
+    case.wait_for_agents(1).await?;
+    case.scale("deployment/agent", 5)?;
+    case.wait_for_agents(5).await?;
+    let agents = case.pool.agents();
     ensure!(
         agents.iter().all(|agent| agent.enabled),
         "all may get jobs: {agents:#?}"
     );
-
-    suite.kubectl(&[&["scale", "--replicas=0"][..], &deployment].concat())?;
-    suite
-        .wait_for_pool("an empty pool", LIMIT, |agents| agents.is_empty())
-        .await?;
-    suite.kubectl(&["delete", "--wait", "--timeout=25s", "-f", manifest])?;
-    Ok(())
-}
-
-fn online(count: usize) -> impl Fn(&[AgentView]) -> bool {
-    move |agents| agents.len() == count && agents.iter().all(|agent| agent.online)
+    case.scale("deployment/agent", 0)?;
+    case.wait_for_agents(0).await
 }

@@ -1,48 +1,87 @@
-//! What runs the tests: the node, the emulators, the table, and everything that explains a failure.
+//! What runs the tests: the node, the imitated Azure, who runs beside whom, the table, and everything that explains a failure.
 
+use crate::case::Case;
 use anyhow::{Context, Result, bail};
+use clap::Parser;
+use std::collections::VecDeque;
 use std::io::Write;
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
-use tests::cluster::{Layout, Node, Options, components};
+use tests::cluster::components::Kubernetes;
+use tests::cluster::{Api, Layout, Node, Options};
 use tests::world::World;
+
+/// The suite on a real Kubernetes: only Azure is imitated.
+#[derive(Parser)]
+#[command(name = "cluster suite", max_term_width = 100)]
+struct Arguments {
+    /// Run the tests that have one of these in their name; all without.
+    names: Vec<String>,
+    /// Version of Kubernetes, if no node is up.
+    #[arg(long, env = "ADO_CLUSTER_KUBERNETES", default_value = "1.37")]
+    kubernetes: Kubernetes,
+    /// Install missing packages with apt-get.
+    #[arg(long)]
+    install: bool,
+    /// How many tests run at the same time, of those that may.
+    #[arg(long, default_value_t = 4)]
+    jobs: usize,
+    /// List the tests and run none.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Whether a test minds others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// It keeps to its namespace and its pool.
+    Beside,
+    /// It disturbs the node, the webhook or the imitated Azure, or measures: nothing else runs meanwhile.
+    Alone,
+}
 
 /// A test by its name.
 pub(crate) struct Test {
     /// Path of its function.
     pub(crate) name: &'static str,
+    /// Whether it minds others.
+    pub(crate) company: Company,
     /// What it does.
-    pub(crate) run: for<'s> fn(&'s Suite<'s>) -> Running<'s>,
+    pub(crate) run: fn(Case) -> Running,
 }
 
 /// A test that runs.
-type Running<'s> = Pin<Box<dyn Future<Output = Result<()>> + 's>>;
+type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// Makes a [`Test`] of an async function.
+/// Makes a [`Test`] of an async function that takes a [`Case`].
 macro_rules! test {
-    ($path:path) => {
+    ($company:ident $path:path) => {
         $crate::suite::Test {
             name: stringify!($path),
-            run: |suite| Box::pin($path(suite)),
+            company: $crate::suite::Company::$company,
+            run: |case| Box::pin($path(case)),
         }
     };
 }
 pub(crate) use test;
 
-/// What a test gets.
-pub(crate) struct Suite<'n> {
+/// What all tests share.
+pub(crate) struct Suite {
     /// The node. This process is in its network.
-    pub(crate) node: Node<'n>,
-    /// Azure, as the examples need it.
+    pub(crate) node: Node,
+    /// Its API server.
+    pub(crate) api: Api,
+    /// Azure.
     pub(crate) world: World,
 }
 
-impl Suite<'_> {
-    /// Runs the tests whose name contains the first argument.
-    pub(crate) fn main(tests: &[Test]) -> ExitCode {
+impl Suite {
+    /// Runs the tests that the command line asks for.
+    pub(crate) fn main(tests: &'static [Test]) -> ExitCode {
         match run(tests) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -52,61 +91,20 @@ impl Suite<'_> {
             }
         }
     }
-
-    /// Runs kubectl, and fails with what it says.
-    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        self.node.kubectl_output(arguments)
-    }
-
-    /// Waits until `condition` holds of what the pool shows, or fails with what it showed last.
-    pub(crate) async fn wait_for_pool(
-        &self,
-        what: &str,
-        limit: Duration,
-        condition: impl Fn(&[tests::ado::AgentView]) -> bool,
-    ) -> Result<()> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let agents = self.world.pool.agents();
-            if condition(&agents) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                bail!("{what}: not within {limit:?}; the pool shows {agents:#?}");
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// Everything about a namespace that explains a failure.
-    fn explain(&self, namespace: &str) -> String {
-        let namespace = format!("--namespace={namespace}");
-        let questions: [&[&str]; 3] = [
-            &["get", "pods,replicasets,jobs", "--output=wide", &namespace],
-            &["get", "events", "--sort-by=.lastTimestamp", &namespace],
-            &[
-                "logs",
-                "--selector=ado-agent.dev/inject",
-                "--all-containers",
-                "--ignore-errors",
-                "--prefix",
-                "--tail=40",
-                &namespace,
-            ],
-        ];
-        let answers = questions.map(|question| {
-            self.kubectl(question)
-                .unwrap_or_else(|error| format!("{question:?}: {error:#}"))
-        });
-        answers.join("\n")
-    }
 }
 
-fn run(tests: &[Test]) -> Result<bool> {
-    let wanted = std::env::args().nth(1).unwrap_or_default();
-    let chosen: Vec<&Test> = tests.iter().filter(|test| test.name.contains(&wanted)).collect();
+fn run(tests: &'static [Test]) -> Result<bool> {
+    let arguments = Arguments::parse();
+    let is_wanted = |test: &&Test| {
+        arguments.names.is_empty() || arguments.names.iter().any(|name| test.name.contains(name.as_str()))
+    };
+    let chosen: Vec<&Test> = tests.iter().filter(is_wanted).collect();
     if chosen.is_empty() {
-        bail!("no test has `{wanted}` in its name");
+        bail!("no test has one of {:?} in its name", arguments.names);
+    }
+    if arguments.list {
+        chosen.iter().for_each(|test| say(test.name));
+        return Ok(true);
     }
     let layout = Layout::find()?;
     let interrupt = Interrupt::default();
@@ -116,45 +114,108 @@ fn run(tests: &[Test]) -> Result<bool> {
         Ok(node) => node,
         Err(_) => {
             let options = Options {
-                kubernetes: components::KUBERNETES,
-                install: false,
+                kubernetes: arguments.kubernetes,
+                install: arguments.install,
             };
             tests::cluster::up(&layout, options, &interrupt, &say)?
         }
     };
-    let passed = run_on(node, &layout, &interrupt, &chosen);
+    let passed = run_on(node, &layout, &interrupt, chosen, arguments.jobs);
     if ours {
         tests::cluster::down(&layout)?;
     }
     passed
 }
 
-fn run_on(node: Node<'_>, layout: &Layout, interrupt: &Interrupt, tests: &[&Test]) -> Result<bool> {
+fn run_on(node: Node, layout: &Layout, interrupt: &Interrupt, tests: Vec<&'static Test>, jobs: usize) -> Result<bool> {
     let ingredients = Ingredients::make(layout, interrupt, &say)?;
     node.enter_network()?;
     // Its threads inherit the network from this one.
-    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
-    let mut table = format!("Kubernetes {}\n", node.version());
-    let mut passed = true;
-    runtime.block_on(async {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // kubectl is waited for on these threads, and the emulators answer on them.
+        .worker_threads(jobs + 4)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let results = runtime.block_on(async {
         let world = azure::imitate(&node, &ingredients).await?;
         azure::prepare(&node, layout, &ingredients, &world, &say)?;
-        let suite = Suite { node, world };
-        for test in tests {
-            let begin = Instant::now();
-            let result = (test.run)(&suite).await;
-            let seconds = begin.elapsed().as_secs_f32();
-            let word = if result.is_ok() { "ok" } else { "FAILED" };
-            if let Err(error) = result {
-                passed = false;
-                say(&format!("{}: {error:#}\n{}", test.name, suite.explain("agents")));
-            }
-            table.push_str(&format!("{word:6} {seconds:6.1} s  {}\n", test.name));
-        }
-        Ok::<(), anyhow::Error>(())
+        let api = node.api()?;
+        let suite = Arc::new(Suite { node, api, world });
+        Ok::<_, anyhow::Error>(run_all(&suite, tests, jobs).await)
     })?;
+    let (table, passed) = results;
     say(&table);
     Ok(passed)
+}
+
+/// Those that may run beside each other first, then the others one by one. Answers the table.
+async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize) -> (String, bool) {
+    let begin = Instant::now();
+    let (beside, alone): (Vec<&Test>, Vec<&Test>) = tests.into_iter().partition(|test| test.company == Company::Beside);
+    let queue = Arc::new(Mutex::new(VecDeque::from(beside)));
+    let results = Arc::new(Mutex::new(Vec::new()));
+    let workers: Vec<_> = (0..jobs.max(1))
+        .map(|_| {
+            let (suite, queue, results) = (Arc::clone(suite), Arc::clone(&queue), Arc::clone(&results));
+            tokio::spawn(async move {
+                loop {
+                    let next = queue.lock().expect("nobody panics with the queue").pop_front();
+                    let Some(test) = next else { return };
+                    let result = run_one(&suite, test).await;
+                    results.lock().expect("nobody panics with the results").push(result);
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.expect("a test's panic is caught where it runs");
+    }
+    for test in alone {
+        let result = run_one(suite, test).await;
+        results.lock().expect("nobody panics with the results").push(result);
+    }
+    let results = std::mem::take(&mut *results.lock().expect("all have ended"));
+    let failed = results.iter().filter(|(passed, _)| !passed).count();
+    let lines: Vec<&str> = results.iter().map(|(_, line)| line.as_str()).collect();
+    let table = format!(
+        "\nKubernetes {}\n{}\n{} passed, {failed} failed, {} s",
+        suite.node.version(),
+        lines.join("\n"),
+        results.len() - failed,
+        begin.elapsed().as_secs()
+    );
+    (table, failed == 0)
+}
+
+/// Runs a test in a namespace of its own. Answers whether it passed, and its line of the table.
+async fn run_one(suite: &Arc<Suite>, test: &'static Test) -> (bool, String) {
+    let begin = Instant::now();
+    let result = attempt(suite, test).await;
+    let word = if result.is_ok() { "ok" } else { "FAILED" };
+    let line = format!("{word:6} {:6.1} s  {}", begin.elapsed().as_secs_f32(), test.name);
+    match &result {
+        Ok(()) => say(&line),
+        Err(error) => say(&format!("{line}\n{error}")),
+    }
+    (result.is_ok(), line)
+}
+
+/// The error is everything that explains it.
+async fn attempt(suite: &Arc<Suite>, test: &'static Test) -> std::result::Result<(), String> {
+    let case = Case::begin(suite, test.name).map_err(|error| format!("{error:#}"))?;
+    let observer = case.clone();
+    // In a task of its own: a panic there is a failure like any other.
+    let result = match tokio::spawn((test.run)(case)).await {
+        Ok(result) => result,
+        Err(panic) => Err(anyhow::anyhow!("{panic}")),
+    };
+    let explanation = result.err().map(|error| format!("{error:#}\n{}", observer.explain()));
+    let cleaned = observer.end();
+    match (explanation, cleaned) {
+        (Some(explanation), _) => Err(explanation),
+        (None, cleaned) => cleaned.map_err(|error| format!("{error:#}")),
+    }
 }
 
 /// A line for the person.

@@ -109,6 +109,13 @@ impl Pair {
 /// A client configuration that trusts these PEM bundles and nothing else.
 pub fn client_config(bundles: &[&str]) -> io::Result<rustls::ClientConfig> {
     install_provider();
+    Ok(rustls::ClientConfig::builder()
+        .with_root_certificates(roots(bundles)?)
+        .with_no_client_auth())
+}
+
+/// The certificates of PEM bundles.
+pub(crate) fn roots(bundles: &[&str]) -> io::Result<rustls::RootCertStore> {
     let mut roots = rustls::RootCertStore::empty();
     for bundle in bundles {
         for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
@@ -117,7 +124,5 @@ pub fn client_config(bundles: &[&str]) -> io::Result<rustls::ClientConfig> {
                 .map_err(io::Error::other)?;
         }
     }
-    Ok(rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+    Ok(roots)
 }

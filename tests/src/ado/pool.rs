@@ -3,7 +3,7 @@
 use super::Ado;
 use super::queue::{JobRefused, JobSpec};
 use super::state::{AgentState, Job, PoolState, Role};
-use super::view::AgentView;
+use super::view::{AgentView, JobView};
 use crate::clock::Timestamp;
 use crate::entra::Identity;
 use std::collections::BTreeMap;
@@ -54,12 +54,24 @@ impl Pool {
 
     /// Agents, oldest first.
     pub fn agents(&self) -> Vec<AgentView> {
-        self.ado.view().agents(&self.name).to_vec()
+        self.look(|pool| pool.agents.iter().map(|agent| AgentView::of(pool, agent)).collect())
     }
 
     /// An agent by name.
     pub fn agent(&self, name: &str) -> Option<AgentView> {
-        self.ado.view().agent(&self.name, name).cloned()
+        self.agents().into_iter().find(|agent| agent.name == name)
+    }
+
+    /// Jobs, oldest first.
+    pub fn jobs(&self) -> Vec<JobView> {
+        self.look(|pool| pool.jobs.iter().map(JobView::of).collect())
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&PoolState) -> T) -> T {
+        let state = self.ado.lock();
+        let organisation = state.organisation(&self.organisation);
+        let pool = organisation.and_then(|organisation| organisation.pools.iter().find(|pool| pool.id == self.id));
+        look(pool.expect("the pool was not deleted"))
     }
 
     /// Adds an agent that can never listen, such as KEDA's placeholder or somebody else's. Returns its id.

@@ -175,7 +175,7 @@ impl AdoView {
 }
 
 impl AgentView {
-    fn of(pool: &PoolState, agent: &AgentState) -> Self {
+    pub(super) fn of(pool: &PoolState, agent: &AgentState) -> Self {
         Self {
             id: agent.id,
             name: agent.name.clone(),
@@ -194,7 +194,7 @@ impl AgentView {
 }
 
 impl JobView {
-    fn of(job: &Job) -> Self {
+    pub(super) fn of(job: &Job) -> Self {
         Self {
             id: job.id,
             name: job.name.clone(),

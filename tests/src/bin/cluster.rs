@@ -1,7 +1,7 @@
 //! A real Kubernetes on this machine, for people: `up`, `kubectl`, `load`, `down`. See docs/cluster.md.
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tests::ado::AgentView;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
-use tests::cluster::components::{self, Component};
+use tests::cluster::components::{self, Kubernetes};
 use tests::cluster::{Layout, Node, Options};
 
 /// Boots a real single-node Kubernetes in namespaces of its own, with cert-manager installed and this project's images loaded.
@@ -28,7 +28,7 @@ enum Action {
     Up {
         /// Version of Kubernetes.
         #[arg(long, env = "ADO_CLUSTER_KUBERNETES", default_value = "1.37")]
-        kubernetes: Version,
+        kubernetes: Kubernetes,
         /// Install missing packages with apt-get.
         #[arg(long)]
         install: bool,
@@ -64,23 +64,6 @@ enum Action {
     Down,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Version {
-    #[value(name = "1.37")]
-    Newest,
-    #[value(name = "1.34")]
-    Oldest,
-}
-
-impl Version {
-    fn component(self) -> Component {
-        match self {
-            Self::Newest => components::KUBERNETES,
-            Self::Oldest => components::KUBERNETES_OLD,
-        }
-    }
-}
-
 fn main() -> ExitCode {
     match Arguments::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,10 +81,7 @@ impl Action {
         match self {
             Self::Up { kubernetes, install } => {
                 listen(&interrupt)?;
-                let options = Options {
-                    kubernetes: kubernetes.component(),
-                    install,
-                };
+                let options = Options { kubernetes, install };
                 let node = tests::cluster::up(&layout, options, &interrupt, &say)?;
                 say(&format!(
                     "Kubernetes {} is up. Logs: {}. Next, for instance:\n  \
@@ -173,12 +153,7 @@ fn build(layout: &Layout, all: bool, interrupt: &Interrupt) -> Result<()> {
 /// Port of the plain-HTTP control routes of the emulators.
 const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090);
 
-async fn imitate_azure(
-    node: &Node<'_>,
-    layout: &Layout,
-    ingredients: &Ingredients,
-    interrupt: &Interrupt,
-) -> Result<()> {
+async fn imitate_azure(node: &Node, layout: &Layout, ingredients: &Ingredients, interrupt: &Interrupt) -> Result<()> {
     let world = azure::imitate(node, ingredients).await?;
     let _control = world.serve_control(CONTROL).await?;
     azure::prepare(node, layout, ingredients, &world, &say)?;

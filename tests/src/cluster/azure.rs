@@ -54,7 +54,7 @@ impl Ingredients {
 
 /// Starts the emulators, as `manifests/examples` need them. The calling thread and all that run the emulators have to be in
 /// the node's network ([`Node::enter_network`]).
-pub async fn imitate(node: &Node<'_>, ingredients: &Ingredients) -> Result<World> {
+pub async fn imitate(node: &Node, ingredients: &Ingredients) -> Result<World> {
     let listen = |address: Ipv4Addr| Listen {
         address: SocketAddr::from((address, HTTPS)),
         names: Vec::new(),
@@ -87,7 +87,7 @@ pub async fn imitate(node: &Node<'_>, ingredients: &Ingredients) -> Result<World
 
 /// What an operator does for a private CA and for Entra to reach the cluster: agent images with the CA, the webhook with a bundle of it, and the issuer's documents for everybody to read.
 pub fn prepare(
-    node: &Node<'_>,
+    node: &Node,
     layout: &Layout,
     ingredients: &Ingredients,
     world: &World,

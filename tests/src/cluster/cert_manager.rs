@@ -10,7 +10,7 @@ use std::time::Duration;
 const HEALTH: &str = "127.0.0.1:9403";
 
 /// Installs the definitions and starts the controllers. They speak to the API server as an administrator.
-pub(super) fn install(node: &mut Node, built: &Built) -> Result<()> {
+pub(super) fn install(node: &Node, built: &Built) -> Result<()> {
     let definitions = built.share();
     node.kubectl_output(&["create", "namespace", "cert-manager"])?;
     // Some are larger than what `apply` would note in an annotation.
@@ -27,7 +27,7 @@ pub(super) fn install(node: &mut Node, built: &Built) -> Result<()> {
     )?;
     let kubeconfig = node.pki().kubeconfig("admin");
     node.start(&Program {
-        name: "cert-manager",
+        name: "cert-manager".to_owned(),
         program: built.program("certmanager"),
         arguments: vec![format!("--kubeconfig={kubeconfig}"), format!("--health={HEALTH}")],
         environment: Vec::new(),

@@ -1,8 +1,8 @@
 //! Runs other programs: bounded in time, interruptible, and with an error that shows what they said.
 
 use anyhow::{Context, Result, bail};
-use std::fmt::Write;
-use std::io::Read;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -31,10 +31,24 @@ impl Interrupt {
     }
 }
 
+/// What a program wrote.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Its standard output.
+    pub output: String,
+    /// Its standard error: where kubectl shows warnings.
+    pub error: String,
+}
+
 /// Runs a program to its end and returns its standard output. Anything but success is an error.
 pub fn output(command: &mut Command, limit: Duration, interrupt: &Interrupt) -> Result<String> {
+    said(command, "", limit, interrupt).map(|said| said.output)
+}
+
+/// Runs a program to its end with this standard input. Anything but success is an error.
+pub fn said(command: &mut Command, input: &str, limit: Duration, interrupt: &Interrupt) -> Result<Said> {
     let shown = shown(command);
-    let output = finish(command, limit, interrupt).with_context(|| shown.clone())?;
+    let output = finish(command, input, limit, interrupt).with_context(|| shown.clone())?;
     if !output.status.success() {
         bail!(
             "{shown}: {}\n{}",
@@ -42,19 +56,26 @@ pub fn output(command: &mut Command, limit: Duration, interrupt: &Interrupt) -> 
             tail(&String::from_utf8_lossy(&output.stderr), 20)
         );
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(Said {
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        error: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 /// Runs a program to its end with both outputs captured.
-fn finish(command: &mut Command, limit: Duration, interrupt: &Interrupt) -> Result<Output> {
+fn finish(command: &mut Command, input: &str, limit: Duration, interrupt: &Interrupt) -> Result<Output> {
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot be started")?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
+    let mut stdin = child.stdin.take().expect("the standard input was asked for");
+    let input = input.to_owned();
+    // A program that ends before it has read everything says why itself.
+    thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let status = wait(&mut child, limit, interrupt)?;
     Ok(Output {
         status,

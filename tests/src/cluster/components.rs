@@ -42,6 +42,27 @@ pub const KUBERNETES_OLD: Component = Component {
     ..KUBERNETES
 };
 
+/// A version of Kubernetes, as people choose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kubernetes {
+    /// [`KUBERNETES`].
+    #[value(name = "1.37")]
+    Newest,
+    /// [`KUBERNETES_OLD`].
+    #[value(name = "1.34")]
+    Oldest,
+}
+
+impl Kubernetes {
+    /// What has to be built.
+    pub fn component(self) -> Component {
+        match self {
+            Self::Newest => KUBERNETES,
+            Self::Oldest => KUBERNETES_OLD,
+        }
+    }
+}
+
 /// containerd, its shim and ctr. Debian's is too old for today's kubelets.
 pub const CONTAINERD: Component = Component {
     name: "containerd",

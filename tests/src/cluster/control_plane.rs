@@ -20,7 +20,7 @@ pub fn issuer() -> String {
 pub(super) fn etcd(program: &Path, node: &Path) -> Program {
     let (client, peer) = ("http://127.0.0.1:2379", "http://127.0.0.1:2380");
     Program {
-        name: "etcd",
+        name: "etcd".to_owned(),
         program: program.to_owned(),
         arguments: vec![
             format!("--data-dir={}", text(&node.join("etcd"))),
@@ -39,7 +39,7 @@ pub(super) fn etcd(program: &Path, node: &Path) -> Program {
 /// The API server.
 pub(super) fn api_server(programs: &Path, node: &Path, pki: &Pki) -> Program {
     Program {
-        name: "kube-apiserver",
+        name: "kube-apiserver".to_owned(),
         program: programs.join("kube-apiserver"),
         arguments: vec![
             "--etcd-servers=http://127.0.0.1:2379".to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn api_server(programs: &Path, node: &Path, pki: &Pki) -> Program {
 /// The controllers.
 pub(super) fn controller_manager(programs: &Path, pki: &Pki) -> Program {
     Program {
-        name: "kube-controller-manager",
+        name: "kube-controller-manager".to_owned(),
         program: programs.join("kube-controller-manager"),
         arguments: vec![
             format!("--kubeconfig={}", pki.kubeconfig("controller-manager")),
@@ -91,7 +91,7 @@ pub(super) fn controller_manager(programs: &Path, pki: &Pki) -> Program {
 /// The scheduler.
 pub(super) fn scheduler(programs: &Path, pki: &Pki) -> Program {
     Program {
-        name: "kube-scheduler",
+        name: "kube-scheduler".to_owned(),
         program: programs.join("kube-scheduler"),
         arguments: vec![
             format!("--kubeconfig={}", pki.kubeconfig("scheduler")),

@@ -29,7 +29,7 @@ pub(super) fn set_hosts<'h>(node: &Path, hosts: impl Iterator<Item = (Ipv4Addr, 
 /// kube-proxy.
 pub(super) fn proxy(programs: &Path, pki: &Pki) -> Program {
     Program {
-        name: "kube-proxy",
+        name: "kube-proxy".to_owned(),
         program: programs.join("kube-proxy"),
         arguments: vec![
             format!("--kubeconfig={}", pki.kubeconfig("proxy")),
@@ -44,7 +44,7 @@ pub(super) fn proxy(programs: &Path, pki: &Pki) -> Program {
             "--healthz-bind-address=127.0.0.1:10256".to_owned(),
         ],
         environment: vec![(
-            "PATH",
+            "PATH".to_owned(),
             format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()),
         )],
     }
@@ -88,7 +88,7 @@ pub(super) fn coredns(program: &Path, node: &Path, pki: &Pki) -> Result<Program>
         ),
     )?;
     Ok(Program {
-        name: "coredns",
+        name: "coredns".to_owned(),
         program: program.to_owned(),
         arguments: vec![format!("-conf={}", text(&file))],
         environment: Vec::new(),

@@ -5,6 +5,7 @@
 //! nothing behind. For people there is `cargo run --bin cluster`, and docs/cluster.md.
 
 pub mod agent_image;
+mod api;
 pub mod azure;
 mod build;
 mod cert_manager;
@@ -27,6 +28,7 @@ mod service;
 mod state;
 mod teardown;
 
+pub use api::Api;
 pub use control_plane::issuer;
 pub use layout::Layout;
 pub use node::{Node, Options, up};

@@ -1,12 +1,14 @@
 //! Brings a node up, step by step, and hands out what is needed to use it.
 
+use super::api::Api;
 use super::cert_manager;
-use super::command::{Interrupt, output, until};
-use super::components::{self, Built, Component};
+use super::command::{Interrupt, Said, output, said, until};
+use super::components::{self, Built, Kubernetes};
 use super::image::{self, Entry, Image, Layer};
 use super::layout::{Layout, text};
 use super::namespace::Namespaces;
 use super::pki::Pki;
+use super::process::Process;
 use super::service::{Program, Service};
 use super::state::State;
 use super::{cgroup, control_plane, dns, kernel, namespace, packages, product, runtime, teardown};
@@ -15,42 +17,39 @@ use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// What a caller can choose.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// [`components::KUBERNETES`] or [`components::KUBERNETES_OLD`].
-    pub kubernetes: Component,
+    /// Version of Kubernetes.
+    pub kubernetes: Kubernetes,
     /// Install missing packages.
     pub install: bool,
 }
 
 /// A node that comes up in this process or was found running.
-pub struct Node<'a> {
-    layout: &'a Layout,
-    interrupt: &'a Interrupt,
+pub struct Node {
+    layout: Layout,
+    interrupt: Interrupt,
     namespaces: Namespaces,
-    state: State,
     pki: Pki,
-    services: Vec<Service>,
+    state: Mutex<State>,
+    /// Those that this process has started.
+    services: Mutex<Vec<Service>>,
     _lock: Option<File>,
 }
 
 /// Everything from nothing: packages, components, images, node, cert-manager. Refuses if a node is up; what a crash has
 /// left is taken down first. If it fails or is interrupted, nothing is left but the logs.
-pub fn up<'a>(
-    layout: &'a Layout,
-    options: Options,
-    interrupt: &'a Interrupt,
-    report: &dyn Fn(&str),
-) -> Result<Node<'a>> {
+pub fn up(layout: &Layout, options: Options, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<Node> {
     packages::require(options.install, interrupt, report)?;
     let lock = layout.lock("node")?;
     refuse_or_clean(layout, report)?;
     let [kubernetes, containerd, coredns, cert_manager] = components::build(
         [
-            options.kubernetes,
+            options.kubernetes.component(),
             components::CONTAINERD,
             components::COREDNS,
             components::CERT_MANAGER,
@@ -98,16 +97,10 @@ fn refuse_or_clean(layout: &Layout, report: &dyn Fn(&str)) -> Result<()> {
     teardown::down_locked(layout).map(drop)
 }
 
-fn boot<'a>(
-    layout: &'a Layout,
-    parts: &Parts,
-    interrupt: &'a Interrupt,
-    report: &dyn Fn(&str),
-    lock: File,
-) -> Result<Node<'a>> {
+fn boot(layout: &Layout, parts: &Parts, interrupt: &Interrupt, report: &dyn Fn(&str), lock: File) -> Result<Node> {
     let begin = Instant::now();
     let step = |what: &str| report(&format!("{:5.1} s  {what}", begin.elapsed().as_secs_f32()));
-    let mut node = Node::create(layout, parts, interrupt, lock)?;
+    let node = Node::create(layout, parts, interrupt, lock)?;
     node.start_control_plane(parts)?;
     step("API server is ready");
     node.start_runtime(parts)?;
@@ -116,33 +109,32 @@ fn boot<'a>(
     step("node is Ready");
     node.wait_for_names()?;
     step("Services and names work");
-    cert_manager::install(&mut node, &parts.cert_manager)?;
+    cert_manager::install(&node, &parts.cert_manager)?;
     step(&format!("cert-manager {} is installed", parts.cert_manager.version));
     node.check()?;
-    node.state.ready = true;
-    node.state.write(layout)?;
+    node.change(|state| state.ready = true)?;
     Ok(node)
 }
 
-impl<'a> Node<'a> {
+impl Node {
     /// The node that is up.
-    pub fn running(layout: &'a Layout, interrupt: &'a Interrupt) -> Result<Self> {
+    pub fn running(layout: &Layout, interrupt: &Interrupt) -> Result<Self> {
         let state = State::read(layout)?.context("no node is up: start one first")?;
         let namespaces = state.namespaces.filter(Namespaces::exist);
         let namespaces = namespaces.context("the node has ended: take down what is left of it, then start one")?;
         ensure!(state.ready, "the node is still on its way up");
         Ok(Self {
-            layout,
-            interrupt,
+            layout: layout.clone(),
+            interrupt: interrupt.clone(),
             namespaces,
             pki: Pki::at(layout.node().join("pki")),
-            state,
-            services: Vec::new(),
+            state: Mutex::new(state),
+            services: Mutex::default(),
             _lock: None,
         })
     }
 
-    fn create(layout: &'a Layout, parts: &Parts, interrupt: &'a Interrupt, lock: File) -> Result<Self> {
+    fn create(layout: &Layout, parts: &Parts, interrupt: &Interrupt, lock: File) -> Result<Self> {
         if layout.logs().exists() {
             fs::remove_dir_all(layout.logs()).context("cannot remove the last node's logs")?;
         }
@@ -169,17 +161,17 @@ impl<'a> Node<'a> {
         let pki = Pki::at(layout.node().join("pki"));
         pki.make()?;
         Ok(Self {
-            layout,
-            interrupt,
+            layout: layout.clone(),
+            interrupt: interrupt.clone(),
             namespaces,
-            state,
             pki,
-            services: Vec::new(),
+            state: Mutex::new(state),
+            services: Mutex::default(),
             _lock: Some(lock),
         })
     }
 
-    fn start_control_plane(&mut self, parts: &Parts) -> Result<()> {
+    fn start_control_plane(&self, parts: &Parts) -> Result<()> {
         let programs = parts.kubernetes.programs();
         let folder = self.layout.node();
         let etcd = packages::find("etcd").context("etcd is gone")?;
@@ -192,7 +184,7 @@ impl<'a> Node<'a> {
         self.wait_for("the API server", Duration::from_secs(120), &["get", "--raw", "/readyz"])
     }
 
-    fn start_runtime(&mut self, parts: &Parts) -> Result<()> {
+    fn start_runtime(&self, parts: &Parts) -> Result<()> {
         let pause = self.layout.node().join("pause.tar");
         let busybox = packages::find("busybox").context("busybox is gone")?;
         // The sandbox image: a static program that waits.
@@ -209,10 +201,11 @@ impl<'a> Node<'a> {
         self.load(&parts.archive)
     }
 
-    fn start_kubelet(&mut self, parts: &Parts) -> Result<()> {
+    fn start_kubelet(&self, parts: &Parts) -> Result<()> {
         let minor = minor(&parts.kubernetes.version)?;
         let programs = parts.kubernetes.programs();
-        let kubelet = runtime::kubelet(&programs, &self.layout.node(), &self.state.cgroup, &self.pki, minor)?;
+        let cgroup = self.state().cgroup.clone();
+        let kubelet = runtime::kubelet(&programs, &self.layout.node(), &cgroup, &self.pki, minor)?;
         self.start(&kubelet)?;
         self.start(&dns::proxy(&programs, &self.pki))?;
         let coredns = dns::coredns(&parts.coredns.program("coredns"), &self.layout.node(), &self.pki)?;
@@ -225,7 +218,7 @@ impl<'a> Node<'a> {
     }
 
     /// A name that only works when the controllers, kube-proxy and CoreDNS do, and the account that every pod needs.
-    fn wait_for_names(&mut self) -> Result<()> {
+    fn wait_for_names(&self) -> Result<()> {
         let limit = Duration::from_secs(60);
         self.wait_for("service accounts", limit, &["get", "serviceaccount", "default"])?;
         self.until("names of Services", limit, |node| {
@@ -236,7 +229,7 @@ impl<'a> Node<'a> {
     }
 
     /// Waits until a service of the node answers a GET with success.
-    pub(super) fn wait_for_answer(&mut self, what: &str, url: &str) -> Result<()> {
+    pub(super) fn wait_for_answer(&self, what: &str, url: &str) -> Result<()> {
         self.until(what, Duration::from_secs(60), |node| {
             node.busybox(&["wget", "-q", "-O", "-", url])
         })
@@ -245,20 +238,61 @@ impl<'a> Node<'a> {
 
     fn busybox(&self, arguments: &[&str]) -> Result<Option<String>> {
         let mut command = self.namespaces.command("busybox");
-        output(command.args(arguments), Duration::from_secs(10), self.interrupt).map(Some)
+        output(command.args(arguments), Duration::from_secs(10), &self.interrupt).map(Some)
     }
 
     /// Starts a service in the node's world and notes it.
-    pub fn start(&mut self, program: &Program) -> Result<()> {
-        let service = program.start(&self.namespaces, &self.layout.logs(), self.interrupt)?;
-        self.state.services.insert(program.name.to_owned(), service.process);
-        self.services.push(service);
-        self.state.write(self.layout)
+    pub fn start(&self, program: &Program) -> Result<()> {
+        let service = program.start(&self.namespaces, &self.layout.logs(), &self.interrupt)?;
+        let started = (program.clone(), service.process);
+        self.services().push(service);
+        self.change(|state| drop(state.services.insert(program.name.clone(), started)))
+    }
+
+    /// Kills a service, as if its process had crashed, and waits until it is gone.
+    pub fn kill(&self, name: &str) -> Result<()> {
+        let (_, process) = self.service(name)?;
+        self.services().retain(|service| service.name != name);
+        process.signal(rustix::process::Signal::KILL)?;
+        until(
+            &format!("the end of {name}"),
+            Duration::from_secs(30),
+            &self.interrupt,
+            || Ok((!process.runs()).then_some(())),
+        )
+    }
+
+    /// Starts a service again that was killed, with the same command line but for `change`.
+    pub fn start_again(&self, name: &str, change: impl FnOnce(&mut Program)) -> Result<()> {
+        let (mut program, process) = self.service(name)?;
+        ensure!(!process.runs(), "{name} still runs");
+        change(&mut program);
+        self.start(&program)
+    }
+
+    fn service(&self, name: &str) -> Result<(Program, Process)> {
+        let service = self.state().services.get(name).cloned();
+        service.with_context(|| format!("the node has no service {name}"))
     }
 
     /// An error if a service that this process has started has ended.
-    pub fn check(&mut self) -> Result<()> {
-        self.services.iter_mut().try_for_each(Service::check)
+    pub fn check(&self) -> Result<()> {
+        self.services().iter_mut().try_for_each(Service::check)
+    }
+
+    fn services(&self) -> MutexGuard<'_, Vec<Service>> {
+        self.services.lock().expect("nobody panics with the services in hand")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics with the state in hand")
+    }
+
+    /// Changes what is known of the node, in the file too.
+    fn change(&self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let mut state = self.state();
+        change(&mut state);
+        state.write(&self.layout)
     }
 
     /// Loads an image archive under the name that it carries.
@@ -269,14 +303,14 @@ impl<'a> Node<'a> {
 
     /// Runs ctr, containerd's own client.
     pub fn ctr(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.namespaces.command(self.state.runtime.join("ctr"));
+        let mut command = self.namespaces.command(self.state().runtime.join("ctr"));
         command.arg(format!("--address={}", runtime::SOCKET)).args(arguments);
-        output(&mut command, Duration::from_secs(120), self.interrupt)
+        output(&mut command, Duration::from_secs(120), &self.interrupt)
     }
 
     /// kubectl as the administrator. It sees the machine's files and the node's network.
     pub fn kubectl(&self) -> Command {
-        let mut command = self.namespaces.network_command(self.state.programs.join("kubectl"));
+        let mut command = self.namespaces.network_command(self.kubectl_program());
         command.env("KUBECONFIG", self.pki.kubeconfig("admin"));
         // What it caches is of no use to anyone after this node.
         command.env("KUBECACHEDIR", self.layout.node().join("kubectl"));
@@ -290,12 +324,22 @@ impl<'a> Node<'a> {
 
     /// Runs kubectl to its end with a limit.
     pub fn kubectl_within(&self, arguments: &[&str], limit: Duration) -> Result<String> {
-        output(self.kubectl().args(arguments), limit, self.interrupt)
+        output(self.kubectl().args(arguments), limit, &self.interrupt)
+    }
+
+    /// Runs kubectl to its end with something on its standard input, such as a manifest.
+    pub fn kubectl_fed(&self, arguments: &[&str], input: &str, limit: Duration) -> Result<Said> {
+        said(self.kubectl().args(arguments), input, limit, &self.interrupt)
     }
 
     /// File of the running kubectl, which renders without a cluster too.
     pub fn kubectl_program(&self) -> PathBuf {
-        self.state.programs.join("kubectl")
+        self.state().programs.join("kubectl")
+    }
+
+    /// The API server, asked without kubectl.
+    pub fn api(&self) -> Result<Api> {
+        Api::new(&self.pki)
     }
 
     /// Certificates and kubeconfigs.
@@ -312,7 +356,7 @@ impl<'a> Node<'a> {
     pub fn add_address(&self, address: Ipv4Addr) -> Result<()> {
         let mut command = self.namespaces.command("ip");
         command.args(["address", "replace", &format!("{address}/24"), "dev", "node0"]);
-        output(&mut command, Duration::from_secs(10), self.interrupt).map(drop)
+        output(&mut command, Duration::from_secs(10), &self.interrupt).map(drop)
     }
 
     /// Makes host names known to pods, instead of those before.
@@ -321,20 +365,19 @@ impl<'a> Node<'a> {
     }
 
     /// Version of Kubernetes.
-    pub fn version(&self) -> &str {
-        &self.state.kubernetes
+    pub fn version(&self) -> String {
+        self.state().kubernetes.clone()
     }
 
-    fn wait_for(&mut self, what: &str, limit: Duration, kubectl: &[&str]) -> Result<()> {
+    fn wait_for(&self, what: &str, limit: Duration, kubectl: &[&str]) -> Result<()> {
         self.until(what, limit, |node| node.kubectl_output(kubectl).map(Some))
             .map(drop)
     }
 
     /// Tries until it works; a service that ended meanwhile is the better error.
-    fn until<T>(&mut self, what: &str, limit: Duration, attempt: impl Fn(&Self) -> Result<Option<T>>) -> Result<T> {
-        let interrupt = self.interrupt;
+    fn until<T>(&self, what: &str, limit: Duration, attempt: impl Fn(&Self) -> Result<Option<T>>) -> Result<T> {
         let mut ended = Ok(());
-        let answer = until(what, limit, interrupt, || {
+        let answer = until(what, limit, &self.interrupt, || {
             ended = self.check();
             match &ended {
                 Ok(()) => attempt(self).map(|value| value.map(Some)),

@@ -27,10 +27,10 @@ pub(super) fn containerd(programs: &Path, plugins: &Path, node: &Path) -> Result
     // The shim is looked up in PATH.
     let path = std::env::var("PATH").unwrap_or_default();
     Ok(Program {
-        name: "containerd",
+        name: "containerd".to_owned(),
         program: programs.join("containerd"),
         arguments: vec![format!("--config={}", text(&file))],
-        environment: vec![("PATH", format!("{}:{path}:/usr/sbin:/sbin", text(programs)))],
+        environment: vec![("PATH".to_owned(), format!("{}:{path}:/usr/sbin:/sbin", text(programs)))],
     })
 }
 
@@ -97,7 +97,7 @@ pub(super) fn kubelet(programs: &Path, node: &Path, cgroup: &str, pki: &Pki, min
     let file = node.join("kubelet.json");
     write(&file, &kubelet_configuration(node, cgroup, pki, minor))?;
     Ok(Program {
-        name: "kubelet",
+        name: "kubelet".to_owned(),
         program: programs.join("kubelet"),
         arguments: vec![
             format!("--config={}", text(&file)),
@@ -108,7 +108,7 @@ pub(super) fn kubelet(programs: &Path, node: &Path, cgroup: &str, pki: &Pki, min
             "--v=2".to_owned(),
         ],
         environment: vec![(
-            "PATH",
+            "PATH".to_owned(),
             format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()),
         )],
     })

@@ -4,29 +4,30 @@ use super::command::{Interrupt, tail_of, until};
 use super::namespace::Namespaces;
 use super::process::Process;
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// What to start.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Program {
     /// Name of the service and of its log.
-    pub name: &'static str,
+    pub name: String,
     /// File.
     pub program: PathBuf,
     /// Arguments.
     pub arguments: Vec<String>,
     /// Environment beyond the driver's own.
-    pub environment: Vec<(&'static str, String)>,
+    pub environment: Vec<(String, String)>,
 }
 
 /// What was started.
 #[derive(Debug)]
 pub struct Service {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// The process, as the machine numbers it.
     pub process: Process,
     /// `nsenter`, which waits for it.
@@ -54,7 +55,7 @@ impl Program {
             .spawn()
             .with_context(|| format!("cannot start {}", self.name))?;
         let outer = Process::of(parent.id().cast_signed())?;
-        let started = until(self.name, Duration::from_secs(10), interrupt, || {
+        let started = until(&self.name, Duration::from_secs(10), interrupt, || {
             if let Some(status) = parent.try_wait()? {
                 // Reported below, with the log.
                 return Ok(Some(Err(status)));
@@ -63,7 +64,7 @@ impl Program {
         })?;
         match started {
             Ok(process) => Ok(Service {
-                name: self.name,
+                name: self.name.clone(),
                 process,
                 parent,
                 log,

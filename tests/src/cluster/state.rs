@@ -3,6 +3,7 @@
 use super::layout::Layout;
 use super::namespace::Namespaces;
 use super::process::Process;
+use super::service::Program;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,8 +28,8 @@ pub(super) struct State {
     pub programs: PathBuf,
     /// Programs of containerd.
     pub runtime: PathBuf,
-    /// Services by name.
-    pub services: BTreeMap<String, Process>,
+    /// Services by name: what was started, and as which process.
+    pub services: BTreeMap<String, (Program, Process)>,
     /// Whether it came up.
     pub ready: bool,
 }

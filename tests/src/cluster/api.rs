@@ -1,0 +1,59 @@
+//! The API server, asked as the administrator: for tests that look often, without a process for each look.
+
+use super::control_plane::issuer;
+use super::pki::Pki;
+use crate::tls;
+use anyhow::{Context, Result, ensure};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A client. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Api {
+    client: reqwest::Client,
+}
+
+impl Api {
+    /// A client with the administrator's certificate. It reaches the API server from the node's network only.
+    pub(super) fn new(pki: &Pki) -> Result<Self> {
+        tls::install_provider();
+        let authority = std::fs::read_to_string(pki.certificate("ca"))?;
+        let certificate = CertificateDer::from_pem_file(pki.certificate("admin"))?;
+        let key = PrivateKeyDer::from_pem_file(pki.key("admin"))?;
+        let configuration = rustls::ClientConfig::builder()
+            .with_root_certificates(tls::roots(&[&authority])?)
+            .with_client_auth_cert(vec![certificate], key)?;
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(configuration)
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()?;
+        Ok(Self { client })
+    }
+
+    /// The object or list at a path such as `/api/v1/namespaces/agents/pods`; nothing where there is none.
+    pub async fn find(&self, path: &str) -> Result<Option<Value>> {
+        let (status, text) = self.text(path).await?;
+        if status == 404 {
+            return Ok(None);
+        }
+        ensure!(status == 200, "GET {path}: {status} {text}");
+        serde_json::from_str(&text)
+            .map(Some)
+            .with_context(|| format!("GET {path}"))
+    }
+
+    /// The object or list at a path.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        self.find(path).await?.with_context(|| format!("GET {path}: not found"))
+    }
+
+    /// Status and body at a path, such as `/metrics`.
+    pub async fn text(&self, path: &str) -> Result<(u16, String)> {
+        let answer = self.client.get(format!("{}{path}", issuer())).send().await;
+        let answer = answer.with_context(|| format!("GET {path}"))?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+}
