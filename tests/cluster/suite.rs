@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use std::collections::VecDeque;
 use std::io::Write;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -30,6 +31,9 @@ struct Arguments {
     /// How many tests run at the same time, of those that may.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
+    /// Archive of a real agent instead of the stub: `vsts-agent-linux-x64-….tar.gz`.
+    #[arg(long, env = "AGENT_PACKAGE")]
+    agent_package: Option<PathBuf>,
     /// List the tests and run none.
     #[arg(long)]
     list: bool,
@@ -120,15 +124,22 @@ fn run(tests: &'static [Test]) -> Result<bool> {
             tests::cluster::up(&layout, options, &interrupt, &say)?
         }
     };
-    let passed = run_on(node, &layout, &interrupt, chosen, arguments.jobs);
+    let agent = arguments.agent_package.as_deref();
+    let passed = Ingredients::make(&layout, agent, &interrupt, &say)
+        .and_then(|ingredients| run_on(node, &layout, &ingredients, chosen, arguments.jobs));
     if ours {
         tests::cluster::down(&layout)?;
     }
     passed
 }
 
-fn run_on(node: Node, layout: &Layout, interrupt: &Interrupt, tests: Vec<&'static Test>, jobs: usize) -> Result<bool> {
-    let ingredients = Ingredients::make(layout, interrupt, &say)?;
+fn run_on(
+    node: Node,
+    layout: &Layout,
+    ingredients: &Ingredients,
+    tests: Vec<&'static Test>,
+    jobs: usize,
+) -> Result<bool> {
     node.enter_network()?;
     // Its threads inherit the network from this one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -138,8 +149,8 @@ fn run_on(node: Node, layout: &Layout, interrupt: &Interrupt, tests: Vec<&'stati
         .build()
         .context("cannot start threads")?;
     let results = runtime.block_on(async {
-        let world = azure::imitate(&node, &ingredients).await?;
-        azure::prepare(&node, layout, &ingredients, &world, &say)?;
+        let world = azure::imitate(&node, ingredients).await?;
+        azure::prepare(&node, layout, ingredients, &world, &say)?;
         let api = node.api()?;
         let suite = Arc::new(Suite { node, api, world });
         Ok::<_, anyhow::Error>(run_all(&suite, tests, jobs).await)

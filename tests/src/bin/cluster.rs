@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use tests::ado::AgentView;
@@ -50,7 +51,11 @@ enum Action {
     },
     /// Imitate Azure in the node's network until Ctrl-C, as `manifests/examples` need it. Loads agent images, and installs this
     /// project with a private CA.
-    Azure,
+    Azure {
+        /// Archive of a real agent instead of the stub: `vsts-agent-linux-x64-….tar.gz`.
+        #[arg(long, env = "AGENT_PACKAGE")]
+        agent_package: Option<PathBuf>,
+    },
     /// Run a program in the node's network, such as curl.
     #[command(disable_help_flag = true)]
     Exec {
@@ -106,10 +111,10 @@ impl Action {
                 listen(&interrupt)?;
                 build(&layout, all, &interrupt)
             }
-            Self::Azure => {
+            Self::Azure { agent_package } => {
                 listen(&interrupt)?;
                 let node = Node::running(&layout, &interrupt)?;
-                let ingredients = Ingredients::make(&layout, &interrupt, &say)?;
+                let ingredients = Ingredients::make(&layout, agent_package.as_deref(), &interrupt, &say)?;
                 node.enter_network()?;
                 // Its threads inherit the network from this one.
                 let runtime = tokio::runtime::Runtime::new()?;

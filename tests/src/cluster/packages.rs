@@ -22,6 +22,7 @@ const PROGRAMS: &[Program] = &[
     Program("nsenter", "util-linux"),
     Program("setsid", "util-linux"),
     Program("mount", "mount"),
+    Program("mmdebstrap", "mmdebstrap"),
 ];
 
 const PLUGINS_PACKAGE: &str = "containernetworking-plugins";
