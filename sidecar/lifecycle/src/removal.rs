@@ -69,9 +69,11 @@ pub(crate) struct Removal {
     pub(crate) invents_names: bool,
     /// Whether no agent can be there, so that nothing is asked.
     of_nothing: bool,
-    /// When the pool's agents were listed the last time, by name or all.
+    /// When the pool's agents were listed the last time, by name or all, or one of the list was fetched.
     pub(crate) listed: Option<Time>,
     delete_sent: bool,
+    /// Whether a DELETE was on its way when SIGTERM came, so that the agent may have registered again behind it.
+    overtaken: bool,
     disable_refused: bool,
     /// How it ended before the last look at the name; `Some` while that look is made.
     pub(crate) verifying: Option<Outcome>,
@@ -92,6 +94,7 @@ impl Removal {
             of_nothing: false,
             listed: None,
             delete_sent: false,
+            overtaken: false,
             disable_refused: false,
             verifying: None,
             stranger: None,
@@ -169,7 +172,10 @@ impl Removal {
         match question {
             // Recorded before it happens: an agent that we may have disabled is ours to enable again.
             Question::SetEnabled(_, id, false) => surroundings.kept.disabled = Some(*id),
-            Question::Delete(..) => self.delete_sent = true,
+            Question::Delete(..) => {
+                self.delete_sent = true;
+                self.overtaken = false;
+            }
             Question::AgentByName(..) => {
                 if let Stage::Rest { .. } = self.stage {
                     self.looked_again = true;
@@ -307,12 +313,14 @@ impl Removal {
         }
     }
 
-    /// The agent was answered with 404. So is an agent of a pool that is not visible, so only a listing makes it believable.
+    /// Whether a 404 for an agent is about the agent: one of a pool that is not visible is answered with 404, too.
+    pub(crate) fn sees_the_pool(&self, now: Time) -> bool {
+        self.listed.is_some_and(|listed| now.since(listed) <= VISIBLE)
+    }
+
+    /// The agent was answered with 404, which only a listing makes believable.
     pub(crate) fn missing(&mut self, surroundings: &mut Surroundings<'_>) {
-        if self
-            .listed
-            .is_some_and(|listed| surroundings.now.since(listed) <= VISIBLE)
-        {
+        if self.sees_the_pool(surroundings.now) {
             self.gone(surroundings);
         } else {
             self.stranger = None;
@@ -339,7 +347,17 @@ impl Removal {
                 sentence: sentences::already_gone(settings),
             }
         };
-        self.stage = Stage::Rest { outcome, again: None };
+        if std::mem::take(&mut self.overtaken) {
+            self.verify(outcome);
+        } else {
+            self.stage = Stage::Rest { outcome, again: None };
+        }
+    }
+
+    /// One more look, since the agent may have registered again before its container ended.
+    fn verify(&mut self, outcome: Outcome) {
+        self.verifying = Some(outcome);
+        self.search();
     }
 
     /// The last look found nothing new.
@@ -361,21 +379,17 @@ impl Removal {
     pub(crate) fn terminate(&mut self, spare: u32, surroundings: &Surroundings<'_>) {
         let now = surroundings.now;
         self.terminated = Some(now);
+        let may_verify = spare > u32::from(self.invents_names);
         match self.stage.clone() {
             Stage::Rest { .. } if self.of_nothing => {}
             Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
-                if spare > u32::from(self.invents_names) {
-                    self.verifying = Some(outcome);
-                    self.seen.clear();
-                    self.stage = if self.invents_names {
-                        Stage::Listing
-                    } else {
-                        Stage::ByName
-                    };
+                if may_verify {
+                    self.verify(outcome);
                 }
             }
             Stage::Rest { .. } => self.search(),
             Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => {
+                self.overtaken = self.delete_sent && may_verify;
                 self.stage = if now.since(target.proven) <= PROOF {
                     Stage::Delete(target)
                 } else {

@@ -103,6 +103,12 @@ impl Removal {
             }
             (Stage::Fetching { mut candidates, all }, agent) => {
                 candidates.retain(|candidate| *candidate != id);
+                match &agent {
+                    Some(_) => self.listed = Some(surroundings.now),
+                    // Nothing was learned of those that are left, either.
+                    None if !self.sees_the_pool(surroundings.now) => return self.search(),
+                    None => {}
+                }
                 match agent {
                     Some(agent) if ours => return self.found(agent, surroundings),
                     Some(agent) if has_our_name(&agent, surroundings.settings) => self.stranger = Some(agent),

@@ -719,6 +719,38 @@ fn an_invented_name_is_found_by_the_marker() {
 }
 
 #[test]
+fn a_404_long_after_the_listing_does_not_prove_that_the_agent_is_gone() {
+    let mut script = ready();
+    script.at(50.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    let theirs = |id| Agent {
+        name: "other".to_owned(),
+        owner: None,
+        ..agent(id)
+    };
+    let all = vec![theirs(7), theirs(8), theirs(9)];
+    let fetch = |id| Question::Agent(POOL, AgentId(id));
+    let pause = Duration::from_secs(600);
+    script.answer_and_pause(&Question::Agents(POOL), Answer::Agents(all.clone()), pause);
+    script.wait();
+    // The pool was made anew meanwhile, or our role taken away: every agent is answered with 404.
+    script.fail(&fetch(7), failure(FailureKind::NotFound), None);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&Question::Agents(POOL), Answer::Agents(all));
+    // Soon after a listing, or after another agent of the pool, it is about the agent.
+    script.fail(&fetch(7), failure(FailureKind::NotFound), None);
+    script.at(script.now().0.as_secs_f64() + 9.0);
+    script.answer(&fetch(8), Answer::Agents(vec![theirs(8)]));
+    script.at(script.now().0.as_secs_f64() + 9.0);
+    script.fail(&fetch(9), failure(FailureKind::NotFound), None);
+    assert_eq!(script.open(), None);
+    script.event(Event::Terminate);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&Question::Agents(POOL), Answer::Agents(vec![]));
+    assert_eq!(script.exit().reason, Reason::NeverSeen);
+}
+
+#[test]
 fn of_several_with_our_marker_only_the_first_seen_is_removed() {
     let kept = Snapshot {
         admitted: true,
@@ -759,6 +791,27 @@ fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
     assert_eq!(script.open(), Some(&delete()));
     script.answer(&delete(), Answer::Done);
     assert_eq!(script.exit().reason, Reason::Removed);
+}
+
+#[test]
+fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
+    for registered_again in [false, true] {
+        let mut script = serving();
+        script.at(100.0).event(Event::PreStop);
+        script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+        script.answer(&disable(), Answer::Done);
+        script.at(100.5).event(Event::Terminate);
+        // Between the removal and SIGTERM a start script that was just restarted has registered.
+        script.answer(&delete(), Answer::Done);
+        if registered_again {
+            script.answer(&by_name(), Answer::Agents(vec![agent(9)]));
+            script.fail(&look(), failure(FailureKind::NotFound), None);
+            script.answer(&Question::Delete(POOL, AgentId(9)), Answer::Done);
+        } else {
+            script.answer(&by_name(), Answer::Agents(vec![]));
+        }
+        assert_eq!(script.exit().reason, Reason::Removed);
+    }
 }
 
 #[test]

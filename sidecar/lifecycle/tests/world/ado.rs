@@ -199,6 +199,12 @@ impl Ado {
         Ok(Answer::Done)
     }
 
+    /// Whether a job is assigned. Only an agent of ours is given one here; it keeps it when a successor takes it over, and
+    /// the refusal to remove it says nothing of the successor.
+    pub(crate) fn has_job(&self) -> bool {
+        self.agents.values().any(|agent| agent.job.is_some())
+    }
+
     /// Ids of the agents whose process is our pod's.
     pub(crate) fn ours(&self) -> Vec<i64> {
         self.agents

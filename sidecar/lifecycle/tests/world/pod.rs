@@ -63,7 +63,7 @@ pub(crate) struct Exit {
     pub(crate) pod_lives: bool,
     pub(crate) ours: Vec<i64>,
     pub(crate) busy: bool,
-    /// How long ago a job of ours ended, lost its lock, or went to a successor together with its agent; in milliseconds.
+    /// How long ago a job of ours ended or lost its lock, in milliseconds.
     pub(crate) since_job: u64,
 }
 
@@ -275,9 +275,6 @@ impl Pod {
             }
             Happening::KubeletRestart => self.kubelet_restart(),
             Happening::Takeover => {
-                if self.ado.ours().iter().any(|id| self.ado.agents[id].job.is_some()) {
-                    self.job_ended = self.now;
-                }
                 let id = self.ado.register(
                     "agent-0",
                     Some(marker("uid-after").to_string()),
@@ -463,7 +460,7 @@ impl Pod {
 
     fn sidecar_ended(&mut self, outcome: Outcome) {
         let ours = self.ado.ours();
-        let busy = ours.iter().any(|id| self.ado.agents[id].job.is_some());
+        let busy = self.ado.has_job();
         self.exits.push(Exit {
             since_term: self.terminated.map_or(0, |at| self.now - at),
             outcome,
