@@ -375,16 +375,20 @@ impl Removal {
         }
     }
 
-    /// SIGTERM. `spare`: how many requests may be spent on a look whether the agent registered again.
-    pub(crate) fn terminate(&mut self, spare: u32, surroundings: &Surroundings<'_>) {
+    /// SIGTERM. `spare`: how many requests may be spent on a look whether the agent registered again; `None`: nothing can
+    /// be asked for want of a token.
+    pub(crate) fn terminate(&mut self, spare: Option<u32>, surroundings: &Surroundings<'_>) {
         let now = surroundings.now;
         self.terminated = Some(now);
-        let may_verify = spare > u32::from(self.invents_names);
+        let may_verify = spare.is_some_and(|spare| spare > u32::from(self.invents_names));
         match self.stage.clone() {
             Stage::Rest { .. } if self.of_nothing => {}
             Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
                 if may_verify {
                     self.verify(outcome);
+                } else if spare.is_none() {
+                    self.verifying = Some(outcome);
+                    self.end_unverified();
                 }
             }
             Stage::Rest { .. } => self.search(),

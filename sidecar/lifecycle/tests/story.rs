@@ -815,6 +815,20 @@ fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
 }
 
 #[test]
+fn a_removal_that_cannot_be_looked_at_again_says_so() {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    script.answer(&disable(), Answer::Done);
+    script.answer(&delete(), Answer::Done);
+    // Entra could not be reached since, and the last token has expired.
+    script.at(4000.0).event(Event::Terminate);
+    let outcome = script.exit();
+    assert_eq!(outcome.reason, Reason::Removed);
+    assert!(outcome.sentence.contains("could not be seen"), "{}", outcome.sentence);
+}
+
+#[test]
 fn a_long_drain_keeps_the_token_fresh() {
     let mut script = draining();
     let mut issued = 1;

@@ -58,9 +58,12 @@ pub(crate) enum Logged {
 /// One end of the sidecar's process by itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Exit {
+    /// When, in milliseconds.
+    pub(crate) at: u64,
     pub(crate) since_term: u64,
     pub(crate) outcome: Outcome,
-    pub(crate) pod_lives: bool,
+    /// Whether the agent container may go on, so that an agent may register at any moment.
+    pub(crate) agent_lives: bool,
     pub(crate) ours: Vec<i64>,
     pub(crate) busy: bool,
     /// How long ago a job of ours ended or lost its lock, in milliseconds.
@@ -98,6 +101,7 @@ pub(crate) struct Pod {
     pub(crate) entra_requests: Vec<u64>,
     pub(crate) violations: Vec<String>,
     pub(crate) statuses: Vec<(u64, Status)>,
+    /// Whether the pod's end found no sidecar, or one that ended before the agent container.
     pub(crate) sidecar_lost: bool,
     pub(crate) log: Vec<(u64, Logged)>,
 }
@@ -464,7 +468,8 @@ impl Pod {
         self.exits.push(Exit {
             since_term: self.terminated.map_or(0, |at| self.now - at),
             outcome,
-            pod_lives: self.leaving.is_none(),
+            at: self.now,
+            agent_lives: self.leaving.is_none() || self.sidecar_lost,
             ours,
             busy,
             since_job: self.now - self.job_ended,
@@ -487,7 +492,7 @@ impl Pod {
             } else {
                 self.sidecar_lost = true;
             }
-        } else if self.exits.last().is_none_or(|exit| exit.pod_lives) {
+        } else if self.exits.last().is_none_or(|exit| exit.agent_lives) {
             self.sidecar_lost |= self.leaving.is_some();
         }
     }
@@ -506,6 +511,8 @@ impl Pod {
             return;
         }
         self.terminated = Some(self.now);
+        // An edit just before the pod's deletion: SIGTERM comes before its turn, and no other sidecar comes after.
+        self.sidecar_lost |= self.leaving.is_some() && matches!(self.agent, Container::Running { .. });
         let begun = self.leaving.unwrap_or(self.now);
         let kill = (self.now + 2_000).max(begun + self.plan.grace * 1000);
         let kill = if self.plan.end == End::Forced && self.leaving.is_some() {
