@@ -73,7 +73,7 @@ impl Lifecycle {
                 Phase::Leaving(_) => {
                     let mut taken = Ok(());
                     self.with_removal(|removal, surroundings| {
-                        taken = removal.answered(&open.question, result, surroundings);
+                        taken = removal.answered(&open.question, open.asked, result, surroundings);
                     });
                     taken.map_err(|failure| self.failed(open, failure))
                 }

@@ -208,8 +208,10 @@ impl Lifecycle {
                 sentence,
             });
         }
-        let spare = self.token.usable(self.now);
-        let spare = spare.map(|_| BUDGET.saturating_sub(self.questions.asked));
+        let spare = match self.token.usable(self.now) {
+            Some(_) => BUDGET.saturating_sub(self.questions.asked),
+            None => 0,
+        };
         self.with_removal(|removal, surroundings| {
             if removal.terminated.is_none() {
                 removal.terminate(spare, surroundings);

@@ -4,7 +4,7 @@
 //! `--replace` keeps an agent's id, so an id alone proves nothing.
 
 use crate::backoff::Jitter;
-use crate::ownership::has_our_name;
+use crate::ownership::{has_our_name, owner};
 use crate::search::pin;
 use crate::sentences;
 use crate::{Agent, AgentId, Answer, Failure, FailureKind, Outcome, PoolId, Question, Settings, Snapshot, Time};
@@ -74,6 +74,8 @@ pub(crate) struct Removal {
     delete_sent: bool,
     /// Whether a DELETE was on its way when SIGTERM came, so that the agent may have registered again behind it.
     overtaken: bool,
+    /// Whether there are requests to spare, and a token, for one more look.
+    may_verify: bool,
     disable_refused: bool,
     /// How it ended before the last look at the name; `Some` while that look is made.
     pub(crate) verifying: Option<Outcome>,
@@ -95,6 +97,7 @@ impl Removal {
             listed: None,
             delete_sent: false,
             overtaken: false,
+            may_verify: false,
             disable_refused: false,
             verifying: None,
             stranger: None,
@@ -191,14 +194,27 @@ impl Removal {
         }
     }
 
-    /// An answer came. `Err`: it is a failure that has to be followed by a pause.
+    /// An answer came to a question that was asked at `asked`. `Err`: it is a failure that has to be followed by a pause.
     pub(crate) fn answered(
         &mut self,
         question: &Question,
+        asked: Time,
         result: Result<Answer, Failure>,
         surroundings: &mut Surroundings<'_>,
     ) -> Result<(), Failure> {
         if self.of_nothing || !self.expects(question) {
+            return Ok(());
+        }
+        // The agent may have registered behind a question from before SIGTERM: only where it found something it counts.
+        let is_old = self.terminated.is_some_and(|terminated| asked < terminated);
+        if let Ok(Answer::Agents(agents)) = &result
+            && is_old
+            && self.target().is_none()
+            && !agents
+                .iter()
+                .any(|agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us())
+        {
+            self.search();
             return Ok(());
         }
         match (question, result) {
@@ -354,10 +370,14 @@ impl Removal {
         }
     }
 
-    /// One more look, since the agent may have registered again before its container ended.
+    /// One more look, since the agent may have registered again before its container ended; or the word that nobody looked.
     fn verify(&mut self, outcome: Outcome) {
         self.verifying = Some(outcome);
-        self.search();
+        if self.may_verify {
+            self.search();
+        } else {
+            self.end_unverified();
+        }
     }
 
     /// The last look found nothing new.
@@ -375,25 +395,19 @@ impl Removal {
         }
     }
 
-    /// SIGTERM. `spare`: how many requests may be spent on a look whether the agent registered again; `None`: nothing can
-    /// be asked for want of a token.
-    pub(crate) fn terminate(&mut self, spare: Option<u32>, surroundings: &Surroundings<'_>) {
+    /// SIGTERM. `spare`: how many requests may be spent on a look whether the agent registered again.
+    pub(crate) fn terminate(&mut self, spare: u32, surroundings: &Surroundings<'_>) {
         let now = surroundings.now;
         self.terminated = Some(now);
-        let may_verify = spare.is_some_and(|spare| spare > u32::from(self.invents_names));
+        self.may_verify = spare > u32::from(self.invents_names);
         match self.stage.clone() {
             Stage::Rest { .. } if self.of_nothing => {}
             Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
-                if may_verify {
-                    self.verify(outcome);
-                } else if spare.is_none() {
-                    self.verifying = Some(outcome);
-                    self.end_unverified();
-                }
+                self.verify(outcome);
             }
             Stage::Rest { .. } => self.search(),
             Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => {
-                self.overtaken = self.delete_sent && may_verify;
+                self.overtaken = self.delete_sent;
                 self.stage = if now.since(target.proven) <= PROOF {
                     Stage::Delete(target)
                 } else {

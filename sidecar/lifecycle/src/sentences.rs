@@ -297,7 +297,7 @@ pub(crate) fn removed(name: &str, settings: &Settings) -> String {
 }
 
 pub(crate) fn unverified(outcome: &str) -> String {
-    format!("{outcome} Whether it registered once more after that could not be seen.")
+    format!("{outcome} Whether it registered once more after that was not seen.")
 }
 
 pub(crate) fn already_gone(settings: &Settings) -> String {

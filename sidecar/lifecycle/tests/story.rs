@@ -794,6 +794,23 @@ fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
 }
 
 #[test]
+fn an_answer_from_before_sigterm_counts_only_where_it_found_the_agent() {
+    for found in [true, false] {
+        let mut script = ready();
+        script.at(50.0).event(Event::PreStop);
+        script.at(50.1).event(Event::Terminate);
+        let agents = if found { vec![agent(7)] } else { vec![] };
+        script.answer(&by_name(), Answer::Agents(agents));
+        if !found {
+            // It registered behind the question.
+            script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+        }
+        script.answer(&delete(), Answer::Done);
+        assert_eq!(script.exit().reason, Reason::Removed);
+    }
+}
+
+#[test]
 fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
     for registered_again in [false, true] {
         let mut script = serving();
@@ -825,7 +842,7 @@ fn a_removal_that_cannot_be_looked_at_again_says_so() {
     script.at(4000.0).event(Event::Terminate);
     let outcome = script.exit();
     assert_eq!(outcome.reason, Reason::Removed);
-    assert!(outcome.sentence.contains("could not be seen"), "{}", outcome.sentence);
+    assert!(outcome.sentence.contains("was not seen"), "{}", outcome.sentence);
 }
 
 #[test]

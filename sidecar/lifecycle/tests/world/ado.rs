@@ -26,7 +26,8 @@ pub(crate) struct Registration {
     pub(crate) keeper: Keeper,
     /// When somebody else took it over, in milliseconds.
     pub(crate) taken: u64,
-    pub(crate) disabled_by_person: bool,
+    /// When a person took it out of service, in milliseconds.
+    pub(crate) disabled_by_person: Option<u64>,
 }
 
 /// The pool.
@@ -38,7 +39,7 @@ pub(crate) struct Ado {
     pub(crate) violations: Vec<String>,
 }
 
-/// How long after a takeover an action of ours may still rest on an older proof.
+/// How long after a takeover, or after what a person did, an action of ours may still rest on an older proof.
 const PROOF_MILLIS: u64 = 31_000;
 
 impl Ado {
@@ -66,7 +67,7 @@ impl Ado {
             owner: None,
             keeper,
             taken: 0,
-            disabled_by_person: false,
+            disabled_by_person: None,
         });
         if agent.keeper != keeper {
             agent.taken = now;
@@ -179,7 +180,11 @@ impl Ado {
                 .push(format!("{now}: foreign agent {id} was set to enabled={enabled}"));
         }
         let agent = self.agents.get_mut(&id).ok_or_else(|| failure(FailureKind::NotFound))?;
-        if enabled && agent.disabled_by_person {
+        let by_person = agent.disabled_by_person;
+        if !enabled && by_person.is_some_and(|at| now.saturating_sub(at) <= PROOF_MILLIS) {
+            // Both at once: nobody can tell whose it was.
+            agent.disabled_by_person = None;
+        } else if enabled && by_person.is_some() {
             self.violations
                 .push(format!("{now}: agent {id}, which a person disabled, was enabled"));
         }

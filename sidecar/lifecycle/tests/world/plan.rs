@@ -105,6 +105,25 @@ pub(crate) struct Plan {
     pub(crate) person_disables: Option<u64>,
 }
 
+impl Plan {
+    /// The fault of Azure DevOps in a second after the start.
+    pub(crate) fn ado_fault(&self, second: u64) -> Option<AdoFault> {
+        fault(&self.ado, second)
+    }
+
+    /// The fault of Entra in a second after the start.
+    pub(crate) fn entra_fault(&self, second: u64) -> Option<EntraFault> {
+        fault(&self.entra, second)
+    }
+}
+
+fn fault<F: Copy>(windows: &[Window<F>], second: u64) -> Option<F> {
+    windows
+        .iter()
+        .find(|window| (window.from..window.to).contains(&second))
+        .map(|window| window.fault)
+}
+
 fn ado_fault() -> impl Strategy<Value = AdoFault> {
     prop_oneof![
         Just(AdoFault::Hang),

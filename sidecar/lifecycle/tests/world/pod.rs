@@ -1,7 +1,7 @@
 //! A pod with a kubelet: the agent container with its start script, the sidecar with its restarts, and the clock.
 
 use super::ado::{Ado, Keeper};
-use super::plan::{AdoFault, End, EntraFault, Naming, OnTerm, Plan, Window};
+use super::plan::{AdoFault, End, EntraFault, Naming, OnTerm, Plan};
 use crate::steps::{marker, settings};
 use contract::Reason;
 use lifecycle::{
@@ -220,16 +220,12 @@ impl Pod {
         Time(Duration::from_millis(self.now))
     }
 
-    fn fault<F: Copy>(&self, windows: &[Window<F>]) -> Option<F> {
-        let second = self.now.saturating_sub(START) / 1000;
-        windows
-            .iter()
-            .find(|window| (window.from..window.to).contains(&second))
-            .map(|window| window.fault)
+    fn second(&self) -> u64 {
+        self.now.saturating_sub(START) / 1000
     }
 
     fn ado_fault(&self) -> Option<AdoFault> {
-        self.fault(&self.plan.ado)
+        self.plan.ado_fault(self.second())
     }
 
     fn token_is_good(&self, token: Option<TokenId>) -> bool {
@@ -290,7 +286,7 @@ impl Pod {
             Happening::PersonDisables => {
                 for agent in self.ado.agents.values_mut().filter(|agent| agent.enabled) {
                     agent.enabled = false;
-                    agent.disabled_by_person = true;
+                    agent.disabled_by_person = Some(self.now);
                 }
             }
         }
@@ -402,7 +398,7 @@ impl Pod {
                 assertion_changed: reason == Reason::AssertionExpired,
             })
         };
-        match self.fault(&self.plan.entra) {
+        match self.plan.entra_fault(self.second()) {
             Some(EntraFault::Hang) => (30_000, refused(Reason::EntraUnreachable, None)),
             Some(EntraFault::Refuse(reason, after)) => (80, refused(reason, after)),
             None => {
@@ -702,7 +698,7 @@ impl Pod {
         }
         for id in self.ado.ours() {
             let agent = &self.ado.agents[&id];
-            if !agent.enabled && !agent.disabled_by_person {
+            if !agent.enabled && agent.disabled_by_person.is_none() {
                 self.violations
                     .push(format!("{}: agent {id} was left disabled", self.now));
             }
