@@ -197,8 +197,9 @@ impl Lifecycle {
                 Some((at.max(earliest), question))
             }
             Phase::Leaving(removal) => {
-                // Looking for the name again is merely useful; the last search takes three questions.
-                if removal.outcome().is_some() && self.questions.asked.saturating_add(4) > BUDGET {
+                // Looking for the name again is merely useful; the last search takes three questions, and a fourth where
+                // SIGTERM overtakes this one.
+                if removal.outcome().is_some() && self.questions.asked.saturating_add(5) > BUDGET {
                     return None;
                 }
                 match pool {

@@ -65,7 +65,8 @@ pub(crate) struct Removal {
     pub(crate) stage: Stage,
     /// When SIGTERM came.
     pub(crate) terminated: Option<Time>,
-    /// Whether the name was asked for in vain while the agent ran: then the image invents names, and only a list helps.
+    /// Whether the image invents names, so that only a list helps: the name was asked for in vain while the agent ran, or
+    /// our agent had another.
     pub(crate) invents_names: bool,
     /// Whether no agent can be there, so that nothing is asked.
     of_nothing: bool,
@@ -277,7 +278,7 @@ impl Removal {
     /// An answer proved this agent ours.
     pub(crate) fn found(&mut self, agent: Agent, surroundings: &mut Surroundings<'_>) {
         pin(&agent, surroundings);
-        self.invents_names &= !has_our_name(&agent, surroundings.settings);
+        self.invents_names = !has_our_name(&agent, surroundings.settings);
         self.verifying = None;
         self.next(
             Target {

@@ -677,7 +677,7 @@ impl Pod {
         }
         self.check_enabled();
         self.leaving = Some(self.now);
-        self.sidecar_lost = self.sidecar.is_none();
+        self.sidecar_lost = self.sidecar.is_none() || self.terminated.is_some();
         self.tell(Event::PreStop);
         self.term_agent();
         let grace = if self.plan.end == End::Forced {
