@@ -14,3 +14,5 @@ mod generations;
 mod misfortunes;
 #[path = "end_to_end/pods.rs"]
 mod pods;
+#[path = "end_to_end/running_jobs.rs"]
+mod running_jobs;

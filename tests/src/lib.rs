@@ -16,6 +16,7 @@ pub mod http;
 pub mod jwt;
 pub mod kubelet;
 pub mod kustomize;
+pub mod lone_sidecar;
 pub mod programs;
 pub mod recording;
 pub mod reference;

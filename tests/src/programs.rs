@@ -1,5 +1,6 @@
 //! Finds the project's own programs, built from the sources as they are now.
 
+use anyhow::{Context, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -15,9 +16,15 @@ pub fn repository() -> &'static Path {
 ///
 /// Cargo does not build another package's programs for a test, and a stale one would be tested silently. So this asks
 /// cargo, once a process; where nothing changed that takes a fraction of a second.
-pub fn program(name: &str) -> PathBuf {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(build).join(name)
+///
+/// # Errors
+/// Cargo cannot be started, or cannot build them; the error holds what it says.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match DIRECTORY.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
+        Ok(directory) => Ok(directory.join(name)),
+        Err(error) => bail!("{error}"),
+    }
 }
 
 /// Cargo, in the repository's top folder, with the environment that a person's shell would give it.
@@ -37,7 +44,7 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-fn build() -> PathBuf {
+fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--message-format=json"]);
     cargo.args(["--package=webhook", "--package=sidecar", "--package=tests"]);
@@ -45,8 +52,10 @@ fn build() -> PathBuf {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    let output = cargo.output().expect("cargo can be started");
-    assert!(
+    let output = cargo
+        .output()
+        .context("cargo cannot be started: is it on the PATH, as `cargo run` and `cargo test` leave it?")?;
+    ensure!(
         output.status.success(),
         "cargo build failed:\n{}",
         String::from_utf8_lossy(&output.stderr)
@@ -56,5 +65,5 @@ fn build() -> PathBuf {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
         .find_map(|executable| executable.parent().map(Path::to_owned))
-        .expect("cargo names the programs that it built")
+        .context("cargo does not name the programs that it built")
 }

@@ -1,6 +1,6 @@
 //! Each generation of start scripts, unmodified, from start to removed, as root and as another user.
 
-use crate::pods::{BACK_OFF, GONE, PATIENCE, assert_ended_with, listens_again, online, over};
+use crate::pods::{BACK_OFF, GONE, assert_ended_with, assert_in_order, listens_again, online, over, succeeded};
 use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, Reason};
 use serde_json::{Value, json};
 use tests::ado::JobSpec;
@@ -45,19 +45,10 @@ async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {
         .pool
         .queue_job(JobSpec::script("test \"$(id -u)\" -ge 0").demanding(&demand))
         .unwrap();
-    let done = stage
-        .world
-        .ado
-        .wait_until("the job to succeed", PATIENCE, |view| {
-            view.job(job)
-                .is_some_and(|job| job.result.as_deref() == Some("succeeded"))
-        })
-        .await;
-    if let Err(error) = done {
-        panic!("{error}\n{}", pod.describe());
-    }
+    succeeded(stage, &pod, job).await;
     pod.delete(None);
     over(&pod).await;
+    assert_in_order(&pod);
     if ["gen0", "gen0b", "foreground"].contains(&script) {
         // Nobody else could have done it.
         assert_ended_with(&pod, &[Reason::Removed]);

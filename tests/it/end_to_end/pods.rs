@@ -2,8 +2,9 @@
 
 use contract::{Reason, SIDECAR_CONTAINER};
 use std::time::Duration;
+use tests::ado::JobSpec;
 use tests::demo::stage::{AGENT, Stage};
-use tests::kubelet::Pod;
+use tests::kubelet::{Pod, What};
 
 /// Longer than anything that is waited for takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,6 +60,61 @@ pub(crate) fn assert_ended_with(pod: &Pod, expected: &[Reason]) {
         "expected one of {expected:?}\n{}",
         pod.describe()
     );
+}
+
+/// Checks the order of the end: the hook, the agent container, then the sidecar.
+#[track_caller]
+pub(crate) fn assert_in_order(pod: &Pod) {
+    let state = pod.state();
+    let times = [
+        state.time_of(SIDECAR_CONTAINER, |what| *what == What::HookStarted),
+        state.time_of(AGENT, |what| matches!(what, What::Ended(_))),
+        state.time_of(SIDECAR_CONTAINER, |what| matches!(what, What::Terminated { .. })),
+    ];
+    assert!(
+        times.iter().all(Option::is_some) && times.is_sorted(),
+        "{times:?}\n{}",
+        pod.describe()
+    );
+}
+
+/// A job that runs until [`finish_job`].
+pub(crate) fn long_job() -> JobSpec {
+    JobSpec::script("until test -e /azp/finish; do sleep 0.1; done")
+}
+
+/// Waits until the pod's agent runs this job.
+pub(crate) async fn runs_job(stage: &Stage, pod: &Pod, job: u64) {
+    let (pool, name) = (stage.world.pool.name().to_owned(), pod.name().to_owned());
+    let assigned = stage
+        .world
+        .ado
+        .wait_until("the agent to have the job", PATIENCE, |view| {
+            view.agent(&pool, &name).is_some_and(|agent| agent.job == Some(job))
+        });
+    if let Err(error) = assigned.await {
+        panic!("{error}\n{}", pod.describe());
+    }
+    let running = pod.wait_for("the job's first step", PATIENCE, |_| {
+        pod.logs(AGENT).contains("Running job")
+    });
+    running.await.unwrap();
+}
+
+/// Lets the [`long_job`] of the agent container's present life come to its end.
+pub(crate) fn finish_job(pod: &Pod) {
+    std::fs::write(pod.root(AGENT).join("azp/finish"), "").unwrap();
+}
+
+/// Waits until the job has succeeded.
+pub(crate) async fn succeeded(stage: &Stage, pod: &Pod, job: u64) {
+    let done = stage.world.ado.wait_until("the job to succeed", PATIENCE, |view| {
+        view.job(job)
+            .is_some_and(|job| job.result.as_deref() == Some("succeeded"))
+    });
+    if let Err(error) = done.await {
+        panic!("{error}\n{}", pod.describe());
+    }
 }
 
 /// Waits for the pod's end.

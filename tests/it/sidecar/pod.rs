@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tests::lone_sidecar;
 use tests::programs::program;
 use tests::world::World;
 
@@ -12,8 +13,6 @@ use tests::world::World;
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The pod's name, and so the agent's.
 pub(crate) const NAME: &str = "azp-agent-0";
-/// The marker of this pod.
-pub(crate) const OWNER: &str = "ado-agent/v1/cluster/agents/azp-agent-0/uid-1";
 /// All requests that remove an agent.
 pub(crate) const DELETE: &str = "DELETE /_apis/distributedtask/pools/*/agents/*";
 
@@ -27,42 +26,15 @@ impl Pod {
     /// A pod in which everything is as it should be, with a fresh service-account token.
     pub(crate) fn new(world: &World) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut pod = Self {
+        let environment = lone_sidecar::prepare(world, NAME, directory.path()).expect("volumes");
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let pod = Self {
             directory,
-            environment: BTreeMap::new(),
+            environment: environment.collect(),
         };
-        for volume in ["handoff", "state", "assertion"] {
-            std::fs::create_dir(pod.path(volume)).expect("a volume");
-        }
         pod.project(&world.assertion());
-        let path = |name: &str| pod.path(name).to_str().expect("text").to_owned();
-        let environment = [
-            (contract::CONTRACT_VARIABLE, contract::VERSION.to_string()),
-            (contract::HANDOFF_VARIABLE, "token-file".to_owned()),
-            (contract::OWNER_VARIABLE, OWNER.to_owned()),
-            (contract::POD_NAME_VARIABLE, NAME.to_owned()),
-            (contract::POD_UID_VARIABLE, "uid-1".to_owned()),
-            (contract::GRACE_SECONDS_VARIABLE, "60".to_owned()),
-            (contract::URL_VARIABLE, world.organisation_url()),
-            (contract::POOL_VARIABLE, world.settings.pool.clone()),
-            (contract::ALLOWED_HOSTS_VARIABLE, "127.0.0.1".to_owned()),
-            (contract::ALLOWED_AUTHORITIES_VARIABLE, "127.0.0.1".to_owned()),
-            (contract::AZURE_AUTHORITY_HOST_VARIABLE, world.authority_url()),
-            (contract::AZURE_CLIENT_ID_VARIABLE, world.agents.client_id.clone()),
-            (contract::AZURE_TENANT_ID_VARIABLE, world.settings.tenant.clone()),
-            (
-                contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE,
-                path("assertion/assertion"),
-            ),
-            (contract::CA_PEM_VARIABLE, world.authority.pem().to_owned()),
-            (contract::HANDOFF_DIR_VARIABLE, path("handoff")),
-            (contract::STATE_DIR_VARIABLE, path("state")),
-            (contract::TERMINATION_LOG_VARIABLE, path("termination-log")),
-            (contract::TOKEN_FILE_MODE_VARIABLE, "0644".to_owned()),
-            (contract::LOG_LEVEL_VARIABLE, "trace".to_owned()),
-        ];
-        pod.environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
-        pod
+        pod.set(contract::GRACE_SECONDS_VARIABLE, "60")
+            .set(contract::LOG_LEVEL_VARIABLE, "trace")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -91,9 +63,7 @@ impl Pod {
 
     /// Where the agent's start script finds the token.
     pub(crate) fn token_file(&self) -> PathBuf {
-        self.path("handoff")
-            .join(contract::TOKEN_SUBDIRECTORY)
-            .join(contract::TOKEN_FILE_NAME)
+        lone_sidecar::token_file(self.directory.path())
     }
 
     pub(crate) fn token(&self) -> Option<String> {
@@ -112,7 +82,7 @@ impl Pod {
 
     /// A command with this pod's environment and no other.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program("ado-agent-sidecar"));
+        let mut command = Command::new(program("ado-agent-sidecar").expect("built"));
         command.args(arguments).env_clear().envs(&self.environment);
         command
     }
@@ -231,7 +201,8 @@ impl Drop for Sidecar<'_> {
 
 /// Registers an agent as this pod's start script does, without its session. Returns its id.
 pub(crate) fn register(world: &World) -> i64 {
-    world.pool.add_agent(NAME, &[(contract::OWNER_VARIABLE, OWNER)])
+    let owner = lone_sidecar::owner(NAME);
+    world.pool.add_agent(NAME, &[(contract::OWNER_VARIABLE, &owner)])
 }
 
 /// What a file holds, or nothing.

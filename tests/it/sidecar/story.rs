@@ -44,7 +44,7 @@ async fn a_pod_whose_agent_never_came_ends_clean() {
 #[test]
 fn the_command_line_is_small() {
     let run = |arguments: &[&str]| {
-        let output = Command::new(program("ado-agent-sidecar"))
+        let output = Command::new(program("ado-agent-sidecar").expect("built"))
             .args(arguments)
             .env_clear()
             .output();

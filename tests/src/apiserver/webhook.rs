@@ -67,7 +67,7 @@ impl Webhook {
         std::fs::create_dir(&certificates)?;
         write_pair(&certificates, &api.authority().issue(&[service_name()]))?;
         api.write_kubeconfig(&folder.path().join("kubeconfig"))?;
-        let program = tokio::task::spawn_blocking(|| crate::programs::program("ado-agent-webhook")).await?;
+        let program = tokio::task::spawn_blocking(|| crate::programs::program("ado-agent-webhook")).await??;
         let log = Arc::new(Mutex::new(Vec::new()));
         let mut child = Command::new(program)
             .env_clear()

@@ -1,5 +1,6 @@
 //! A sidecar as a process, with the environment that the webhook writes and folders for volumes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use super::process::Process;
+use crate::lone_sidecar;
 use crate::programs::program;
 use crate::world::World;
 
@@ -20,7 +22,7 @@ const LOOK: Duration = Duration::from_micros(100);
 pub struct Pod {
     folder: TempDir,
     name: String,
-    environment: Vec<(&'static str, String)>,
+    environment: BTreeMap<&'static str, String>,
     sidecar: Option<Child>,
 }
 
@@ -31,34 +33,10 @@ impl Pod {
     /// A file cannot be written.
     pub fn new(world: &World, number: usize, log_level: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        for volume in ["handoff", "state"] {
-            std::fs::create_dir(path(volume))?;
-        }
-        std::fs::write(path("assertion"), world.assertion())?;
         let name = format!("azp-agent-{number}");
-        let environment = vec![
-            (contract::CONTRACT_VARIABLE, contract::VERSION.to_string()),
-            (contract::HANDOFF_VARIABLE, "token-file".to_owned()),
-            (contract::OWNER_VARIABLE, owner(&name)),
-            (contract::POD_NAME_VARIABLE, name.clone()),
-            (contract::POD_UID_VARIABLE, format!("uid-of-{name}")),
-            (contract::GRACE_SECONDS_VARIABLE, "3600".to_owned()),
-            (contract::URL_VARIABLE, world.organisation_url()),
-            (contract::POOL_VARIABLE, world.settings.pool.clone()),
-            (contract::ALLOWED_HOSTS_VARIABLE, "127.0.0.1".to_owned()),
-            (contract::ALLOWED_AUTHORITIES_VARIABLE, "127.0.0.1".to_owned()),
-            (contract::AZURE_AUTHORITY_HOST_VARIABLE, world.authority_url()),
-            (contract::AZURE_CLIENT_ID_VARIABLE, world.agents.client_id.clone()),
-            (contract::AZURE_TENANT_ID_VARIABLE, world.settings.tenant.clone()),
-            (contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE, path("assertion")),
-            (contract::CA_PEM_VARIABLE, world.authority.pem().to_owned()),
-            (contract::HANDOFF_DIR_VARIABLE, path("handoff")),
-            (contract::STATE_DIR_VARIABLE, path("state")),
-            (contract::TERMINATION_LOG_VARIABLE, path("termination-log")),
-            (contract::TOKEN_FILE_MODE_VARIABLE, "0644".to_owned()),
-            (contract::LOG_LEVEL_VARIABLE, log_level.to_owned()),
-        ];
+        let mut environment = lone_sidecar::prepare(world, &name, folder.path())?;
+        environment.insert(contract::LOG_LEVEL_VARIABLE, log_level.to_owned());
+        std::fs::write(folder.path().join("assertion/assertion"), world.assertion())?;
         Ok(Self {
             folder,
             name,
@@ -71,14 +49,14 @@ impl Pod {
         self.folder.path().join(name)
     }
 
-    fn command(&self, argument: &str) -> Command {
-        let mut command = Command::new(program("ado-agent-sidecar"));
+    fn command(&self, argument: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(program("ado-agent-sidecar")?);
         command
             .arg(argument)
             .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
+            .envs(&self.environment)
             .stdin(Stdio::null());
-        command
+        Ok(command)
     }
 
     /// Starts the sidecar; how long until the token file is there.
@@ -87,10 +65,9 @@ impl Pod {
     /// It does not come.
     pub fn start(&mut self) -> anyhow::Result<Duration> {
         let log = std::fs::File::create(self.path("log"))?;
-        let mut command = self.command("run");
+        let mut command = self.command("run")?;
         command.stdout(Stdio::null()).stderr(log);
-        let token = Path::new(contract::TOKEN_SUBDIRECTORY).join(contract::TOKEN_FILE_NAME);
-        let token = self.path("handoff").join(token);
+        let token = lone_sidecar::token_file(self.folder.path());
         let started = Instant::now();
         self.sidecar = Some(command.spawn()?);
         appears(&token, started).with_context(|| self.log())
@@ -101,7 +78,7 @@ impl Pod {
     /// # Errors
     /// It cannot be started.
     pub fn call(&self, word: &str) -> anyhow::Result<(Duration, bool)> {
-        let mut command = self.command(word);
+        let mut command = self.command(word)?;
         let started = Instant::now();
         let output = command.output()?;
         Ok((started.elapsed(), output.status.success()))
@@ -117,7 +94,7 @@ impl Pod {
             ensure!(Instant::now() < deadline, "the probe does not pass:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        let owner = owner(&self.name);
+        let owner = lone_sidecar::owner(&self.name);
         world.pool.add_agent(&self.name, &[(contract::OWNER_VARIABLE, &owner)]);
         Ok(())
     }
@@ -145,10 +122,6 @@ impl Drop for Pod {
             let _ = sidecar.wait();
         }
     }
-}
-
-fn owner(name: &str) -> String {
-    format!("ado-agent/v1/cluster/agents/{name}/uid-of-{name}")
 }
 
 /// Waits for a file; the time since `started`.

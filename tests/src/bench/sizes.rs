@@ -11,7 +11,7 @@ use crate::programs::program;
 /// A program is not there.
 pub fn measure() -> anyhow::Result<Vec<Row>> {
     let size = |name: &str| {
-        let path = program(name);
+        let path = program(name)?;
         let metadata = std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
         anyhow::Ok(megabytes(metadata.len()))
     };

@@ -68,7 +68,7 @@ fn main() -> anyhow::Result<()> {
 async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     say("building the programs");
-    tokio::task::spawn_blocking(|| program("ado-agent-webhook")).await?;
+    tokio::task::spawn_blocking(|| program("ado-agent-webhook")).await??;
     let machine = Machine::here();
     let mut rows: Vec<Row> = Vec::new();
     say("measuring reviews");

@@ -55,8 +55,9 @@ async fn main() -> ExitCode {
         "building",
         "Building webhook, sidecar and stub agent (the first time takes minutes) …",
     );
-    if let Err(error) = tokio::task::spawn_blocking(|| program("ado-agent-webhook")).await {
-        complain(&format!("they could not be built: {error}"));
+    let built = tokio::task::spawn_blocking(|| program("ado-agent-webhook")).await;
+    if let Err(error) = built.map_err(anyhow::Error::from).flatten() {
+        complain(&format!("they could not be built: {error:#}"));
         return ExitCode::FAILURE;
     }
     for story in stories {

@@ -152,11 +152,11 @@ impl Stage {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         std::fs::set_permissions(&ca, std::fs::Permissions::from_mode(0o644))?;
         let (package, sidecar) = tokio::task::spawn_blocking(|| {
-            let package = stub_agent::package().and_then(|path| Ok(std::fs::read(path)?));
-            (package, program("ado-agent-sidecar"))
+            let package = std::fs::read(stub_agent::package()?)?;
+            anyhow::Ok((package, program("ado-agent-sidecar")?))
         })
-        .await?;
-        world.ado.set_agent_package(stub_agent::VERSION, package?);
+        .await??;
+        world.ado.set_agent_package(stub_agent::VERSION, package);
 
         let api = ApiServer::start().await?;
         apply(&api, &examples, &world)?;

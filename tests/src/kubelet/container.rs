@@ -1,11 +1,11 @@
 //! One container of a pod: started, probed, restarted in place with the kubelet's back-off.
 
-use super::Settings;
 use super::environment::{self, Environment, expand, list, text};
 use super::isolation::{Isolation, Mount, Process, Sandbox, User};
 use super::objects::Objects;
 use super::state::{Ended, PodState, What};
 use super::volumes::Volumes;
+use super::{Settings, own_grace};
 use anyhow::{Context, anyhow};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -183,8 +183,7 @@ impl Container {
             () = self.probe_until_started(&sandbox, process) => {
                 self.record(What::ProbeGaveUp);
                 send(process, &self.pod.isolation, Signal::TERM);
-                let grace = self.pod.pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
-                match tokio::time::timeout(Duration::from_secs(grace), child.wait()).await {
+                match tokio::time::timeout(own_grace(&self.pod.pod), child.wait()).await {
                     Ok(status) => status,
                     Err(_) => {
                         kill(&self.pod, self.name(), process);

@@ -188,12 +188,8 @@ impl Pod {
 
     /// Deletes it with its own grace period, or with this one; zero is a forced deletion (effectively 1 second).
     pub fn delete(&self, grace: Option<Duration>) {
-        let own = self.shared.pod["spec"]["terminationGracePeriodSeconds"]
-            .as_u64()
-            .unwrap_or(30);
-        let grace = grace
-            .unwrap_or_else(|| Duration::from_secs(own))
-            .max(Duration::from_secs(1));
+        let wanted = grace.unwrap_or_else(|| own_grace(&self.shared.pod));
+        let grace = wanted.max(Duration::from_secs(1));
         self.delete.send_replace(Some(grace));
     }
 
@@ -202,6 +198,24 @@ impl Pod {
         let process = self.state().container(container).process;
         let process = process.with_context(|| format!("container {container} does not run"))?;
         container::kill(&self.shared, container, process);
+        Ok(())
+    }
+
+    /// Stops a container while its pod lives on, with hook, SIGTERM and the pod's whole grace, and lets it be started again:
+    /// what an edit of its image does. Returns once it has ended.
+    pub async fn replace(&self, container: &str) -> anyhow::Result<()> {
+        let spec = &self.shared.pod["spec"];
+        let found = list(spec, "initContainers")
+            .chain(list(spec, "containers"))
+            .find(|found| text(found, "/name") == container)
+            .with_context(|| format!("the pod has no container {container}"))?;
+        termination::stop(
+            self.shared.clone(),
+            found.clone(),
+            own_grace(&self.shared.pod),
+            Vec::new(),
+        )
+        .await;
         Ok(())
     }
 
@@ -245,11 +259,15 @@ impl Pod {
     }
 }
 
+/// The pod's own grace period.
+fn own_grace(pod: &Value) -> Duration {
+    Duration::from_secs(pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30))
+}
+
 /// From the first init container to the last process.
 async fn work(pod: Arc<Shared>, mut deletion: watch::Receiver<Option<Duration>>) {
     let mut tasks = JoinSet::new();
     let refresher = tokio::spawn(refresh_volumes(pod.clone()));
-    let own = pod.pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
     let grace = tokio::select! {
         biased;
         deleted = deletion.wait_for(Option::is_some) => match deleted {
@@ -260,7 +278,7 @@ async fn work(pod: Arc<Shared>, mut deletion: watch::Receiver<Option<Duration>>)
             }
             Err(_) => return,
         },
-        () = run_to_completion(&pod, &mut tasks) => Duration::from_secs(own),
+        () = run_to_completion(&pod, &mut tasks) => own_grace(&pod.pod),
     };
     // Measured: a terminating pod gets no new tokens.
     refresher.abort();

@@ -36,7 +36,8 @@ pub(super) async fn terminate(pod: &Arc<Shared>, grace: Duration) {
     while stops.join_next().await.is_some() {}
 }
 
-async fn stop(pod: Arc<Shared>, spec: Value, grace: Duration, before: Vec<String>) {
+/// Ends one container once those before it are gone.
+pub(super) async fn stop(pod: Arc<Shared>, spec: Value, grace: Duration, before: Vec<String>) {
     let name = text(&spec, "/name").to_owned();
     let running = |pod: &Shared| pod.state.borrow().container(&name).process;
     let Some(process) = running(&pod) else { return };

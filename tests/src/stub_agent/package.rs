@@ -20,7 +20,7 @@ pub fn package() -> anyhow::Result<&'static Path> {
 
 /// The name tells versions apart, so that a package is made once for each build of the stub and left in the target folder.
 fn make() -> anyhow::Result<PathBuf> {
-    let listener = program("stub-agent");
+    let listener = program("stub-agent")?;
     let target = listener.parent().context("the stub agent lies in a directory")?;
     let package = target.join("stub-agent.tar.gz");
     if is_newer(&package, &listener)? {

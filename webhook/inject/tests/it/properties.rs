@@ -4,7 +4,7 @@ use crate::case::{CLIENT_ID, CREATE, settings};
 use crate::{admission, invariants, pods};
 use inject::{Decision, FederatedToken, ServiceAccount, Settings};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestRunner, contextualize_config};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -55,34 +55,37 @@ fn decide_and_check(pod: &Value, settings: &Settings) -> bool {
     }
 }
 
-/// Not the macro: how many pods were injected has to be counted over all of them.
+/// Not the macro: how many pods were injected has to be counted over all of them. Returns their share in percent.
 fn run(strategy: impl Strategy<Value = Value>) -> u32 {
     let injected = Cell::new(0);
-    TestRunner::new(Config {
+    // As the macro does: the environment may ask for more cases.
+    let config = contextualize_config(Config {
         failure_persistence: None,
         ..Config::with_cases(400)
-    })
-    .run(&strategy, |pod| {
-        injected.set(injected.get() + u32::from(decide_and_check(&pod, &generous())));
-        Ok(())
-    })
-    .unwrap_or_else(|error| panic!("{error}"));
-    injected.get()
+    });
+    let cases = config.cases;
+    TestRunner::new(config)
+        .run(&strategy, |pod| {
+            injected.set(injected.get() + u32::from(decide_and_check(&pod, &generous())));
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    injected.get() * 100 / cases
 }
 
 #[test]
 fn valid_pods_are_injected_and_everything_holds() {
     let injected = run(pods::valid_pod());
     assert!(
-        injected > 150,
-        "only {injected} pods were injected: the generator tests denials, not patches"
+        injected > 37,
+        "only {injected} % of the pods were injected: the generator tests denials, not patches"
     );
 }
 
 #[test]
 fn damaged_pods_are_injected_or_denied_but_never_broken() {
     let injected = run(pods::damaged_pod());
-    assert!(injected > 30, "only {injected} damaged pods were injected");
+    assert!(injected > 7, "only {injected} % of the damaged pods were injected");
 }
 
 #[test]
