@@ -123,6 +123,15 @@ async fn bad_input_is_denied_with_key_value_and_what_to_do() {
             vec!["ado-agent-handoff"],
         ),
         (
+            "a container of the sidecar's name",
+            with(|pod| {
+                pod["spec"]["initContainers"] =
+                    json!([{"name": "other", "image": "i:1"}, {"name": SIDECAR_CONTAINER, "image": "i:1"}])
+            }),
+            "half-injected",
+            vec![SIDECAR_CONTAINER, STATUS_ANNOTATION],
+        ),
+        (
             "an ambiguous agent container",
             with(two),
             "agent-container",
@@ -143,7 +152,7 @@ async fn bad_input_is_denied_with_key_value_and_what_to_do() {
         );
         seen.insert(sentence);
     }
-    assert_eq!(seen.len(), 8, "every mistake has a sentence of its own");
+    assert_eq!(seen.len(), 9, "every mistake has a sentence of its own");
 }
 
 #[tokio::test]

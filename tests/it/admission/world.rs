@@ -131,11 +131,7 @@ impl Running {
 
     /// The value of one line of `/metrics`, 0 where there is none.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
-        let (_, text) = self.get("/metrics").await;
-        let value = text
-            .lines()
-            .find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().unwrap())
+        value(&self.get("/metrics").await.1, line)
     }
 
     pub(crate) async fn create_pod(&self, api: &ApiServer, pod: &Value) -> Result<Created, Refusal> {
@@ -159,6 +155,14 @@ impl Running {
             .unwrap()
             .unwrap();
     }
+}
+
+/// The value of one line of metrics, 0 where there is none.
+pub(crate) fn value(metrics: &str, line: &str) -> f64 {
+    let value = metrics
+        .lines()
+        .find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+    value.map_or(0.0, |value| value.parse().unwrap())
 }
 
 /// Waits for a condition; what it is stands in the failure.

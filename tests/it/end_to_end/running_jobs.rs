@@ -1,6 +1,8 @@
 //! What a job must not notice: a sidecar that is replaced under it, and a pod that ends after its credentials.
 
-use crate::pods::{BACK_OFF, GONE, PATIENCE, assert_ended_with, finish_job, long_job, online, over, runs_job, succeeded};
+use crate::pods::{
+    BACK_OFF, GONE, PATIENCE, assert_ended_with, finish_job, long_job, online, over, runs_job, succeeded,
+};
 use contract::{ASSERTION_VOLUME, DEFAULT_SCOPE, GRACE_SECONDS_ANNOTATION, Reason, SIDECAR_CONTAINER};
 use serde_json::Value;
 use std::time::Duration;

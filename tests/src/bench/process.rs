@@ -62,6 +62,14 @@ impl Process {
         })
     }
 
+    /// How many files, sockets and pipes are open.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn descriptors(self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.0))?.count())
+    }
+
     /// How often each thread slept and was woken, by thread id: voluntary context switches.
     ///
     /// # Errors

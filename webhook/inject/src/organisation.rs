@@ -173,14 +173,6 @@ fn one(
                 .extend(environment.numbered_references(wanted.variable, wanted.from));
             let default = wanted.fallback.zip(wanted.default);
             found.sidecar.extend(default.map(|(name, default)| default.entry(name)));
-            if let Some((_, Fallback::Operator(value))) = default {
-                found.warnings.push(format!(
-                    "{} of container {} is left to its envFrom; the operator's default {} is not set there",
-                    wanted.variable,
-                    quote(agent),
-                    quote(value)
-                ));
-            }
             return Ok("envFrom");
         }
         Found::Blank(index) => Some(index),

@@ -57,6 +57,17 @@ pub(crate) fn name<'a>(parent: &'a Object, key: &str, path: &str) -> Result<&'a 
     text(parent, key, path)?.ok_or_else(|| wrong(&format!("{path}{key}"), "a string"))
 }
 
+/// The texts of the list at `key`; none where it is absent.
+pub(crate) fn texts<'a>(parent: &'a Object, key: &str, path: &str) -> Result<Vec<&'a str>, Denial> {
+    let Some(value) = present(parent, key) else {
+        return Ok(Vec::new());
+    };
+    let list = value
+        .as_array()
+        .and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    list.ok_or_else(|| wrong(&format!("{path}{key}"), "a list of strings"))
+}
+
 /// The whole number at `key`, if there is one.
 pub(crate) fn integer(parent: &Object, key: &str, path: &str) -> Result<Option<i64>, Denial> {
     present(parent, key)

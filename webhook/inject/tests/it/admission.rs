@@ -26,6 +26,10 @@ pub(crate) fn check(patched: &Value, settings: &Settings) {
     again(&pod);
     azwi(&mut pod);
     again(&pod);
+    istio(&mut pod);
+    again(&pod);
+    // Still the last one, so it is told to end before the proxy.
+    sidecar(&pod);
     hidden_or_bound(patched, &pod);
 }
 
@@ -122,6 +126,14 @@ fn azwi(pod: &mut Value) {
         "volumes",
         json!({"name": "azure-workload-identity-reserved-0", "projected": {"sources": [{"serviceAccountToken": {"path": "token/azure-identity-token"}}]}}),
     );
+}
+
+/// istio/istio `pkg/kube/inject`: after us, its native sidecar puts itself first.
+fn istio(pod: &mut Value) {
+    let proxy = json!({"name": "istio-proxy", "image": "proxyv2", "restartPolicy": "Always"});
+    if let Some(list) = pod["spec"]["initContainers"].as_array_mut() {
+        list.insert(0, proxy);
+    }
 }
 
 /// `hide` keeps azwi away from the agent, and our own projection keeps it away from the sidecar.
