@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub(crate) fn weaknesses(pod: &Pod<'_>, agent: Container<'_>, path: &str) -> Result<Vec<String>, Denial> {
     let mut reasons = Vec::new();
     if let Some(context) = raw::object(agent.raw, "securityContext", path)?
-        && raw::flag(context, "privileged", &format!("{path}securityContext."))?
+        && raw::flag(context, "privileged", format_args!("{path}securityContext."))?
     {
         reasons.push("privileged".to_owned());
     }
@@ -25,7 +25,7 @@ pub(crate) fn weaknesses(pod: &Pod<'_>, agent: Container<'_>, path: &str) -> Res
         }
     }
     for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
-        let name = raw::text(mount, "name", &format!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
+        let name = raw::text(mount, "name", format_args!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
         if host_volumes.remove(name) && reasons.len() < 10 {
             reasons.push(format!("hostPath volume {}", quote(name)));
         }
