@@ -1,7 +1,10 @@
 //! The admission review on the wire: what the API server posts and what it wants back.
 //!
-//! The object stays as it came, as a JSON value: a typed pod would drop what our types do not know. Shapes:
+//! The object stays as it came, as a JSON value: a typed pod would drop what our types do not know. Only its managed fields
+//! are left out, which take long to read and decide nothing. Shapes:
 //! `admission.k8s.io/v1` and `v1beta1`, which agree in everything that is read here.
+
+mod object;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -63,8 +66,8 @@ pub struct Request {
     /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
     #[serde(default)]
     pub operation: String,
-    /// The object as it came; null for `DELETE`.
-    #[serde(default)]
+    /// The object as it came, without its managed fields; null for `DELETE`.
+    #[serde(default, deserialize_with = "object::read")]
     pub object: Value,
 }
 
