@@ -89,7 +89,12 @@ pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides<'_>, settin
     Ok(Azwi::Present { binding, token })
 }
 
-fn choice(skipped: bool, agent: &str, overrides: &Overrides<'_>, settings: &Settings) -> Result<FederatedToken, Denial> {
+fn choice(
+    skipped: bool,
+    agent: &str,
+    overrides: &Overrides<'_>,
+    settings: &Settings,
+) -> Result<FederatedToken, Denial> {
     let key = contract::FEDERATED_TOKEN_ANNOTATION;
     match (overrides.federated_token, skipped) {
         (Some(FederatedToken::Keep), true) => Err(Denial::new(

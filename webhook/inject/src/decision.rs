@@ -163,11 +163,7 @@ impl Inspection<'_> {
 }
 
 /// Everything that can be decided without the ServiceAccount, in the order that `docs/what-the-webhook-does.md` gives.
-fn candidate<'a>(
-    object: &'a Value,
-    request: &Request<'_>,
-    settings: &'a Settings,
-) -> Result<Candidate<'a>, Decision> {
+fn candidate<'a>(object: &'a Value, request: &Request<'_>, settings: &'a Settings) -> Result<Candidate<'a>, Decision> {
     let pod = asks(object, request)?;
     can_run(&pod, request, settings)?;
     agent::check_names(&pod)?;

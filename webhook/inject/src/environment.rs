@@ -257,8 +257,8 @@ impl<'a> Source<'a> {
         Some(Variable::Found {
             name: target,
             value_from: match self.kind {
-                Kind::ConfigMap => ValueFrom::ConfigMapKeyRef(reference),
-                Kind::Secret => ValueFrom::SecretKeyRef(reference),
+                Kind::ConfigMap => ValueFrom::ConfigMap(reference),
+                Kind::Secret => ValueFrom::Secret(reference),
             },
         })
     }

@@ -3,12 +3,12 @@
 use crate::decision::Candidate;
 use crate::handoff::{self, Changes};
 use crate::identity::{Identity, Source};
+use crate::kubernetes::{Container, Volume};
 use crate::overrides::{Overrides, unknown_keys};
 use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
 use crate::text::bounded;
 use crate::variable::Variable;
-use crate::kubernetes::{Container, Volume};
 use crate::{Denial, Settings, azwi, isolation, sidecar};
 use serde::{Serialize, Serializer};
 
@@ -88,9 +88,13 @@ impl<'a> Plan<'a> {
 
         let mut annotations = Annotations::default();
         let skip = azwi::skip_containers(&pod, agent.name, &azwi)?;
-        annotations.0.extend(skip.map(|list| (contract::AZWI_SKIP_CONTAINERS_ANNOTATION, list)));
+        annotations
+            .0
+            .extend(skip.map(|list| (contract::AZWI_SKIP_CONTAINERS_ANNOTATION, list)));
         if pod.annotation(contract::SAFE_TO_EVICT_ANNOTATION)?.is_none() {
-            annotations.0.push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
+            annotations
+                .0
+                .push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
         }
         let [url, pool, agent_name] = organisation.sources;
         let (client_id, tenant_id) = identity_sources(identity);

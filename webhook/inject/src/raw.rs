@@ -18,7 +18,7 @@ fn wrong(path: impl Display, expected: &str) -> Denial {
 }
 
 /// `value` as an object.
-pub(crate) fn as_object<'a>(value: &'a Value, path: impl Display) -> Result<&'a Object, Denial> {
+pub(crate) fn as_object(value: &Value, path: impl Display) -> Result<&Object, Denial> {
     value.as_object().ok_or_else(|| wrong(path, "an object"))
 }
 
@@ -50,7 +50,11 @@ pub(crate) fn objects<'a>(parent: &'a Object, key: &str, path: impl Display) -> 
 /// The text at `key`, if there is one.
 pub(crate) fn text<'a>(parent: &'a Object, key: &str, path: impl Display) -> Result<Option<&'a str>, Denial> {
     present(parent, key)
-        .map(|value| value.as_str().ok_or_else(|| wrong(format_args!("{path}{key}"), "a string")))
+        .map(|value| {
+            value
+                .as_str()
+                .ok_or_else(|| wrong(format_args!("{path}{key}"), "a string"))
+        })
         .transpose()
 }
 

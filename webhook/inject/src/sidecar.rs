@@ -91,7 +91,12 @@ pub(crate) fn volumes<'a>(
             path: file_name(contract::ASSERTION_FILE),
         };
         let source = VolumeSource::Projected { sources: [token] };
-        volumes.push(volume(contract::ASSERTION_VOLUME, source, contract::ASSERTION_DIR, true));
+        volumes.push(volume(
+            contract::ASSERTION_VOLUME,
+            source,
+            contract::ASSERTION_DIR,
+            true,
+        ));
     }
     for (name, size_limit, path, read_only) in [
         (contract::HANDOFF_VOLUME, "1Mi", contract::HANDOFF_DIR, false),

@@ -22,11 +22,13 @@ pub(crate) enum Variable<'a> {
 
 /// Where the kubelet finds a value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum ValueFrom<'a> {
-    FieldRef { field_path: &'static str },
-    ConfigMapKeyRef(KeyRef<'a>),
-    SecretKeyRef(KeyRef<'a>),
+    #[serde(rename = "fieldRef", rename_all = "camelCase")]
+    Field { field_path: &'static str },
+    #[serde(rename = "configMapKeyRef")]
+    ConfigMap(KeyRef<'a>),
+    #[serde(rename = "secretKeyRef")]
+    Secret(KeyRef<'a>),
 }
 
 /// A key of a ConfigMap or a Secret.
@@ -57,7 +59,7 @@ pub(crate) fn literal<'a>(name: &'a str, value: impl Into<Cow<'a, str>>) -> Vari
 pub(crate) fn field<'a>(name: &'a str, path: &'static str) -> Variable<'a> {
     Variable::Found {
         name: name.into(),
-        value_from: ValueFrom::FieldRef { field_path: path },
+        value_from: ValueFrom::Field { field_path: path },
     }
 }
 
