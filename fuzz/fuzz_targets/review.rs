@@ -2,10 +2,10 @@
 
 #![no_main]
 
+use inject::review::{Incoming, Verdict};
 use inject::{Decision, Request};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
-use webhook::review::{Incoming, Verdict};
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
     let Ok(review) = Incoming::parse(bytes) else {

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use contract::Reason;
+use inject::review::{Error, Incoming, Verdict};
 use inject::{Decision, Request, ServiceAccount, Settings};
 use serde_json::Value;
 
 use crate::accounts::Accounts;
 use crate::metrics::{Metrics, Outcome};
-use crate::review::{Error, Incoming, Verdict};
 
 /// The word for a decision that has no reason of its own.
 const INJECTED: &str = "injected";

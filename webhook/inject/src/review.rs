@@ -19,6 +19,9 @@ const KIND: &str = "AdmissionReview";
 /// Why the bytes are no review that could be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No text.
+    #[error("this is no AdmissionReview: {0}")]
+    Text(#[source] std::str::Utf8Error),
     /// No JSON, or not of the shape.
     #[error("this is no AdmissionReview: {0}")]
     Json(#[source] serde_json::Error),
@@ -97,7 +100,9 @@ impl Incoming {
     /// # Errors
     /// What is wrong with it, for the body of a 400.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let review: Review = serde_json::from_slice(body).map_err(Error::Json)?;
+        // At once for all of it: `from_slice` would look at every string by itself.
+        let text = std::str::from_utf8(body).map_err(Error::Text)?;
+        let review: Review = serde_json::from_str(text).map_err(Error::Json)?;
         let version = VERSIONS.into_iter().find(|version| *version == review.api_version);
         let (Some(version), KIND) = (version, review.kind.as_str()) else {
             let shorten = |text: String| text.chars().take(64).collect();
@@ -268,6 +273,7 @@ mod tests {
     fn what_cannot_be_answered_is_an_error() {
         for (body, error) in [
             (&b""[..], "no AdmissionReview"),
+            (b"\xff", "no AdmissionReview"),
             (b"{}", "expected kind"),
             (b"[]", "no AdmissionReview"),
             (
