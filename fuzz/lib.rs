@@ -46,9 +46,10 @@ pub fn decide(object: &Value, request: &Request<'_>) -> Decision {
         None => ServiceAccount::NotAsked,
     };
     let decision = inspection.decide(&account);
-    if let Decision::Inject(plan) = &decision {
+    if let Decision::Inject(injection) = &decision {
         let mut patched = object.clone();
-        json_patch::patch(&mut patched, &plan.patch(object)).expect("the patch applies");
+        let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a JSON Patch");
+        json_patch::patch(&mut patched, &patch).expect("the patch applies");
         assert_eq!(
             inject::decide(&patched, request, &account, &settings),
             Decision::Skip(Reason::AlreadyInjected)

@@ -2,10 +2,10 @@
 
 #![no_main]
 
+use inject::review::{Incoming, Verdict};
 use inject::{Decision, Request};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
-use webhook::review::{Incoming, Verdict};
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
     let Ok(review) = Incoming::parse(bytes) else {
@@ -22,9 +22,9 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     };
     let decision = fuzz::decide(&asked.object, &request);
     let verdict = match &decision {
-        Decision::Inject(plan) => Verdict::Patch {
-            patch: serde_json::to_vec(&plan.patch(&asked.object)).expect("a patch has a JSON form"),
-            warnings: plan.warnings(),
+        Decision::Inject(injection) => Verdict::Patch {
+            patch: &injection.patch,
+            warnings: &injection.warnings,
         },
         Decision::Skip(_) => Verdict::Allow,
         Decision::Deny(denial) => Verdict::Deny {
@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         },
     };
     let answer: Value =
-        serde_json::from_slice(&review.answer(verdict, "decision", "reason")).expect("the answer is JSON");
+        serde_json::from_str(&review.answer(verdict, "decision", "reason")).expect("the answer is JSON");
     assert_eq!(answer["response"]["uid"], asked.uid.as_str());
     assert_eq!(answer["response"]["allowed"], !matches!(decision, Decision::Deny(_)));
     Corpus::Keep

@@ -1,8 +1,9 @@
 //! Which identity a ServiceAccount names: the one thing that a decision needs from the API server.
 //!
-//! A watch keeps two strings for every account with a client id; a lookup that finds none there reads the account live
+//! A watch keeps two ids for every account with a client id; a lookup that finds none there reads the account live
 //! before anything is denied. While the API server is away, the accounts that are known go on being answered.
 
+mod known;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::cluster::sentence;
 use crate::metrics::{Lookup, Metrics};
+use known::Known;
 
 /// Live reads at once; more would let whoever reaches our port load the API server.
 const LIVE_READS: usize = 8;
@@ -28,25 +30,6 @@ const REMEMBERED: Duration = Duration::from_secs(2);
 const MOST_REMEMBERED: usize = 1024;
 /// An account that was applied together with its pod may be moments away (an account without client id: its annotation).
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
-
-/// Namespace and name.
-type Key = (String, String);
-
-/// The two annotations of an account with a client id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Identity {
-    client_id: Box<str>,
-    tenant_id: Option<Box<str>>,
-}
-
-impl Identity {
-    fn of(metadata: &ObjectMeta) -> Option<Self> {
-        Some(Self {
-            client_id: annotation(metadata, AZWI_CLIENT_ID_ANNOTATION)?.into(),
-            tenant_id: annotation(metadata, AZWI_TENANT_ID_ANNOTATION).map(Into::into),
-        })
-    }
-}
 
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     let value = metadata.annotations.as_ref()?.get(key)?;
@@ -64,8 +47,8 @@ fn found(metadata: &ObjectMeta) -> ServiceAccount {
 pub(crate) struct Accounts {
     client: Client,
     metrics: Arc<Metrics>,
-    known: RwLock<BTreeMap<Key, Identity>>,
-    misses: Mutex<BTreeMap<Key, (Instant, ServiceAccount)>>,
+    known: RwLock<Known>,
+    misses: Mutex<BTreeMap<String, (Instant, ServiceAccount)>>,
     live_reads: Semaphore,
 }
 
@@ -102,7 +85,7 @@ impl Accounts {
         is_last_source: bool,
         deadline: Instant,
     ) -> (ServiceAccount, Lookup) {
-        let key = (namespace.to_owned(), name.to_owned());
+        let key = known::key(namespace, name);
         if let Some(account) = self.cached(&key) {
             return (account, Lookup::Cached);
         }
@@ -110,7 +93,7 @@ impl Accounts {
             return (account, Lookup::Remembered);
         }
         let budget = deadline.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(budget, self.read(&key, is_last_source, deadline)).await {
+        match tokio::time::timeout(budget, self.read(namespace, name, is_last_source, deadline)).await {
             Ok(answer) => answer,
             Err(_) => {
                 let text = format!(
@@ -122,15 +105,11 @@ impl Accounts {
         }
     }
 
-    fn cached(&self, key: &Key) -> Option<ServiceAccount> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).map(|identity| ServiceAccount::Found {
-            client_id: Some(identity.client_id.clone().into_string()),
-            tenant_id: identity.tenant_id.clone().map(Into::into),
-        })
+    fn cached(&self, key: &str) -> Option<ServiceAccount> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 
-    fn remembered(&self, key: &Key) -> Option<ServiceAccount> {
+    fn remembered(&self, key: &str) -> Option<ServiceAccount> {
         let misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
         misses
             .get(key)
@@ -138,19 +117,25 @@ impl Accounts {
             .map(|(_, account)| account.clone())
     }
 
-    fn remember(&self, key: &Key, account: &ServiceAccount) {
+    fn remember(&self, key: String, account: &ServiceAccount) {
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
         misses.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
         if misses.len() < MOST_REMEMBERED {
-            misses.insert(key.clone(), (Instant::now(), account.clone()));
+            misses.insert(key, (Instant::now(), account.clone()));
         }
     }
 
     /// Reads the account live; one without client id, or none, is read again after a moment.
-    async fn read(&self, key: &Key, is_last_source: bool, deadline: Instant) -> (ServiceAccount, Lookup) {
+    async fn read(
+        &self,
+        namespace: &str,
+        name: &str,
+        is_last_source: bool,
+        deadline: Instant,
+    ) -> (ServiceAccount, Lookup) {
         let mut delays = RETRY_DELAYS.iter();
         loop {
-            let answer = self.read_once(key).await;
+            let answer = self.read_once(namespace, name).await;
             if let ServiceAccount::Found { client_id, .. } = &answer
                 && (client_id.is_some() || !is_last_source)
             {
@@ -164,14 +149,14 @@ impl Accounts {
                         ServiceAccount::Unreadable(_) => return (answer, Lookup::Unreadable),
                         ServiceAccount::Found { .. } | ServiceAccount::NotAsked => Lookup::Live,
                     };
-                    self.remember(key, &answer);
+                    self.remember(known::key(namespace, name), &answer);
                     return (answer, lookup);
                 }
             }
         }
     }
 
-    async fn read_once(&self, (namespace, name): &Key) -> ServiceAccount {
+    async fn read_once(&self, namespace: &str, name: &str) -> ServiceAccount {
         let Ok(_permit) = self.live_reads.acquire().await else {
             return ServiceAccount::Unreadable("the webhook is ending".to_owned());
         };

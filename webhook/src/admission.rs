@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use contract::Reason;
+use inject::review::{Error, Incoming, Verdict};
 use inject::{Decision, Request, ServiceAccount, Settings};
 use serde_json::Value;
 
 use crate::accounts::Accounts;
 use crate::metrics::{Metrics, Outcome};
-use crate::review::{Error, Incoming, Verdict};
 
 /// The word for a decision that has no reason of its own.
 const INJECTED: &str = "injected";
@@ -23,7 +23,7 @@ pub(crate) async fn answer(
     accounts: &Accounts,
     metrics: &Metrics,
     deadline: Instant,
-) -> Result<Vec<u8>, Error> {
+) -> Result<String, Error> {
     let started = Instant::now();
     let incoming = Incoming::parse(body)?;
     let asked = &incoming.request;
@@ -48,7 +48,7 @@ pub(crate) async fn answer(
     };
     let decision = inspection.decide(&account);
     let (outcome, reason, sentence) = describe(&decision);
-    let answer = incoming.answer(verdict(&decision, &asked.object), outcome.as_str(), reason);
+    let answer = incoming.answer(verdict(&decision), outcome.as_str(), reason);
     let took = started.elapsed();
     metrics.answered(operation(&asked.operation), outcome, reason, took, body.len());
     let metadata = &asked.object["metadata"];
@@ -80,11 +80,11 @@ fn describe(decision: &Decision) -> (Outcome, &'static str, Option<&str>) {
     }
 }
 
-fn verdict<'a>(decision: &'a Decision, object: &Value) -> Verdict<'a> {
+fn verdict(decision: &Decision) -> Verdict<'_> {
     match decision {
-        Decision::Inject(plan) => Verdict::Patch {
-            patch: serde_json::to_vec(&plan.patch(object)).expect("a patch is JSON"),
-            warnings: plan.warnings(),
+        Decision::Inject(injection) => Verdict::Patch {
+            patch: &injection.patch,
+            warnings: &injection.warnings,
         },
         Decision::Skip(_) => Verdict::Allow,
         Decision::Deny(denial) => Verdict::Deny {

@@ -13,7 +13,6 @@ mod cluster;
 pub mod config;
 mod connection;
 pub mod metrics;
-pub mod review;
 mod router;
 pub mod server;
 pub mod tls;

@@ -30,10 +30,8 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     };
     log(config.log_level, config.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    // One thread: a review takes microseconds, and handing it from one thread to another costs as much.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(serve(config));
     runtime.shutdown_background();
     code

@@ -124,7 +124,7 @@ async fn mutate(State(shared): State<Arc<Shared>>, request: Request) -> Response
     }
 }
 
-async fn answer(shared: &Shared, request: Request, deadline: Instant) -> Result<Vec<u8>, Box<Response>> {
+async fn answer(shared: &Shared, request: Request, deadline: Instant) -> Result<String, Box<Response>> {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
         return Err(refuse(

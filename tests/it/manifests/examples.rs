@@ -228,10 +228,11 @@ fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
         tenant_id: annotation(contract::AZWI_TENANT_ID_ANNOTATION),
     };
     match inject::decide(pod, &request, &account, settings) {
-        inject::Decision::Inject(plan) => {
+        inject::Decision::Inject(injection) => {
             let mut patched = pod.clone();
-            json_patch::patch(&mut patched, &plan.patch(pod)).expect("the patch applies");
-            assert_eq!(plan.warnings(), [""; 0], "an example gives nothing to warn about");
+            let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a JSON Patch");
+            json_patch::patch(&mut patched, &patch).expect("the patch applies");
+            assert_eq!(injection.warnings, [""; 0], "an example gives nothing to warn about");
             Ok(patched)
         }
         inject::Decision::Skip(reason) => Err(reason.to_string()),

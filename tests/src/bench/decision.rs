@@ -58,7 +58,7 @@ fn patch(asked: &Value, settings: &inject::Settings) -> anyhow::Result<Vec<u8>> 
         None => ServiceAccount::NotAsked,
     };
     match inspection.decide(&account) {
-        Decision::Inject(plan) => Ok(serde_json::to_vec(&plan.patch(&asked["object"]))?),
+        Decision::Inject(injection) => Ok(injection.patch),
         Decision::Skip(reason) => bail!("the pod is skipped: {reason}"),
         Decision::Deny(denial) => bail!("the pod is denied: {}", denial.sentence),
     }

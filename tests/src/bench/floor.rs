@@ -58,10 +58,7 @@ pub fn serve(folder: &Path, log: Log) -> anyhow::Result<()> {
     crate::tls::install_provider();
     let acceptor = TlsAcceptor::from(pair.server_config());
     // As many threads as the webhook has.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hyper::body::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Effort;
 use super::decision;
@@ -46,7 +46,49 @@ fn read(path: &Path) -> anyhow::Result<Value> {
 /// # Errors
 /// The pod's file is not there.
 pub fn body() -> anyhow::Result<Bytes> {
-    Ok(serde_json::to_vec(&of_pod(NAMESPACE, &pod()?))?.into())
+    let mut pod = pod()?;
+    pod["metadata"]["managedFields"] = managed_fields();
+    Ok(serde_json::to_vec(&of_pod(NAMESPACE, &pod))?.into())
+}
+
+/// What the API server notes about a pod of a ReplicaSet before it asks: every field that the controller set.
+fn managed_fields() -> Value {
+    json!([{
+        "manager": "kube-controller-manager",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "time": "2026-01-02T03:04:05Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {
+            "f:metadata": {
+                "f:generateName": {},
+                "f:labels": {".": {}, "f:ado-agent.dev/inject": {}, "f:app": {}},
+                "f:ownerReferences": {".": {}, "k:{\"uid\":\"0b9f5dd5-1f0c-4a4e-9b7b-0c7a2f4ed1aa\"}": {}},
+            },
+            "f:spec": {
+                "f:containers": {
+                    "k:{\"name\":\"agent\"}": {
+                        ".": {},
+                        "f:envFrom": {},
+                        "f:image": {},
+                        "f:imagePullPolicy": {},
+                        "f:name": {},
+                        "f:resources": {},
+                        "f:terminationMessagePath": {},
+                        "f:terminationMessagePolicy": {},
+                    },
+                },
+                "f:dnsPolicy": {},
+                "f:enableServiceLinks": {},
+                "f:restartPolicy": {},
+                "f:schedulerName": {},
+                "f:securityContext": {},
+                "f:serviceAccount": {},
+                "f:serviceAccountName": {},
+                "f:terminationGracePeriodSeconds": {},
+            },
+        },
+    }])
 }
 
 /// A cluster with the namespace and the account of [`pod`].

@@ -6,12 +6,12 @@ use crate::{Denial, overrides::Overrides};
 use contract::Reason;
 
 /// Finds the agent among `spec.containers`: the annotation, else the only one, else the first documented name.
-pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides) -> Result<usize, Denial> {
+pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides<'_>) -> Result<usize, Denial> {
     let denied = |sentence: String| Err(Denial::new(Reason::AgentContainer, sentence));
     let key = contract::AGENT_CONTAINER_ANNOTATION;
     let candidates = list(containers.iter().map(|container| container.name));
     let position = |name: &str| containers.iter().position(|container| container.name == name);
-    if let Some(name) = &overrides.agent_container {
+    if let Some(name) = overrides.agent_container {
         return position(name).map_or_else(
             || {
                 denied(format!(
@@ -74,7 +74,7 @@ pub(crate) fn check_names(pod: &Pod<'_>) -> Result<(), Denial> {
 /// Denies an agent container that mounts something where the token file goes, or sets variables of our names.
 pub(crate) fn check_agent(agent: Container<'_>, path: &str) -> Result<(), Denial> {
     for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
-        let place = raw::text(mount, "mountPath", &format!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
+        let place = raw::text(mount, "mountPath", format_args!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
         if is_at_or_below(place, contract::HANDOFF_DIR) {
             return Err(clash(format!(
                 "container {} mounts a volume at {}, where the token file goes ({}); mount it elsewhere",
@@ -85,7 +85,7 @@ pub(crate) fn check_agent(agent: Container<'_>, path: &str) -> Result<(), Denial
         }
     }
     for (index, entry) in raw::objects(agent.raw, "env", path)?.into_iter().enumerate() {
-        let name = raw::name(entry, "name", &format!("{path}env[{index}]."))?;
+        let name = raw::name(entry, "name", format_args!("{path}env[{index}]."))?;
         if [
             contract::OWNER_VARIABLE,
             contract::POD_NAME_VARIABLE,

@@ -42,7 +42,7 @@ impl Azwi {
 }
 
 /// Reads azwi's label and annotations and the choice that they demand.
-pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides, settings: &Settings) -> Result<Azwi, Denial> {
+pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides<'_>, settings: &Settings) -> Result<Azwi, Denial> {
     let labelled = pod.label(contract::AZWI_USE_LABEL)? == Some("true");
     let binding = pod
         .annotation(contract::AZWI_BINDING_ANNOTATION)?
@@ -89,7 +89,12 @@ pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides, settings: 
     Ok(Azwi::Present { binding, token })
 }
 
-fn choice(skipped: bool, agent: &str, overrides: &Overrides, settings: &Settings) -> Result<FederatedToken, Denial> {
+fn choice(
+    skipped: bool,
+    agent: &str,
+    overrides: &Overrides<'_>,
+    settings: &Settings,
+) -> Result<FederatedToken, Denial> {
     let key = contract::FEDERATED_TOKEN_ANNOTATION;
     match (overrides.federated_token, skipped) {
         (Some(FederatedToken::Keep), true) => Err(Denial::new(
@@ -186,12 +191,12 @@ pub(crate) fn exposed(
     // The deepest mount above the file is the one that it is in.
     let mut deepest = None;
     for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
-        let path = format!("{path}volumeMounts[{index}].");
-        let place = raw::text(mount, "mountPath", &path)?
+        let path = format_args!("{path}volumeMounts[{index}].");
+        let place = raw::text(mount, "mountPath", path)?
             .unwrap_or_default()
             .trim_end_matches('/');
         if file.strip_prefix(place).is_some_and(|rest| rest.starts_with('/')) {
-            let volume = raw::text(mount, "name", &path)?.unwrap_or_default();
+            let volume = raw::text(mount, "name", path)?.unwrap_or_default();
             deepest = deepest.max(Some((place.len(), index, volume)));
         }
     }

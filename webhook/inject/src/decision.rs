@@ -6,10 +6,11 @@ use crate::environment::Environment;
 use crate::identity;
 use crate::organisation::{self, Organisation};
 use crate::overrides::Overrides;
+use crate::plan::Plan;
 use crate::raw::{self, Container, Pod};
 use crate::text::quote;
 use crate::values::{is_label, is_subdomain};
-use crate::{Plan, Settings};
+use crate::{Settings, patch};
 use contract::Reason;
 use serde_json::Value;
 
@@ -50,14 +51,23 @@ pub enum ServiceAccount {
 }
 
 /// What happens to the object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// The sidecar is injected.
-    Inject(Box<Plan>),
+    Inject(Injection),
     /// The object stays as it is.
     Skip(Reason),
     /// The object is refused.
     Deny(Denial),
+}
+
+/// What happens to a pod that gets the sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Injection {
+    /// A JSON Patch (RFC 6902) against the raw object, as its JSON text.
+    pub patch: Vec<u8>,
+    /// What the user should know; each fits the API server's 256 characters, and all of them its 4096.
+    pub warnings: Vec<String>,
 }
 
 /// Why an object is refused.
@@ -90,10 +100,10 @@ pub(crate) struct Candidate<'a> {
     pub(crate) agent: Container<'a>,
     /// The agent's place, for sentences.
     pub(crate) path: String,
-    pub(crate) overrides: Overrides,
+    pub(crate) overrides: Overrides<'a>,
     pub(crate) azwi: Azwi,
     pub(crate) environment: Environment<'a>,
-    pub(crate) organisation: Organisation,
+    pub(crate) organisation: Organisation<'a>,
     pub(crate) account: &'a str,
 }
 
@@ -102,22 +112,24 @@ pub(crate) struct Candidate<'a> {
 #[derive(Debug)]
 pub struct Inspection<'a> {
     found: Result<Candidate<'a>, Decision>,
+    object: &'a Value,
     namespace: &'a str,
     settings: &'a Settings,
 }
 
 /// Inspects the object.
-pub fn inspect<'a>(pod: &'a Value, request: &Request<'a>, settings: &'a Settings) -> Inspection<'a> {
+pub fn inspect<'a>(object: &'a Value, request: &Request<'a>, settings: &'a Settings) -> Inspection<'a> {
     Inspection {
-        found: candidate(pod, request, settings),
+        found: candidate(object, request, settings),
+        object,
         namespace: request.namespace,
         settings,
     }
 }
 
 /// Decides what happens to the object where its ServiceAccount is known already.
-pub fn decide(pod: &Value, request: &Request<'_>, account: &ServiceAccount, settings: &Settings) -> Decision {
-    inspect(pod, request, settings).decide(account)
+pub fn decide(object: &Value, request: &Request<'_>, account: &ServiceAccount, settings: &Settings) -> Decision {
+    inspect(object, request, settings).decide(account)
 }
 
 impl Inspection<'_> {
@@ -143,13 +155,16 @@ impl Inspection<'_> {
             self.settings,
         )?;
         let plan = Plan::new(candidate, &identity, self.namespace, self.settings)?;
-        Ok(Decision::Inject(Box::new(plan)))
+        Ok(Decision::Inject(Injection {
+            patch: patch::patch(&plan, self.object),
+            warnings: plan.warnings,
+        }))
     }
 }
 
 /// Everything that can be decided without the ServiceAccount, in the order that `docs/what-the-webhook-does.md` gives.
-fn candidate<'a>(pod: &'a Value, request: &Request<'_>, settings: &Settings) -> Result<Candidate<'a>, Decision> {
-    let pod = asks(pod, request)?;
+fn candidate<'a>(object: &'a Value, request: &Request<'_>, settings: &'a Settings) -> Result<Candidate<'a>, Decision> {
+    let pod = asks(object, request)?;
     can_run(&pod, request, settings)?;
     agent::check_names(&pod)?;
     let overrides = Overrides::read(&pod, settings)?;

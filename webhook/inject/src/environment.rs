@@ -3,8 +3,10 @@
 use crate::Denial;
 use crate::raw::{self, Object};
 use crate::text::quote;
+use crate::variable::{KeyRef, ValueFrom, Variable};
 use contract::Reason;
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most variables that are copied into the sidecar: an honest pod needs a handful.
@@ -33,9 +35,15 @@ struct Source<'a> {
     /// Position in `envFrom`.
     index: usize,
     prefix: &'a str,
+    kind: Kind,
     object: &'a str,
-    /// `configMapKeyRef` or `secretKeyRef`.
-    reference: &'static str,
+}
+
+/// What a source is.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    ConfigMap,
+    Secret,
 }
 
 /// What the container says about one variable.
@@ -57,27 +65,27 @@ impl<'a> Environment<'a> {
     pub(crate) fn read(container: raw::Container<'a>, path: &str) -> Result<Self, Denial> {
         let mut entries = Vec::new();
         for (index, raw) in raw::objects(container.raw, "env", path)?.into_iter().enumerate() {
-            let path = format!("{path}env[{index}].");
-            let name = raw::name(raw, "name", &path)?;
-            let literal = match raw::object(raw, "valueFrom", &path)? {
+            let path = format_args!("{path}env[{index}].");
+            let name = raw::name(raw, "name", path)?;
+            let literal = match raw::object(raw, "valueFrom", path)? {
                 Some(_) => None,
-                None => Some(raw::text(raw, "value", &path)?.unwrap_or_default()),
+                None => Some(raw::text(raw, "value", path)?.unwrap_or_default()),
             };
             entries.push(Entry { name, raw, literal });
         }
         let mut sources = Vec::new();
         for (index, raw) in raw::objects(container.raw, "envFrom", path)?.into_iter().enumerate() {
-            let path = format!("{path}envFrom[{index}].");
-            let prefix = raw::text(raw, "prefix", &path)?.unwrap_or_default();
-            for (kind, reference) in [("configMapRef", "configMapKeyRef"), ("secretRef", "secretKeyRef")] {
-                if let Some(source) = raw::object(raw, kind, &path)?
-                    && let Some(object) = raw::text(source, "name", &format!("{path}{kind}."))?
+            let path = format_args!("{path}envFrom[{index}].");
+            let prefix = raw::text(raw, "prefix", path)?.unwrap_or_default();
+            for (key, kind) in [("configMapRef", Kind::ConfigMap), ("secretRef", Kind::Secret)] {
+                if let Some(source) = raw::object(raw, key, path)?
+                    && let Some(object) = raw::text(source, "name", format_args!("{path}{key}."))?
                 {
                     sources.push(Source {
                         index,
                         prefix,
+                        kind,
                         object,
-                        reference,
                     });
                 }
             }
@@ -117,7 +125,6 @@ impl<'a> Environment<'a> {
 
     /// Positions of all entries of that name.
     pub(crate) fn positions(&self, name: &str) -> impl DoubleEndedIterator<Item = usize> {
-        let name = name.to_owned();
         (0..self.entries.len()).filter(move |index| self.entries[*index].name == name)
     }
 
@@ -133,10 +140,10 @@ impl<'a> Environment<'a> {
 
     /// Optional references to the variable's key in every `envFrom` source that could set it, as variables
     /// `<target>_<index of the source>`.
-    pub(crate) fn numbered_references(&self, name: &str, target: &str) -> Vec<Value> {
+    pub(crate) fn numbered_references(&self, name: &'a str, target: &str) -> Vec<Variable<'a>> {
         self.sources
             .iter()
-            .filter_map(|source| source.reference(name, &format!("{target}_{}", source.index)))
+            .filter_map(|source| source.reference(name, format!("{target}_{}", source.index).into()))
             .collect()
     }
 
@@ -144,7 +151,7 @@ impl<'a> Environment<'a> {
     ///
     /// What is referred to keeps its name, so that `$(NAME)` still finds it. The original order is kept: Kubernetes
     /// resolves references to earlier entries only.
-    pub(crate) fn copies(&self, wanted: &[(usize, &str)]) -> Result<Vec<Value>, Denial> {
+    pub(crate) fn copies(&self, wanted: &[(usize, &str)]) -> Result<Vec<Variable<'a>>, Denial> {
         let mut names: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
         for (index, target) in wanted {
             names.entry(*index).or_default().insert(target);
@@ -177,12 +184,12 @@ impl<'a> Environment<'a> {
                 }
             }
         }
-        let mut copies: Vec<Value> = brought
+        let mut copies: Vec<Variable<'a>> = brought
             .into_iter()
             .flat_map(|name| {
                 self.sources
                     .iter()
-                    .filter_map(move |source| source.reference(name, name))
+                    .filter_map(move |source| source.reference(name, name.into()))
             })
             .collect();
         for (index, targets) in names {
@@ -191,9 +198,9 @@ impl<'a> Environment<'a> {
         Ok(copies)
     }
 
-    fn copy(&self, index: usize, target: &str) -> Value {
+    fn copy(&self, index: usize, target: &str) -> Variable<'a> {
         let mut entry = self.entries[index].raw.clone();
-        entry.insert("name".to_owned(), json!(target));
+        entry.insert("name".to_owned(), target.into());
         // Without a name, a resource reference means the container that it stands in.
         if let Some(reference) = entry
             .get_mut("valueFrom")
@@ -203,9 +210,9 @@ impl<'a> Environment<'a> {
                 .get("containerName")
                 .is_none_or(|name| name == "" || name.is_null())
         {
-            reference.insert("containerName".to_owned(), json!(self.container));
+            reference.insert("containerName".to_owned(), self.container.into());
         }
-        Value::Object(entry)
+        Variable::Copy(entry)
     }
 
     fn too_many(&self) -> Denial {
@@ -241,23 +248,25 @@ impl<'a> Source<'a> {
         name.strip_prefix(self.prefix).filter(|key| !key.is_empty())
     }
 
-    fn reference(&self, name: &str, target: &str) -> Option<Value> {
-        let key = self.key(name)?;
-        Some(json!({
-            "name": target,
-            "valueFrom": { self.reference: { "name": self.object, "key": key, "optional": true } },
-        }))
+    fn reference(&self, name: &'a str, target: Cow<'a, str>) -> Option<Variable<'a>> {
+        let reference = KeyRef {
+            name: self.object,
+            key: self.key(name)?,
+            optional: true,
+        };
+        Some(Variable::Found {
+            name: target,
+            value_from: match self.kind {
+                Kind::ConfigMap => ValueFrom::ConfigMap(reference),
+                Kind::Secret => ValueFrom::Secret(reference),
+            },
+        })
     }
 }
 
 /// Whether the name means something to the sidecar.
 fn is_reserved(name: &str) -> bool {
     name.starts_with("ADO_AGENT_") || contract::SIDECAR_VARIABLES.iter().any(|entry| entry.name == name)
-}
-
-/// Writes a text so that Kubernetes reads it back unchanged: `$` is doubled.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('$', "$$")
 }
 
 /// The text of a literal without references, as the container sees it.
@@ -287,6 +296,12 @@ fn references(literal: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::variable::escape;
+    use serde_json::json;
+
+    fn written(variables: &[Variable<'_>]) -> Value {
+        serde_json::to_value(variables).expect("variables have a JSON form")
+    }
 
     fn environment(raw: &Value) -> Environment<'_> {
         let raw = raw.as_object().expect("an object");
@@ -298,8 +313,9 @@ mod tests {
         assert_eq!(references("a$(B)c$(D)"), ["B", "D"]);
         assert_eq!(references("$$(B) $$$(C) $( $d $"), ["C"]);
         assert_eq!(references("$()"), [""]);
-        assert!(references(&escape("$(A) $ $$ $$(B)")).is_empty());
-        assert_eq!(unescape(&escape("$(A) $ $$ $$(B)")), "$(A) $ $$ $$(B)");
+        let text = "$(A) $ $$ $$(B)";
+        assert!(references(&escape(text)).is_empty());
+        assert_eq!(unescape(&escape(text)), text);
     }
 
     #[test]
@@ -316,11 +332,9 @@ mod tests {
             "envFrom": [{"configMapRef": {"name": "settings"}}, {"prefix": "X", "secretRef": {"name": "s"}}],
         });
         let copies = environment(&raw).copies(&[(4, "ADO_AGENT_URL")]).expect("no clash");
-        let names: Vec<_> = copies
-            .iter()
-            .map(|copy| copy["name"].as_str().expect("a name"))
-            .collect();
+        let names: Vec<_> = copies.iter().map(Variable::name).collect();
         assert_eq!(names, ["ORG", "HOST", "LATER", "BASE", "ADO_AGENT_URL"]);
+        let copies = written(&copies);
         assert_eq!(
             copies[0]["valueFrom"]["configMapKeyRef"],
             json!({"name": "settings", "key": "ORG", "optional": true})
@@ -354,11 +368,11 @@ mod tests {
         assert_eq!(environment.find("AZP_URL"), Found::Perhaps);
         let references = environment.numbered_references("AZP_URL", "ADO_AGENT_URL_FROM");
         assert_eq!(
-            references,
-            [
-                json!({"name": "ADO_AGENT_URL_FROM_0", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "URL", "optional": true}}}),
-                json!({"name": "ADO_AGENT_URL_FROM_2", "valueFrom": {"secretKeyRef": {"name": "c", "key": "AZP_URL", "optional": true}}}),
-            ]
+            written(&references),
+            json!([
+                {"name": "ADO_AGENT_URL_FROM_0", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "URL", "optional": true}}},
+                {"name": "ADO_AGENT_URL_FROM_2", "valueFrom": {"secretKeyRef": {"name": "c", "key": "AZP_URL", "optional": true}}},
+            ])
         );
     }
 
@@ -367,7 +381,10 @@ mod tests {
         let raw =
             json!({"env": [{"name": "AZP_AGENT_NAME", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]});
         let copies = environment(&raw).copies(&[(0, "ADO_AGENT_NAME")]).expect("no clash");
-        assert_eq!(copies[0]["valueFrom"]["resourceFieldRef"]["containerName"], "agent");
+        assert_eq!(
+            written(&copies)[0]["valueFrom"]["resourceFieldRef"]["containerName"],
+            "agent"
+        );
     }
 
     #[test]

@@ -2,24 +2,24 @@
 
 use crate::azwi::Exposed;
 use crate::environment::Environment;
-use crate::organisation::literal;
+use crate::kubernetes::Mount;
 use crate::text::quote;
+use crate::variable::{Variable, literal};
 use contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE;
-use serde_json::{Value, json};
 
 /// Changes of a list. Positions are those before any change.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Edits {
-    pub(crate) replace: Vec<(usize, Value)>,
+#[derive(Debug, PartialEq)]
+pub(crate) struct Edits<T> {
+    pub(crate) replace: Vec<(usize, T)>,
     pub(crate) remove: Vec<usize>,
-    pub(crate) append: Vec<Value>,
+    pub(crate) append: Vec<T>,
 }
 
 /// Changes of the agent container and what is said about them.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Changes {
-    pub(crate) variables: Edits,
-    pub(crate) mounts: Edits,
+#[derive(Debug, PartialEq)]
+pub(crate) struct Changes<'a> {
+    pub(crate) variables: Edits<Variable<'a>>,
+    pub(crate) mounts: Edits<Mount>,
     /// Names of variables that were removed, replaced, or set to the empty string.
     pub(crate) removed: Vec<&'static str>,
     pub(crate) replaced: Vec<&'static str>,
@@ -28,15 +28,33 @@ pub(crate) struct Changes {
 }
 
 /// Makes the changes: `owner` are the marker and what it refers to, `settings` what the start script needs and lacks.
-pub(crate) fn changes(
+pub(crate) fn changes<'a>(
     agent: &str,
     environment: &Environment<'_>,
-    owner: &[Value],
-    settings: Vec<(Option<usize>, Value)>,
+    owner: &[Variable<'a>],
+    settings: Vec<(Option<usize>, Variable<'a>)>,
     exposed: Exposed,
-) -> Changes {
-    let mut changes = Changes::default();
-    changes.variables.append.extend_from_slice(owner);
+) -> Changes<'a> {
+    let mut changes = Changes {
+        variables: Edits {
+            replace: Vec::new(),
+            remove: Vec::new(),
+            append: owner.to_vec(),
+        },
+        mounts: Edits {
+            replace: Vec::new(),
+            remove: Vec::new(),
+            append: vec![Mount {
+                name: contract::HANDOFF_VOLUME,
+                mount_path: contract::HANDOFF_DIR,
+                read_only: false,
+            }],
+        },
+        removed: Vec::new(),
+        replaced: Vec::new(),
+        shadowed: Vec::new(),
+        warnings: Vec::new(),
+    };
     changes.token_file(agent, environment);
     for (position, entry) in settings {
         match position {
@@ -47,13 +65,9 @@ pub(crate) fn changes(
     changes.secrets(agent, environment);
     changes.hide_federated_token(agent, exposed);
     changes
-        .mounts
-        .append
-        .push(json!({ "name": contract::HANDOFF_VOLUME, "mountPath": contract::HANDOFF_DIR }));
-    changes
 }
 
-impl Changes {
+impl Changes<'_> {
     fn token_file(&mut self, agent: &str, environment: &Environment<'_>) {
         for name in contract::TOKEN_FILE_VARIABLES {
             let entry = literal(name, contract::TOKEN_FILE);

@@ -27,12 +27,12 @@ impl Source {
 
 /// The identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Identity {
+pub(crate) enum Identity<'a> {
     /// Our own projected token, traded for this client.
     Own {
-        client_id: (String, Source),
+        client_id: (&'a str, Source),
         /// `None`: the sidecar learns it from the organisation.
-        tenant_id: Option<(String, Source)>,
+        tenant_id: Option<(&'a str, Source)>,
         /// What could not be found out.
         warning: Option<String>,
     },
@@ -41,18 +41,18 @@ pub(crate) enum Identity {
 }
 
 /// Whether the ServiceAccount has to be read.
-pub(crate) fn needs_account(overrides: &Overrides, azwi: &Azwi) -> bool {
+pub(crate) fn needs_account(overrides: &Overrides<'_>, azwi: &Azwi) -> bool {
     !azwi.is_binding() && (overrides.client_id.is_none() || overrides.tenant_id.is_none())
 }
 
 /// Finds client id and tenant.
-pub(crate) fn resolve(
-    overrides: &Overrides,
+pub(crate) fn resolve<'a>(
+    overrides: &Overrides<'a>,
     azwi: &Azwi,
     name: &str,
-    account: &ServiceAccount,
-    settings: &Settings,
-) -> Result<Identity, Denial> {
+    account: &'a ServiceAccount,
+    settings: &'a Settings,
+) -> Result<Identity<'a>, Denial> {
     if azwi.is_binding() {
         return Ok(Identity::Azwi);
     }
@@ -75,9 +75,9 @@ pub(crate) fn resolve(
         ServiceAccount::Unreadable(why) => return Err(unreadable(name, why)),
         ServiceAccount::NotAsked => return Err(unreadable(name, "nobody asked for it")),
     };
-    let from_account = |value: Option<&str>, key: &str, form: &str, is_valid: fn(&str) -> bool| match value {
+    let from_account = |value: Option<&'a str>, key: &str, form: &str, is_valid: fn(&str) -> bool| match value {
         None | Some("") => Ok(None),
-        Some(value) if is_valid(value) => Ok(Some((value.to_owned(), Source::ServiceAccount))),
+        Some(value) if is_valid(value) => Ok(Some((value, Source::ServiceAccount))),
         Some(value) => Err(Denial::new(
             Reason::BadIdentity,
             format!(
@@ -87,9 +87,9 @@ pub(crate) fn resolve(
             ),
         )),
     };
-    let annotation = |value: &Option<String>| value.clone().map(|value| (value, Source::Annotation));
-    let operator = |value: &Option<String>| value.clone().map(|value| (value, Source::Operator));
-    let client_id = match annotation(&overrides.client_id) {
+    let annotation = |value: Option<&'a str>| value.map(|value| (value, Source::Annotation));
+    let operator = |value: &'a Option<String>| value.as_deref().map(|value| (value, Source::Operator));
+    let client_id = match annotation(overrides.client_id) {
         Some(found) => Some(found),
         None => from_account(
             account_client,
@@ -99,7 +99,7 @@ pub(crate) fn resolve(
         )?
         .or_else(|| operator(&settings.client_id)),
     };
-    let tenant_id = match annotation(&overrides.tenant_id) {
+    let tenant_id = match annotation(overrides.tenant_id) {
         Some(found) => Some(found),
         None => from_account(
             account_tenant,

@@ -41,7 +41,7 @@ pub(crate) fn weaknesses(pod: &Pod<'_>, agent: Container<'_>, path: &str) -> Res
         }
     }
     for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
-        let name = raw::text(mount, "name", &format!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
+        let name = raw::text(mount, "name", format_args!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
         if host_volumes.remove(name) {
             reasons.push(format!("hostPath volume {}", quote(name)));
         }
@@ -75,7 +75,7 @@ fn powers(container: Container<'_>, path: &str, has_own_users: bool) -> Result<V
         return Ok(powers);
     }
     if let Some(capabilities) = raw::object(context, "capabilities", &path)? {
-        let added: BTreeSet<String> = raw::texts(capabilities, "add", &format!("{path}capabilities."))?
+        let added: BTreeSet<String> = raw::texts(capabilities, "add", format_args!("{path}capabilities."))?
             .into_iter()
             .map(str::to_uppercase)
             .collect();

@@ -1,6 +1,7 @@
 //! The webhook's decision and its patch: what happens to a pod, as functions on values.
 //!
-//! [`inspect`] says which ServiceAccount has to be looked up, [`Inspection::decide`] decides, [`Plan::patch`] makes the patch.
+//! [`inspect`] says which ServiceAccount has to be looked up, [`Inspection::decide`] decides and writes the patch.
+//! [`review`] is what the API server posts and what it wants back.
 //! `testdata/` shows by example what the webhook does to a pod; `docs/what-the-webhook-does.md` says it on one page.
 //!
 //! **Invariant:** no clock, no IO, no randomness; the same input gives the same bytes. **Invariant:** the patch is made
@@ -13,20 +14,22 @@ mod environment;
 mod handoff;
 mod identity;
 mod isolation;
+mod kubernetes;
 mod organisation;
 mod overrides;
 mod patch;
 mod plan;
 mod raw;
+pub mod review;
 mod settings;
 mod sidecar;
 mod status;
 mod text;
 mod url;
 mod values;
+mod variable;
 
-pub use decision::{Decision, Denial, Inspection, Request, ServiceAccount, decide, inspect};
-pub use plan::Plan;
+pub use decision::{Decision, Denial, Injection, Inspection, Request, ServiceAccount, decide, inspect};
 pub use settings::{FederatedToken, LogLevel, Settings};
 pub use url::organisation_url;
 pub use values::{is_guid, is_image, is_tenant, quantity};

@@ -1,31 +1,32 @@
 //! Organisation URL, pool and agent name: where they are found, what the sidecar is told, what the agent container lacks.
 //! Also the proxies on the way to them.
 
-use crate::environment::{Environment, Found, escape, unescape};
+use crate::environment::{Environment, Found, unescape};
 use crate::overrides::Overrides;
 use crate::text::quote;
 use crate::url::organisation_url;
+use crate::variable::{Variable, field, literal};
 use crate::{Denial, Settings};
 use contract::Reason;
-use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Position of an entry of the agent container that the sidecar gets a copy of, and its name there.
 type Copied = (usize, &'static str);
 
 /// What is set on the sidecar and on the agent container.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Organisation {
+pub(crate) struct Organisation<'a> {
     /// Variables of the sidecar.
-    pub(crate) sidecar: Vec<Value>,
+    pub(crate) sidecar: Vec<Variable<'a>>,
     /// Variables that the agent container lacks, and the position of an empty entry that each replaces.
-    pub(crate) agent: Vec<(Option<usize>, Value)>,
+    pub(crate) agent: Vec<(Option<usize>, Variable<'a>)>,
     pub(crate) warnings: Vec<String>,
     /// Where URL, pool and name were found, as the status annotation says it.
     pub(crate) sources: [&'static str; 3],
 }
 
 /// One of the settings.
-struct Wanted<'a> {
+struct Wanted<'a, 'w> {
     /// The start script's variable.
     variable: &'static str,
     /// The sidecar's variables: what wins, and what a source of `envFrom` may say.
@@ -33,10 +34,10 @@ struct Wanted<'a> {
     from: &'static str,
     /// The sidecar's variable for what counts when nothing else does.
     fallback: Option<&'static str>,
-    annotation: Option<(&'static str, &'a str)>,
+    annotation: Option<(&'static str, Cow<'a, str>)>,
     default: Option<Fallback<'a>>,
     /// Whether the container's value means the same as the annotation's.
-    same: &'a dyn Fn(&str, &str) -> bool,
+    same: &'w dyn Fn(&str, &str) -> bool,
 }
 
 /// What counts where the pod says nothing.
@@ -50,7 +51,7 @@ enum Fallback<'a> {
     PodName,
 }
 
-impl Fallback<'_> {
+impl<'a> Fallback<'a> {
     fn source(self) -> &'static str {
         match self {
             Self::Operator(_) => "operator",
@@ -59,7 +60,7 @@ impl Fallback<'_> {
         }
     }
 
-    fn entry(self, name: &str) -> Value {
+    fn entry(self, name: &'static str) -> Variable<'a> {
         match self {
             Self::Operator(value) | Self::BuiltIn(value) => literal(name, value),
             Self::PodName => field(name, "metadata.name"),
@@ -67,23 +68,13 @@ impl Fallback<'_> {
     }
 }
 
-/// A variable with a fixed value.
-pub(crate) fn literal(name: &str, value: &str) -> Value {
-    json!({ "name": name, "value": escape(value) })
-}
-
-/// A variable from the downward API.
-pub(crate) fn field(name: &str, path: &str) -> Value {
-    json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } })
-}
-
 /// Finds all three, and the proxies on the way to them.
-pub(crate) fn find(
+pub(crate) fn find<'a>(
     agent: &str,
-    environment: &Environment<'_>,
-    overrides: &Overrides,
-    settings: &Settings,
-) -> Result<Organisation, Denial> {
+    environment: &Environment<'a>,
+    overrides: &Overrides<'a>,
+    settings: &'a Settings,
+) -> Result<Organisation<'a>, Denial> {
     if let Found::Literal(_, url) = environment.find(contract::AZP_URL_VARIABLE) {
         organisation_url(&unescape(url), &settings.allowed_hosts).map_err(|sentence| {
             let place = format!("{} of container {}", contract::AZP_URL_VARIABLE, quote(agent));
@@ -99,7 +90,7 @@ pub(crate) fn find(
             explicit: contract::URL_VARIABLE,
             from: contract::URL_FROM_VARIABLE,
             fallback: Some(contract::URL_DEFAULT_VARIABLE),
-            annotation: overrides.url.as_deref().map(|url| (contract::URL_ANNOTATION, url)),
+            annotation: overrides.url.clone().map(|url| (contract::URL_ANNOTATION, url.into())),
             default: settings.url.as_deref().map(Fallback::Operator),
             same: &same_url,
         },
@@ -108,7 +99,7 @@ pub(crate) fn find(
             explicit: contract::POOL_VARIABLE,
             from: contract::POOL_FROM_VARIABLE,
             fallback: Some(contract::POOL_DEFAULT_VARIABLE),
-            annotation: overrides.pool.as_deref().map(|pool| (contract::POOL_ANNOTATION, pool)),
+            annotation: overrides.pool.map(|pool| (contract::POOL_ANNOTATION, pool.into())),
             default: Some(match &settings.pool {
                 Some(pool) => Fallback::Operator(pool),
                 None => Fallback::BuiltIn(contract::DEFAULT_POOL),
@@ -136,16 +127,16 @@ pub(crate) fn find(
 }
 
 /// Finds one setting and says where.
-fn one(
+fn one<'a>(
     agent: &str,
-    environment: &Environment<'_>,
-    wanted: &Wanted<'_>,
-    found: &mut Organisation,
+    environment: &Environment<'a>,
+    wanted: &Wanted<'a, '_>,
+    found: &mut Organisation<'a>,
     copies: &mut Vec<Copied>,
 ) -> Result<&'static str, Denial> {
     let place = environment.find(wanted.variable);
-    if let Some((key, value)) = wanted.annotation {
-        found.sidecar.push(literal(wanted.explicit, value));
+    if let Some((key, value)) = &wanted.annotation {
+        found.sidecar.push(literal(wanted.explicit, value.clone()));
         match place {
             Found::Literal(_, theirs) if !(wanted.same)(&unescape(theirs), value) => {
                 return Err(conflict(agent, wanted.variable, &unescape(theirs), key, value));
@@ -156,9 +147,9 @@ fn one(
                 wanted.variable,
                 quote(agent)
             )),
-            Found::Blank(index) => found.agent.push((Some(index), literal(wanted.variable, value))),
+            Found::Blank(index) => found.agent.push((Some(index), literal(wanted.variable, value.clone()))),
             // An explicit annotation hides what a source may bring.
-            Found::Perhaps | Found::Absent => found.agent.push((None, literal(wanted.variable, value))),
+            Found::Perhaps | Found::Absent => found.agent.push((None, literal(wanted.variable, value.clone()))),
         }
         return Ok("annotation");
     }
@@ -214,7 +205,7 @@ fn no_url(agent: &str) -> Denial {
 }
 
 /// The proxy variables: copies of the agent container's entries, else the operator's.
-fn proxies(environment: &Environment<'_>, settings: &Settings) -> (Vec<Copied>, Vec<Value>) {
+fn proxies<'a>(environment: &Environment<'_>, settings: &'a Settings) -> (Vec<Copied>, Vec<Variable<'a>>) {
     let mut copies = Vec::new();
     for name in contract::PROXY_VARIABLES {
         copies.extend(environment.positions(name).next_back().map(|index| (index, *name)));
@@ -225,6 +216,6 @@ fn proxies(environment: &Environment<'_>, settings: &Settings) -> (Vec<Copied>, 
     let operator = [("HTTPS_PROXY", &settings.https_proxy), ("NO_PROXY", &settings.no_proxy)];
     let set = operator
         .into_iter()
-        .filter_map(|(name, value)| value.as_ref().map(|value| literal(name, value)));
+        .filter_map(|(name, value)| value.as_deref().map(|value| literal(name, value)));
     (copies, set.collect())
 }

@@ -16,28 +16,28 @@ const LATER_HANDOFFS: [&str; 2] = ["credentials", "env"];
 
 /// What the pod's annotations ask for; `None` leaves it to the next source.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Overrides {
+pub(crate) struct Overrides<'a> {
     pub(crate) url: Option<String>,
-    pub(crate) pool: Option<String>,
-    pub(crate) client_id: Option<String>,
-    pub(crate) tenant_id: Option<String>,
-    pub(crate) agent_container: Option<String>,
+    pub(crate) pool: Option<&'a str>,
+    pub(crate) client_id: Option<&'a str>,
+    pub(crate) tenant_id: Option<&'a str>,
+    pub(crate) agent_container: Option<&'a str>,
     pub(crate) handoff: Handoff,
     pub(crate) federated_token: Option<FederatedToken>,
     pub(crate) grace_seconds: Option<i64>,
-    pub(crate) ca_config_map: Option<ConfigMapKey>,
-    pub(crate) sidecar_image: Option<String>,
-    pub(crate) sidecar_cpu: Option<String>,
-    pub(crate) sidecar_memory: Option<String>,
+    pub(crate) ca_config_map: Option<ConfigMapKey<'a>>,
+    pub(crate) sidecar_image: Option<&'a str>,
+    pub(crate) sidecar_cpu: Option<&'a str>,
+    pub(crate) sidecar_memory: Option<&'a str>,
     pub(crate) sidecar_log_level: Option<LogLevel>,
     pub(crate) sidecar_run_as_user: Option<RunAsUser>,
 }
 
 /// A key of a ConfigMap in the pod's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ConfigMapKey {
-    pub(crate) name: String,
-    pub(crate) key: String,
+pub(crate) struct ConfigMapKey<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) key: &'a str,
 }
 
 /// Who the sidecar runs as.
@@ -49,26 +49,25 @@ pub(crate) enum RunAsUser {
     Id(i64),
 }
 
-impl Overrides {
+impl<'a> Overrides<'a> {
     /// Reads every known annotation.
-    pub(crate) fn read(pod: &Pod<'_>, settings: &Settings) -> Result<Self, Denial> {
-        let owned = |value: &str| Some(value.to_owned());
+    pub(crate) fn read(pod: &Pod<'a>, settings: &Settings) -> Result<Self, Denial> {
         Ok(Self {
             url: url(pod, settings)?,
             pool: parsed(pod, contract::POOL_ANNOTATION, "the name of an agent pool", |value| {
-                (!value.trim().is_empty() && !value.chars().any(char::is_control)).then(|| value.trim().to_owned())
+                (!value.trim().is_empty() && !value.chars().any(char::is_control)).then(|| value.trim())
             })?,
             client_id: parsed(pod, contract::CLIENT_ID_ANNOTATION, CLIENT_ID_FORM, |value| {
-                is_guid(value).then(|| value.to_owned())
+                is_guid(value).then_some(value)
             })?,
             tenant_id: parsed(pod, contract::TENANT_ID_ANNOTATION, TENANT_FORM, |value| {
-                is_tenant(value).then(|| value.to_owned())
+                is_tenant(value).then_some(value)
             })?,
             agent_container: parsed(
                 pod,
                 contract::AGENT_CONTAINER_ANNOTATION,
                 "the name of a container",
-                owned,
+                Some,
             )?,
             handoff: handoff(pod)?,
             federated_token: parsed(
@@ -88,13 +87,13 @@ impl Overrides {
                 pod,
                 contract::SIDECAR_IMAGE_ANNOTATION,
                 "an image reference, for instance \"registry.example/ado-agent-sidecar:0.1.0\"",
-                |value| is_image(value).then(|| value.to_owned()),
+                |value| is_image(value).then_some(value),
             )?,
             sidecar_cpu: parsed(
                 pod,
                 contract::SIDECAR_CPU_ANNOTATION,
                 "a Kubernetes quantity of at least 1m, for instance \"100m\"",
-                |value| quantity(value).filter(|cpu| *cpu >= 0.001).and_then(|_| owned(value)),
+                |value| quantity(value).filter(|cpu| *cpu >= 0.001).map(|_| value),
             )?,
             sidecar_memory: parsed(
                 pod,
@@ -103,7 +102,7 @@ impl Overrides {
                 |value| {
                     quantity(value)
                         .filter(|bytes| *bytes >= MIN_MEMORY_BYTES)
-                        .and_then(|_| owned(value))
+                        .map(|_| value)
                 },
             )?,
             sidecar_log_level: parsed(
@@ -137,7 +136,12 @@ fn bad(key: &str, value: &str, form: &str) -> Denial {
     )
 }
 
-fn parsed<T>(pod: &Pod<'_>, key: &str, form: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Denial> {
+fn parsed<'a, T>(
+    pod: &Pod<'a>,
+    key: &str,
+    form: &str,
+    parse: impl FnOnce(&'a str) -> Option<T>,
+) -> Result<Option<T>, Denial> {
     pod.annotation(key)?
         .map(|value| parse(value).ok_or_else(|| bad(key, value, form)))
         .transpose()
@@ -181,15 +185,12 @@ fn handoff(pod: &Pod<'_>) -> Result<Handoff, Denial> {
     })
 }
 
-fn ca_config_map(pod: &Pod<'_>, settings: &Settings) -> Result<Option<ConfigMapKey>, Denial> {
+fn ca_config_map<'a>(pod: &Pod<'a>, settings: &Settings) -> Result<Option<ConfigMapKey<'a>>, Denial> {
     let key = contract::CA_CONFIG_MAP_ANNOTATION;
     let form = "the NAME of a ConfigMap in the pod's namespace, or NAME/KEY";
     let wanted = parsed(pod, key, form, |value| {
         let (name, key) = value.split_once('/').unwrap_or((value, contract::CA_DEFAULT_KEY));
-        (is_subdomain(name) && is_config_map_key(key)).then(|| ConfigMapKey {
-            name: name.to_owned(),
-            key: key.to_owned(),
-        })
+        (is_subdomain(name) && is_config_map_key(key)).then_some(ConfigMapKey { name, key })
     })?;
     if let Some(wanted) = &wanted
         && !settings.allow_ca_config_map
@@ -199,7 +200,7 @@ fn ca_config_map(pod: &Pod<'_>, settings: &Settings) -> Result<Option<ConfigMapK
             format!(
                 "annotation {key} names {}, but the operator does not allow CA bundles of the pod's own; remove the \
                  annotation, or ask the operator to allow it or to add the CA to the webhook's bundle",
-                quote(&wanted.name)
+                quote(wanted.name)
             ),
         ));
     }

@@ -4,111 +4,123 @@
 //! `replace` for values that the plan changes; `remove` for secrets. Order: annotations, volumes, sidecar, agent, grace.
 
 use crate::handoff::Edits;
-use crate::plan::Plan;
-use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
-use serde_json::{Value, json};
+use crate::plan::{Annotations, Plan};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// The patch for the pod that the plan was made for.
-pub(crate) fn patch(plan: &Plan, pod: &Value) -> Patch {
-    let mut patch = Patch(Vec::new());
-    annotations(&mut patch, pod, &plan.annotations);
-    append(&mut patch, pod, &["spec", "volumes"], &plan.volumes);
-    append(
-        &mut patch,
+/// Most patches are a little smaller.
+const USUAL_BYTES: usize = 8 * 1024;
+
+/// The patch for the pod that the plan was made for, as its JSON text.
+pub(crate) fn patch(plan: &Plan<'_>, pod: &Value) -> Vec<u8> {
+    let mut patch = Patch {
         pod,
-        &["spec", "initContainers"],
-        std::slice::from_ref(&plan.sidecar),
-    );
-    let agent = plan.position.to_string();
-    edit(
-        &mut patch,
-        pod,
-        &["spec", "containers", &agent, "env"],
-        &plan.agent.variables,
-    );
-    edit(
-        &mut patch,
-        pod,
-        &["spec", "containers", &agent, "volumeMounts"],
-        &plan.agent.mounts,
-    );
-    if let Some(seconds) = plan.grace_seconds {
-        set(
-            &mut patch,
-            pod,
-            &["spec", "terminationGracePeriodSeconds"],
-            json!(seconds),
-        );
-    }
-    patch
-}
-
-fn find<'a>(pod: &'a Value, path: &[&str]) -> Option<&'a Value> {
-    let found = path.iter().try_fold(pod, |value, token| match value {
-        Value::Array(items) => items.get(token.parse::<usize>().ok()?),
-        Value::Object(members) => members.get(*token),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    });
-    found.filter(|value| !value.is_null())
-}
-
-fn add(patch: &mut Patch, path: &[&str], value: Value) {
-    let path = PointerBuf::from_tokens(path.iter().copied());
-    patch.0.push(PatchOperation::Add(AddOperation { path, value }));
-}
-
-/// Sets a member whose parent exists.
-fn set(patch: &mut Patch, pod: &Value, path: &[&str], value: Value) {
-    if find(pod, path).is_none() {
-        return add(patch, path, value);
-    }
-    let path = PointerBuf::from_tokens(path.iter().copied());
-    patch.0.push(PatchOperation::Replace(ReplaceOperation { path, value }));
-}
-
-fn annotations(patch: &mut Patch, pod: &Value, annotations: &[(&'static str, String)]) {
-    let all = || {
-        annotations
-            .iter()
-            .map(|(key, value)| (*key, json!(value)))
-            .collect::<Value>()
+        json: Vec::with_capacity(USUAL_BYTES),
     };
-    if find(pod, &["metadata"]).is_none() {
-        add(patch, &["metadata"], json!({ "annotations": all() }));
-    } else if find(pod, &["metadata", "annotations"]).is_none() {
-        add(patch, &["metadata", "annotations"], all());
-    } else {
-        for (key, value) in annotations {
-            set(patch, pod, &["metadata", "annotations", key], json!(value));
+    patch.annotations(&plan.annotations);
+    patch.append(&["spec", "volumes"], &plan.volumes);
+    patch.append(&["spec", "initContainers"], std::slice::from_ref(&plan.sidecar));
+    let agent = plan.position.to_string();
+    patch.edit(&["spec", "containers", &agent, "env"], &plan.agent.variables);
+    patch.edit(&["spec", "containers", &agent, "volumeMounts"], &plan.agent.mounts);
+    if let Some(seconds) = plan.grace_seconds {
+        patch.set(&["spec", "terminationGracePeriodSeconds"], &seconds);
+    }
+    patch.json.push(b']');
+    patch.json
+}
+
+/// A patch that is being written.
+struct Patch<'a> {
+    pod: &'a Value,
+    json: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Operation<'a, T> {
+    op: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a T>,
+}
+
+impl Patch<'_> {
+    fn has(&self, path: &[&str]) -> bool {
+        let found = path.iter().try_fold(self.pod, |value, token| match value {
+            Value::Array(items) => items.get(token.parse::<usize>().ok()?),
+            Value::Object(members) => members.get(*token),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        });
+        found.is_some_and(|value| !value.is_null())
+    }
+
+    fn write<T: Serialize>(&mut self, op: &'static str, path: &[&str], value: Option<&T>) {
+        self.json.push(if self.json.is_empty() { b'[' } else { b',' });
+        let path = pointer(path);
+        let operation = Operation { op, path, value };
+        serde_json::to_writer(&mut self.json, &operation).expect("what the plan holds has a JSON form");
+    }
+
+    fn add<T: Serialize>(&mut self, path: &[&str], value: &T) {
+        self.write("add", path, Some(value));
+    }
+
+    /// Sets a member whose parent exists.
+    fn set<T: Serialize>(&mut self, path: &[&str], value: &T) {
+        let op = if self.has(path) { "replace" } else { "add" };
+        self.write(op, path, Some(value));
+    }
+
+    fn annotations(&mut self, annotations: &Annotations) {
+        if !self.has(&["metadata"]) {
+            self.add(&["metadata"], &BTreeMap::from([("annotations", annotations)]));
+        } else if !self.has(&["metadata", "annotations"]) {
+            self.add(&["metadata", "annotations"], annotations);
+        } else {
+            for (key, value) in &annotations.0 {
+                self.set(&["metadata", "annotations", key], value);
+            }
         }
     }
+
+    /// Appends to a list, or makes it.
+    fn append<T: Serialize>(&mut self, path: &[&str], items: &[T]) {
+        if items.is_empty() {
+            return;
+        }
+        if !self.has(path) {
+            return self.add(path, &items);
+        }
+        for item in items {
+            self.add(&[path, &["-"]].concat(), item);
+        }
+    }
+
+    /// Replaces, removes from the end on (so that positions stay true), appends.
+    fn edit<T: Serialize>(&mut self, path: &[&str], edits: &Edits<T>) {
+        for (position, value) in &edits.replace {
+            self.set(&[path, &[&position.to_string()]].concat(), value);
+        }
+        let mut positions = edits.remove.clone();
+        positions.sort_unstable();
+        for position in positions.iter().rev() {
+            self.write("remove", &[path, &[&position.to_string()]].concat(), None::<&T>);
+        }
+        self.append(path, &edits.append);
+    }
 }
 
-/// Appends to a list, or makes it.
-fn append(patch: &mut Patch, pod: &Value, path: &[&str], items: &[Value]) {
-    if items.is_empty() {
-        return;
+/// A JSON Pointer (RFC 6901).
+fn pointer(path: &[&str]) -> String {
+    let mut pointer = String::new();
+    for token in path {
+        pointer.push('/');
+        if token.contains(['~', '/']) {
+            pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
+        } else {
+            pointer.push_str(token);
+        }
     }
-    if find(pod, path).is_none() {
-        return add(patch, path, json!(items));
-    }
-    for item in items {
-        add(patch, &[path, &["-"]].concat(), item.clone());
-    }
-}
-
-/// Replaces, removes from the end on (so that positions stay true), appends.
-fn edit(patch: &mut Patch, pod: &Value, path: &[&str], edits: &Edits) {
-    for (position, value) in &edits.replace {
-        set(patch, pod, &[path, &[&position.to_string()]].concat(), value.clone());
-    }
-    let mut positions = edits.remove.clone();
-    positions.sort_unstable();
-    for position in positions.iter().rev() {
-        let position = position.to_string();
-        let path = PointerBuf::from_tokens(path.iter().copied().chain([position.as_str()]));
-        patch.0.push(PatchOperation::Remove(RemoveOperation { path }));
-    }
-    append(patch, pod, path, &edits.append);
+    pointer
 }

@@ -3,13 +3,14 @@
 use crate::decision::Candidate;
 use crate::handoff::{self, Changes};
 use crate::identity::{Identity, Source};
+use crate::kubernetes::{Container, Volume};
 use crate::overrides::{Overrides, unknown_keys};
 use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
 use crate::text::bounded;
-use crate::{Denial, Settings, azwi, isolation, patch, sidecar};
-use k8s_openapi::api::core::v1::Volume;
-use serde_json::Value;
+use crate::variable::Variable;
+use crate::{Denial, Settings, azwi, isolation, sidecar};
+use serde::{Serialize, Serializer};
 
 /// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
 const API_GRACE_SECONDS: i64 = 30;
@@ -17,35 +18,35 @@ const API_GRACE_SECONDS: i64 = 30;
 const UNKNOWN_KEYS_MAX: usize = 20;
 
 /// What will be added to the pod, before it is a patch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    pub(crate) annotations: Vec<(&'static str, String)>,
-    pub(crate) volumes: Vec<Value>,
-    pub(crate) sidecar: Value,
+pub(crate) struct Plan<'a> {
+    pub(crate) annotations: Annotations,
+    pub(crate) volumes: Vec<Volume<'a>>,
+    pub(crate) sidecar: Container<'a>,
     /// Position of the agent in `spec.containers`.
     pub(crate) position: usize,
-    pub(crate) agent: Changes,
+    pub(crate) agent: Changes<'a>,
     /// Grace period, where it changes.
     pub(crate) grace_seconds: Option<i64>,
-    warnings: Vec<String>,
+    /// What the user should know, within the API server's limits.
+    pub(crate) warnings: Vec<String>,
 }
 
-impl Plan {
-    /// The patch against the raw object, which must be the one that was decided on.
-    pub fn patch(&self, pod: &Value) -> json_patch::Patch {
-        patch::patch(self, pod)
-    }
+/// Annotations to set, in the order of their operations.
+#[derive(Default)]
+pub(crate) struct Annotations(pub(crate) Vec<(&'static str, String)>);
 
-    /// What the user should know; each fits the API server's 256 characters, and all of them its 4096.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+impl Serialize for Annotations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
+}
 
+impl<'a> Plan<'a> {
     pub(crate) fn new(
-        candidate: Candidate<'_>,
-        identity: &Identity,
+        candidate: Candidate<'a>,
+        identity: &Identity<'a>,
         namespace: &str,
-        settings: &Settings,
+        settings: &'a Settings,
     ) -> Result<Self, Denial> {
         let Candidate {
             pod,
@@ -85,11 +86,15 @@ impl Plan {
         warnings.extend(grace.warning());
         let warnings = bounded(warnings);
 
-        let mut annotations = Vec::new();
+        let mut annotations = Annotations::default();
         let skip = azwi::skip_containers(&pod, agent.name, &azwi)?;
-        annotations.extend(skip.map(|list| (contract::AZWI_SKIP_CONTAINERS_ANNOTATION, list)));
+        annotations
+            .0
+            .extend(skip.map(|list| (contract::AZWI_SKIP_CONTAINERS_ANNOTATION, list)));
         if pod.annotation(contract::SAFE_TO_EVICT_ANNOTATION)?.is_none() {
-            annotations.push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
+            annotations
+                .0
+                .push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
         }
         let [url, pool, agent_name] = organisation.sources;
         let (client_id, tenant_id) = identity_sources(identity);
@@ -107,20 +112,16 @@ impl Plan {
             },
             grace_seconds: grace.seconds,
             added: added(&volumes, &changes, &annotations),
-            removed: changes.removed.clone(),
-            replaced: changes.replaced.clone(),
-            shadowed: changes.shadowed.clone(),
+            removed: &changes.removed,
+            replaced: &changes.replaced,
+            shadowed: &changes.shadowed,
             federated_token: azwi.token().map(|token| token.as_str()),
             isolated: not_isolated.is_empty(),
             not_isolated,
             unknown_keys: unknown.into_iter().map(|(key, _)| key).take(UNKNOWN_KEYS_MAX).collect(),
             warnings: &warnings,
         };
-        annotations.push((contract::STATUS_ANNOTATION, status.to_json()));
-        let volumes = volumes
-            .into_iter()
-            .map(|volume| serde_json::to_value(volume).expect("a volume has a JSON form"))
-            .collect();
+        annotations.0.push((contract::STATUS_ANNOTATION, status.to_json()));
         Ok(Self {
             annotations,
             volumes,
@@ -143,7 +144,7 @@ struct Grace {
 }
 
 impl Grace {
-    fn find(pod: &Pod<'_>, overrides: &Overrides, settings: &Settings) -> Result<Self, Denial> {
+    fn find(pod: &Pod<'_>, overrides: &Overrides<'_>, settings: &Settings) -> Result<Self, Denial> {
         let own = raw::integer(pod.spec, "terminationGracePeriodSeconds", "spec.")?;
         let (seconds, source) = match (overrides.grace_seconds, own) {
             (Some(seconds), _) => (seconds, "annotation"),
@@ -163,13 +164,12 @@ impl Grace {
     }
 }
 
-fn added<'a>(volumes: &'a [Volume], changes: &'a Changes, annotations: &[(&'static str, String)]) -> Added<'a> {
-    let variables = changes.variables.append.iter();
+fn added<'a>(volumes: &[Volume<'_>], changes: &'a Changes<'_>, annotations: &Annotations) -> Added<'a> {
     Added {
         containers: [contract::SIDECAR_CONTAINER],
-        volumes: volumes.iter().map(|volume| volume.name.as_str()).collect(),
-        variables: variables.filter_map(|entry| entry["name"].as_str()).collect(),
-        annotations: annotations.iter().map(|(key, _)| *key).collect(),
+        volumes: volumes.iter().map(|volume| volume.name).collect(),
+        variables: changes.variables.append.iter().map(Variable::name).collect(),
+        annotations: annotations.0.iter().map(|(key, _)| *key).collect(),
     }
 }
 
@@ -178,7 +178,7 @@ fn has_fs_group(pod: &Pod<'_>) -> Result<bool, Denial> {
     Ok(context.is_some_and(|context| context.get("fsGroup").is_some_and(|group| !group.is_null())))
 }
 
-fn identity_warning(identity: &Identity, overrides: &Overrides) -> Option<String> {
+fn identity_warning(identity: &Identity<'_>, overrides: &Overrides<'_>) -> Option<String> {
     match identity {
         Identity::Own { warning, .. } => warning.clone(),
         Identity::Azwi if overrides.client_id.is_some() || overrides.tenant_id.is_some() => Some(format!(
@@ -191,7 +191,7 @@ fn identity_warning(identity: &Identity, overrides: &Overrides) -> Option<String
     }
 }
 
-fn identity_sources(identity: &Identity) -> (&'static str, &'static str) {
+fn identity_sources(identity: &Identity<'_>) -> (&'static str, &'static str) {
     match identity {
         Identity::Own {
             client_id,
@@ -201,7 +201,7 @@ fn identity_sources(identity: &Identity) -> (&'static str, &'static str) {
             client_id.1.as_str(),
             tenant_id
                 .as_ref()
-                .map_or("organisation", |(_, source): &(String, Source)| source.as_str()),
+                .map_or("organisation", |(_, source): &(&str, Source)| source.as_str()),
         ),
         Identity::Azwi => ("azwi", "azwi"),
     }

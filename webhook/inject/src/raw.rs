@@ -1,14 +1,16 @@
 //! Reading the raw object: every access to JSON whose shape nobody has checked.
 //!
-//! `null` is read as absent, as the API server does. A wrong type is a [`Denial`] that names the place.
+//! `null` is read as absent, as the API server does. A wrong type is a [`Denial`] that names the place; the place is written
+//! for a denial only, so callers pass it as `format_args!`.
 
 use crate::Denial;
 use contract::Reason;
 use serde_json::{Map, Value};
+use std::fmt::Display;
 
 pub(crate) type Object = Map<String, Value>;
 
-fn wrong(path: &str, expected: &str) -> Denial {
+fn wrong(path: impl Display, expected: &str) -> Denial {
     Denial::new(
         Reason::MalformedPod,
         format!("the pod is malformed: {path} must be {expected}"),
@@ -16,7 +18,7 @@ fn wrong(path: &str, expected: &str) -> Denial {
 }
 
 /// `value` as an object.
-pub(crate) fn as_object<'a>(value: &'a Value, path: &str) -> Result<&'a Object, Denial> {
+pub(crate) fn as_object(value: &Value, path: impl Display) -> Result<&Object, Denial> {
     value.as_object().ok_or_else(|| wrong(path, "an object"))
 }
 
@@ -25,66 +27,70 @@ fn present<'a>(parent: &'a Object, key: &str) -> Option<&'a Value> {
 }
 
 /// The object at `key`, if there is one.
-pub(crate) fn object<'a>(parent: &'a Object, key: &str, path: &str) -> Result<Option<&'a Object>, Denial> {
+pub(crate) fn object<'a>(parent: &'a Object, key: &str, path: impl Display) -> Result<Option<&'a Object>, Denial> {
     present(parent, key)
-        .map(|value| as_object(value, &format!("{path}{key}")))
+        .map(|value| as_object(value, format_args!("{path}{key}")))
         .transpose()
 }
 
 /// The objects of the list at `key`; none where it is absent.
-pub(crate) fn objects<'a>(parent: &'a Object, key: &str, path: &str) -> Result<Vec<&'a Object>, Denial> {
+pub(crate) fn objects<'a>(parent: &'a Object, key: &str, path: impl Display) -> Result<Vec<&'a Object>, Denial> {
     let Some(value) = present(parent, key) else {
         return Ok(Vec::new());
     };
     let list = value
         .as_array()
-        .ok_or_else(|| wrong(&format!("{path}{key}"), "a list"))?;
+        .ok_or_else(|| wrong(format_args!("{path}{key}"), "a list"))?;
     list.iter()
         .enumerate()
-        .map(|(index, item)| as_object(item, &format!("{path}{key}[{index}]")))
+        .map(|(index, item)| as_object(item, format_args!("{path}{key}[{index}]")))
         .collect()
 }
 
 /// The text at `key`, if there is one.
-pub(crate) fn text<'a>(parent: &'a Object, key: &str, path: &str) -> Result<Option<&'a str>, Denial> {
+pub(crate) fn text<'a>(parent: &'a Object, key: &str, path: impl Display) -> Result<Option<&'a str>, Denial> {
     present(parent, key)
-        .map(|value| value.as_str().ok_or_else(|| wrong(&format!("{path}{key}"), "a string")))
+        .map(|value| {
+            value
+                .as_str()
+                .ok_or_else(|| wrong(format_args!("{path}{key}"), "a string"))
+        })
         .transpose()
 }
 
 /// The text at `key`, which must be there.
-pub(crate) fn name<'a>(parent: &'a Object, key: &str, path: &str) -> Result<&'a str, Denial> {
-    text(parent, key, path)?.ok_or_else(|| wrong(&format!("{path}{key}"), "a string"))
+pub(crate) fn name<'a>(parent: &'a Object, key: &str, path: impl Display) -> Result<&'a str, Denial> {
+    text(parent, key, &path)?.ok_or_else(|| wrong(format_args!("{path}{key}"), "a string"))
 }
 
 /// The texts of the list at `key`; none where it is absent.
-pub(crate) fn texts<'a>(parent: &'a Object, key: &str, path: &str) -> Result<Vec<&'a str>, Denial> {
+pub(crate) fn texts<'a>(parent: &'a Object, key: &str, path: impl Display) -> Result<Vec<&'a str>, Denial> {
     let Some(value) = present(parent, key) else {
         return Ok(Vec::new());
     };
     let list = value
         .as_array()
         .and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-    list.ok_or_else(|| wrong(&format!("{path}{key}"), "a list of strings"))
+    list.ok_or_else(|| wrong(format_args!("{path}{key}"), "a list of strings"))
 }
 
 /// The whole number at `key`, if there is one.
-pub(crate) fn integer(parent: &Object, key: &str, path: &str) -> Result<Option<i64>, Denial> {
+pub(crate) fn integer(parent: &Object, key: &str, path: impl Display) -> Result<Option<i64>, Denial> {
     present(parent, key)
         .map(|value| {
             value
                 .as_i64()
-                .ok_or_else(|| wrong(&format!("{path}{key}"), "a whole number"))
+                .ok_or_else(|| wrong(format_args!("{path}{key}"), "a whole number"))
         })
         .transpose()
 }
 
 /// Whether the flag at `key` is set.
-pub(crate) fn flag(parent: &Object, key: &str, path: &str) -> Result<bool, Denial> {
+pub(crate) fn flag(parent: &Object, key: &str, path: impl Display) -> Result<bool, Denial> {
     present(parent, key).map_or(Ok(false), |value| {
         value
             .as_bool()
-            .ok_or_else(|| wrong(&format!("{path}{key}"), "true or false"))
+            .ok_or_else(|| wrong(format_args!("{path}{key}"), "true or false"))
     })
 }
 
@@ -120,7 +126,7 @@ impl<'a> Pod<'a> {
             .into_iter()
             .enumerate()
             .map(|(index, raw)| {
-                name(raw, "name", &format!("spec.{list}[{index}].")).map(|name| Container { name, raw })
+                name(raw, "name", format_args!("spec.{list}[{index}].")).map(|name| Container { name, raw })
             })
             .collect()
     }
@@ -130,7 +136,7 @@ impl<'a> Pod<'a> {
         objects(self.spec, "volumes", "spec.")?
             .into_iter()
             .enumerate()
-            .map(|(index, raw)| name(raw, "name", &format!("spec.volumes[{index}].")).map(|name| (name, raw)))
+            .map(|(index, raw)| name(raw, "name", format_args!("spec.volumes[{index}].")).map(|name| (name, raw)))
             .collect()
     }
 

@@ -16,14 +16,14 @@ pub(crate) struct Status<'a> {
     /// What was added to the pod.
     pub(crate) added: Added<'a>,
     /// Variables that were removed from the agent container.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) removed: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) removed: &'a [&'static str],
     /// Variables of the agent container that got another value.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) replaced: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) replaced: &'a [&'static str],
     /// Variables that are set to the empty string, in case that `envFrom` brings them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) shadowed: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) shadowed: &'a [&'static str],
     /// What happens to azwi's federated token in the agent container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) federated_token: Option<&'static str>,
@@ -56,7 +56,7 @@ pub(crate) struct Sources {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Added<'a> {
     pub(crate) containers: [&'static str; 1],
-    pub(crate) volumes: Vec<&'a str>,
+    pub(crate) volumes: Vec<&'static str>,
     /// Variables of the agent container.
     pub(crate) variables: Vec<&'a str>,
     /// Annotations, without this one.

@@ -91,9 +91,8 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
     match inspection.decide(&account) {
         Decision::Skip(reason) => BTreeMap::from([("skip.txt", format!("{reason}\n"))]),
         Decision::Deny(denial) => BTreeMap::from([("denied.txt", format!("{}\n{}\n", denial.reason, denial.sentence))]),
-        Decision::Inject(plan) => {
-            let patch = plan.patch(&pod);
-            let patched = invariants::check(&pod, &patch, plan.warnings(), &settings);
+        Decision::Inject(injection) => {
+            let patched = invariants::check(&pod, &injection, &settings);
             admission::check(&patched, &settings);
             let status = patched["metadata"]["annotations"][contract::STATUS_ANNOTATION]
                 .as_str()
@@ -101,7 +100,7 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
             let mut files = BTreeMap::from([
                 (
                     "patch.json",
-                    pretty(&serde_json::to_value(&patch).expect("a patch has a JSON form")),
+                    pretty(&serde_json::from_slice(&injection.patch).expect("the patch is JSON")),
                 ),
                 ("pod.patched.json", pretty(&patched)),
                 (
@@ -109,8 +108,8 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
                     pretty(&serde_json::from_str(status).expect("the status is JSON")),
                 ),
             ]);
-            if !plan.warnings().is_empty() {
-                files.insert("warnings.txt", plan.warnings().join("\n") + "\n");
+            if !injection.warnings.is_empty() {
+                files.insert("warnings.txt", injection.warnings.join("\n") + "\n");
             }
             files
         }

@@ -1,18 +1,21 @@
 //! What holds for every injected pod.
 
-use inject::Settings;
+use inject::{Injection, Settings};
 use json_patch::{Patch, PatchOperation};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// Applies the patch to the raw object and checks everything that must hold. Returns the patched pod.
-pub(crate) fn check(pod: &Value, patch: &Patch, warnings: &[String], settings: &Settings) -> Value {
+pub(crate) fn check(pod: &Value, Injection { patch, warnings }: &Injection, settings: &Settings) -> Value {
+    let patch: Patch = serde_json::from_slice(patch).expect("the patch is a JSON Patch");
     let mut patched = pod.clone();
-    json_patch::patch(&mut patched, patch).unwrap_or_else(|error| panic!("the patch does not apply: {error}\n{patch}"));
-    operations(patch);
+    json_patch::patch(&mut patched, &patch)
+        .unwrap_or_else(|error| panic!("the patch does not apply: {error}\n{patch}"));
+    operations(&patch);
     everything_else_survives(pod, &patched);
     let sidecar = sidecar(&patched);
+    has_only_fields_of_the_api(pod, &patched);
     fits_pod_security_restricted(sidecar, &patched);
     names_are_unique(&patched);
     tokens_go_where_the_operator_says(sidecar, &patched, settings);
@@ -119,6 +122,19 @@ fn everything_else_survives(before: &Value, after: &Value) {
             .count()
             <= 1
     );
+}
+
+/// The API's own types lose nothing of what was added; the copies among the variables may be of any shape.
+fn has_only_fields_of_the_api(before: &Value, after: &Value) {
+    let mut sidecar = sidecar(after).clone();
+    sidecar["env"] = json!([]);
+    let read: Container = serde_json::from_value(sidecar.clone()).expect("a container");
+    assert_eq!(serde_json::to_value(read).expect("JSON"), sidecar);
+    let kept = items(&before["spec"]["volumes"]).len();
+    for volume in &items(&after["spec"]["volumes"])[kept..] {
+        let read: Volume = serde_json::from_value(volume.clone()).expect("a volume");
+        assert_eq!(&serde_json::to_value(read).expect("JSON"), volume);
+    }
 }
 
 /// Pod Security Standards, profile `restricted`, as far as one container and its volumes can break it.

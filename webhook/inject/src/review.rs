@@ -1,9 +1,13 @@
 //! The admission review on the wire: what the API server posts and what it wants back.
 //!
-//! The object stays as it came, as a JSON value: a typed pod would drop what our types do not know. Shapes:
+//! The object stays as it came, as a JSON value: a typed pod would drop what our types do not know. Only its managed fields
+//! are left out, which take long to read and decide nothing. Shapes:
 //! `admission.k8s.io/v1` and `v1beta1`, which agree in everything that is read here.
 
-use k8s_openapi::ByteString;
+mod object;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,6 +19,9 @@ const KIND: &str = "AdmissionReview";
 /// Why the bytes are no review that could be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No text.
+    #[error("this is no AdmissionReview: {0}")]
+    Text(#[source] std::str::Utf8Error),
     /// No JSON, or not of the shape.
     #[error("this is no AdmissionReview: {0}")]
     Json(#[source] serde_json::Error),
@@ -62,8 +69,8 @@ pub struct Request {
     /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
     #[serde(default)]
     pub operation: String,
-    /// The object as it came; null for `DELETE`.
-    #[serde(default)]
+    /// The object as it came, without its managed fields; null for `DELETE`.
+    #[serde(default, deserialize_with = "object::read")]
     pub object: Value,
 }
 
@@ -93,7 +100,9 @@ impl Incoming {
     /// # Errors
     /// What is wrong with it, for the body of a 400.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let review: Review = serde_json::from_slice(body).map_err(Error::Json)?;
+        // At once for all of it: `from_slice` would look at every string by itself.
+        let text = std::str::from_utf8(body).map_err(Error::Text)?;
+        let review: Review = serde_json::from_str(text).map_err(Error::Json)?;
         let version = VERSIONS.into_iter().find(|version| *version == review.api_version);
         let (Some(version), KIND) = (version, review.kind.as_str()) else {
             let shorten = |text: String| text.chars().take(64).collect();
@@ -126,10 +135,6 @@ struct Response<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<ByteString>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
     audit_annotations: AuditAnnotations<'a>,
@@ -151,11 +156,12 @@ struct AuditAnnotations<'a> {
 }
 
 /// What is answered.
+#[derive(Clone, Copy)]
 pub enum Verdict<'a> {
     /// The object is changed by this JSON Patch, and the user is told these things.
     Patch {
         /// An RFC 6902 document.
-        patch: Vec<u8>,
+        patch: &'a [u8],
         /// At most 256 characters each.
         warnings: &'a [String],
     },
@@ -172,22 +178,16 @@ pub enum Verdict<'a> {
 
 impl Incoming {
     /// The answer as bytes.
-    pub fn answer(&self, verdict: Verdict<'_>, decision: &str, reason: &str) -> Vec<u8> {
+    pub fn answer(&self, verdict: Verdict<'_>, decision: &str, reason: &str) -> String {
         let mut response = Response {
             uid: &self.request.uid,
             allowed: true,
             status: None,
-            patch: None,
-            patch_type: None,
             warnings: &[],
             audit_annotations: AuditAnnotations { decision, reason },
         };
         match verdict {
-            Verdict::Patch { patch, warnings } => {
-                response.patch = Some(ByteString(patch));
-                response.patch_type = Some("JSONPatch");
-                response.warnings = warnings;
-            }
+            Verdict::Patch { warnings, .. } => response.warnings = warnings,
             Verdict::Allow => {}
             Verdict::Deny { code, sentence } => {
                 response.allowed = false;
@@ -205,8 +205,23 @@ impl Incoming {
             kind: KIND,
             response,
         };
-        serde_json::to_vec(&answer).expect("strings, numbers and lists always serialise")
+        let mut answer = serde_json::to_string(&answer).expect("strings, numbers and lists always serialise");
+        if let Verdict::Patch { patch, .. } = verdict {
+            add_patch(&mut answer, patch);
+        }
+        answer
     }
+}
+
+/// Adds the patch to the end of the response, which is the end of the answer. A patch is nearly all of an answer and has no
+/// character that JSON escapes, so it is written once and not looked through.
+fn add_patch(answer: &mut String, patch: &[u8]) {
+    let ends = "}}";
+    answer.truncate(answer.len() - ends.len());
+    answer.push_str(r#","patchType":"JSONPatch","patch":""#);
+    STANDARD.encode_string(patch, answer);
+    answer.push('"');
+    answer.push_str(ends);
 }
 
 #[cfg(test)]
@@ -235,7 +250,7 @@ mod tests {
         let answer = Incoming::parse(body)
             .unwrap()
             .answer(Verdict::Allow, "skipped", "opted-out");
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
         assert_eq!(answer["response"]["uid"], "u");
         assert_eq!(answer["response"].get("patch"), None);
@@ -245,10 +260,10 @@ mod tests {
     fn a_patch_is_base64_with_its_type() {
         let incoming = Incoming::parse(&review(&json!({"uid": "u"}))).unwrap();
         let patch = Verdict::Patch {
-            patch: b"[]".to_vec(),
+            patch: b"[]",
             warnings: &["w".to_owned()],
         };
-        let answer: Value = serde_json::from_slice(&incoming.answer(patch, "injected", "injected")).unwrap();
+        let answer: Value = serde_json::from_str(&incoming.answer(patch, "injected", "injected")).unwrap();
         assert_eq!(answer["response"]["patch"], "W10=");
         assert_eq!(answer["response"]["patchType"], "JSONPatch");
         assert_eq!(answer["response"]["warnings"], json!(["w"]));
@@ -258,6 +273,7 @@ mod tests {
     fn what_cannot_be_answered_is_an_error() {
         for (body, error) in [
             (&b""[..], "no AdmissionReview"),
+            (b"\xff", "no AdmissionReview"),
             (b"{}", "expected kind"),
             (b"[]", "no AdmissionReview"),
             (

@@ -1,0 +1,74 @@
+//! Entries of a container's `env`, as they are written.
+
+use crate::raw::Object;
+use serde::Serialize;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// An entry that the webhook adds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub(crate) enum Variable<'a> {
+    /// A fixed value, as Kubernetes reads it: `$(NAME)` is a reference.
+    Value { name: &'a str, value: Cow<'a, str> },
+    /// A value that the kubelet finds.
+    Found {
+        name: Cow<'a, str>,
+        value_from: ValueFrom<'a>,
+    },
+    /// An entry of the user's under another name, with whatever fields it has.
+    Copy(Object),
+}
+
+/// Where the kubelet finds a value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) enum ValueFrom<'a> {
+    #[serde(rename = "fieldRef", rename_all = "camelCase")]
+    Field { field_path: &'static str },
+    #[serde(rename = "configMapKeyRef")]
+    ConfigMap(KeyRef<'a>),
+    #[serde(rename = "secretKeyRef")]
+    Secret(KeyRef<'a>),
+}
+
+/// A key of a ConfigMap or a Secret.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct KeyRef<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) optional: bool,
+}
+
+impl Variable<'_> {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Value { name, .. } => name,
+            Self::Found { name, .. } => name,
+            Self::Copy(entry) => entry.get("name").and_then(Value::as_str).unwrap_or_default(),
+        }
+    }
+}
+
+/// A variable with exactly this value.
+pub(crate) fn literal<'a>(name: &'a str, value: impl Into<Cow<'a, str>>) -> Variable<'a> {
+    let value = escape(value);
+    Variable::Value { name, value }
+}
+
+/// A variable from the downward API.
+pub(crate) fn field<'a>(name: &'a str, path: &'static str) -> Variable<'a> {
+    Variable::Found {
+        name: name.into(),
+        value_from: ValueFrom::Field { field_path: path },
+    }
+}
+
+/// Writes a text so that Kubernetes reads it back unchanged: `$` is doubled.
+pub(crate) fn escape<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    if text.contains('$') {
+        text.replace('$', "$$").into()
+    } else {
+        text
+    }
+}
