@@ -4,7 +4,7 @@ use crate::pod::{Pod, SOON};
 use contract::Reason;
 use std::time::Duration;
 use tests::cluster_issuer::Mint;
-use tests::entra::FederatedCredential;
+use tests::entra::{EntraView, FederatedCredential};
 use tests::faults::Fault;
 use tests::world::{Settings, World};
 use tokio::task::JoinSet;
@@ -154,4 +154,33 @@ async fn a_clock_that_is_off_by_an_hour_is_named() {
         .wait_until("the exchange", SOON, |view| !view.requests.is_empty())
         .await;
     assert!(seen.expect("seen").requests.len() <= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_that_comes_later_costs_nothing_while_the_token_lives() {
+    let world = World::start().await.expect("a world");
+    // Refreshed after a minute at the earliest, with half a minute left.
+    let lifetime = Duration::from_secs(100);
+    world.entra.set_token_lifetime(&world.agents.client_id, Some(lifetime));
+    let pod = Pod::new(&world);
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    let token = pod.token().expect("a token");
+    world.entra.faults().always("**", Fault::Reset);
+    let tried = |view: &EntraView| view.requests.iter().filter(|request| request.fault.is_some()).count() >= 2;
+    let waited = world.entra.wait_until("two attempts that fail", lifetime, tried).await;
+    waited.unwrap_or_else(|late| panic!("{late}\n{}", pod.log()));
+    assert_eq!(pod.token(), Some(token.clone()), "the old token is kept");
+    let (may_start, line) = pod.probe();
+    assert!(may_start, "{line}");
+    assert!(
+        pod.message().contains(Reason::EntraUnreachable.as_str()),
+        "{}",
+        pod.message()
+    );
+    world.entra.faults().clear();
+    sidecar
+        .eventually("the next token", |pod| pod.token().filter(|now| *now != token))
+        .await;
+    sidecar.says(Reason::Ready).await;
 }

@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     let teller = Teller::new(std::io::stdout(), args.json);
     if args.list {
         for story in Story::ALL {
-            teller.head("story", &format!("{:<18} {}", story.name(), story.title()));
+            teller.entry(story.name(), story.title());
         }
         return ExitCode::SUCCESS;
     }
@@ -42,7 +42,11 @@ async fn main() -> ExitCode {
         ("all", _) => Story::ALL.to_vec(),
         (_, Some(story)) => vec![story],
         (name, None) => {
-            complain(&format!("there is no story {name}; --list shows them"));
+            let names: Vec<&str> = Story::ALL.into_iter().map(Story::name).collect();
+            complain(&format!(
+                "there is no story {name}; there are {}, and all (--list says what each shows)",
+                names.join(", ")
+            ));
             return ExitCode::from(2);
         }
     };
@@ -60,6 +64,7 @@ async fn main() -> ExitCode {
         complain(&format!("they could not be built: {error:#}"));
         return ExitCode::FAILURE;
     }
+    let has_more = stories.len() == 1 && !args.json;
     for story in stories {
         if let Err(error) = tell(story, &args).await {
             complain(&format!(
@@ -68,6 +73,9 @@ async fn main() -> ExitCode {
             ));
             return ExitCode::FAILURE;
         }
+    }
+    if has_more {
+        teller.head("more", "Other stories: cargo run --bin demo -- --list");
     }
     ExitCode::SUCCESS
 }

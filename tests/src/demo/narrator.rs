@@ -31,6 +31,8 @@ struct Eyes {
 
 struct Followed {
     name: String,
+    /// Whether it was deleted: then its phase tells nothing.
+    deleted: bool,
     state: watch::Receiver<PodState>,
     told: usize,
 }
@@ -62,6 +64,7 @@ impl Narrator {
         let mut eyes = self.eyes.lock().expect("the narrator does not panic");
         eyes.pods.push(Followed {
             name: pod.name().to_owned(),
+            deleted: false,
             state: pod.watch(),
             told: 0,
         });
@@ -87,7 +90,8 @@ impl Eyes {
             let events: Vec<Event> = pod.state.borrow().events.iter().skip(pod.told).cloned().collect();
             pod.told += events.len();
             for event in events {
-                tell_event(&self.teller, &pod.name, &event);
+                pod.deleted |= matches!(event.what, What::Deleted { .. });
+                tell_event(&self.teller, pod, &event);
             }
         }
     }
@@ -165,9 +169,9 @@ impl Eyes {
     }
 }
 
-fn tell_event(teller: &Teller, pod: &str, event: &Event) {
+fn tell_event(teller: &Teller, pod: &Followed, event: &Event) {
     let container = match event.container.as_str() {
-        "" => format!("pod {pod}"),
+        "" => format!("pod {}", pod.name),
         SIDECAR_CONTAINER => "the sidecar".to_owned(),
         AGENT => "the agent container".to_owned(),
         other => format!("container {other}"),
@@ -186,7 +190,10 @@ fn tell_event(teller: &Teller, pod: &str, event: &Event) {
             format!("gives {container} up: its startup probe failed too often"),
         ),
         What::Ended(ended) if is_sidecar && !ended.message.is_empty() => ("sidecar", ended.message.clone()),
-        What::Ended(ended) => ("kubelet", format!("{container} has ended with code {}", ended.code)),
+        What::Ended(ended) => (
+            "kubelet",
+            format!("{container} has ended with {}", exit_code(ended.code)),
+        ),
         What::BackOff(pause) if pause.is_zero() => return,
         What::BackOff(pause) => (
             "kubelet",
@@ -210,7 +217,17 @@ fn tell_event(teller: &Teller, pod: &str, event: &Event) {
                 grace.as_secs()
             ),
         ),
+        What::Over(_) if pod.deleted => ("kubelet", format!("nothing of {container} runs any more; it is gone")),
         What::Over(phase) => ("kubelet", format!("nothing of {container} runs any more: {phase:?}")),
     };
     teller.say(who, &what);
+}
+
+/// The code, and what it stands for where a signal ended the process.
+fn exit_code(code: i32) -> String {
+    match code {
+        137 => "code 137 (SIGKILL)".to_owned(),
+        143 => "code 143 (SIGTERM)".to_owned(),
+        other => format!("code {other}"),
+    }
 }

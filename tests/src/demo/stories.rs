@@ -84,7 +84,7 @@ impl Story {
             Self::Deployment => "A Deployment's pod registers, runs a job, is scaled to 0, and is gone from the pool.",
             Self::Job => "A Job runs one pipeline job with --once, completes, and is gone from the pool.",
             Self::TokenRefreshed => {
-                "The token is replaced while the agent runs; the removal at the end uses the new one. (About 40 s.)"
+                "The token is replaced while the agent runs; the removal at the end uses the new one. (About a minute.)"
             }
             Self::CredentialLate => {
                 "The federated credential is created late and takes time to be known; nothing has to be restarted."

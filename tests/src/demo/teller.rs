@@ -1,6 +1,6 @@
 //! Tells a story as a timeline: when, who, what; for people or as one JSON object a line.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -50,9 +50,21 @@ impl Teller {
 
     /// A line that is no event: a heading for people, an object of its own for machines.
     pub fn head(&self, kind: &str, text: &str) {
+        self.print(text, &json!({ kind: text.trim() }));
+    }
+
+    /// A line of the list of stories.
+    pub fn entry(&self, name: &str, title: &str) {
+        self.print(
+            &format!("{name:<18} {title}"),
+            &json!({ "story": name, "title": title }),
+        );
+    }
+
+    fn print(&self, text: &str, object: &Value) {
         let mut out = self.inner.out.lock().expect("no teller panics");
         let line = if self.inner.is_json {
-            json!({ kind: text }).to_string()
+            object.to_string()
         } else {
             text.to_owned()
         };
