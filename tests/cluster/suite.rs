@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
-use tests::cluster::components::Kubernetes;
+use tests::cluster::components::{self, Built, Kubernetes};
 use tests::cluster::{Api, Layout, Node, Options};
 use tests::world::World;
 
@@ -81,6 +81,10 @@ pub(crate) struct Suite {
     pub(crate) api: Api,
     /// Azure.
     pub(crate) world: World,
+    /// Where things lie.
+    pub(crate) layout: Layout,
+    /// The Azure Workload Identity webhook, if a test wants it. Who needs it installs it.
+    pub(crate) azwi: Option<Built>,
 }
 
 impl Suite {
@@ -112,6 +116,14 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     }
     let layout = Layout::find()?;
     let interrupt = Interrupt::default();
+    // Before this process enters the node's network, which has no way out.
+    let azwi = match chosen.iter().any(|test| test.name.starts_with("azwi::")) {
+        true => {
+            let [built] = components::build([components::AZWI], &layout, &interrupt, &say)?;
+            Some(built)
+        }
+        false => None,
+    };
     let found = Node::running(&layout, &interrupt);
     let ours = found.is_err();
     let node = match found {
@@ -126,7 +138,7 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     };
     let agent = arguments.agent_package.as_deref();
     let passed = Ingredients::make(&layout, agent, &interrupt, &say)
-        .and_then(|ingredients| run_on(node, &layout, &ingredients, chosen, arguments.jobs));
+        .and_then(|ingredients| run_on(node, &layout, &ingredients, azwi, chosen, arguments.jobs));
     if ours {
         tests::cluster::down(&layout)?;
     }
@@ -137,6 +149,7 @@ fn run_on(
     node: Node,
     layout: &Layout,
     ingredients: &Ingredients,
+    azwi: Option<Built>,
     tests: Vec<&'static Test>,
     jobs: usize,
 ) -> Result<bool> {
@@ -152,7 +165,13 @@ fn run_on(
         let world = azure::imitate(&node, ingredients).await?;
         azure::prepare(&node, layout, ingredients, &world, &say)?;
         let api = node.api()?;
-        let suite = Arc::new(Suite { node, api, world });
+        let suite = Arc::new(Suite {
+            node,
+            api,
+            world,
+            layout: layout.clone(),
+            azwi,
+        });
         Ok::<_, anyhow::Error>(run_all(&suite, tests, jobs).await)
     })?;
     let (table, passed) = results;

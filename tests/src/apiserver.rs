@@ -71,6 +71,8 @@ struct Objects {
     /// Resource version, type and object of the latest changes to accounts.
     events: VecDeque<(u64, &'static str, Value)>,
     mood: Mood,
+    /// Whether accounts are served as a whole to those who ask for that.
+    whole: bool,
     minor: String,
     requests: Vec<String>,
 }
@@ -178,6 +180,11 @@ impl ApiServer {
     /// How it treats those who ask from now on.
     pub fn set_mood(&self, mood: Mood) {
         self.state.lock().mood = mood;
+    }
+
+    /// Serves whole ServiceAccounts to those who ask for them, as the webhook never should.
+    pub fn serve_whole_accounts(&self) {
+        self.state.lock().whole = true;
     }
 
     /// The minor version that `/version` tells (`33`, `28+`).

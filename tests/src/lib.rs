@@ -22,4 +22,5 @@ pub mod recording;
 pub mod reference;
 pub mod stub_agent;
 pub mod tls;
+pub mod token_proxy;
 pub mod world;

@@ -5,8 +5,8 @@ use contract::Reason;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tests::http::{Answer, Handler, Reply, Request, Server};
 use tests::tls::Authority;
+use tests::token_proxy::{SERVER_NAME, TokenProxy};
 use tests::world::World;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -160,50 +160,11 @@ async fn a_private_authority_is_trusted_from_the_moment_its_file_is_there() {
     sidecar.says(Reason::Ready).await;
 }
 
-/// The token proxy of an AKS cluster, as far as a client sees it.
-struct TokenProxy {
-    entra: World,
-    allowed: bool,
-    hosts: Mutex<Vec<String>>,
-}
-
-impl Handler for TokenProxy {
-    async fn answer(&self, request: Request) -> Answer {
-        self.hosts
-            .lock()
-            .expect("no panic")
-            .push(request.header("host").unwrap_or_default().to_owned());
-        if !self.allowed {
-            let status =
-                serde_json::json!({"kind": "Status", "status": "Failure", "message": "forbidden", "code": 403});
-            return Reply::json(403, &status).into();
-        }
-        let form = request.form().expect("a form");
-        let url = format!("{}/{}", self.entra.authority_url(), request.segments.join("/"));
-        let answer = self
-            .entra
-            .client()
-            .post(url)
-            .form(&form)
-            .send()
-            .await
-            .expect("Entra answers");
-        let status = answer.status().as_u16();
-        Reply::json(status, &answer.json().await.expect("JSON")).into()
-    }
-}
-
-async fn bound(allowed: bool) -> (Server, Arc<TokenProxy>, World, Pod) {
+async fn bound(allowed: bool) -> (TokenProxy, World, Pod) {
     let world = World::start().await.expect("a world");
     let authority = Authority::new();
-    let handler = Arc::new(TokenProxy {
-        entra: world.clone(),
-        allowed,
-        hosts: Mutex::default(),
-    });
-    let tls = authority.issue(&["f00d.ests.aks"]).server_config();
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::start(address, Some(tls), Arc::clone(&handler))
+    let proxy = TokenProxy::start(address, &authority, &world, allowed)
         .await
         .expect("started");
     let pod = Pod::new(&world);
@@ -211,32 +172,31 @@ async fn bound(allowed: bool) -> (Server, Arc<TokenProxy>, World, Pod) {
     std::fs::write(&ca, authority.pem()).expect("written");
     let pod = pod
         .set(contract::AZWI_IDENTITY_VARIABLE, "true")
-        .set(contract::AZURE_TOKEN_PROXY_VARIABLE, format!("https://{}", server.address()))
-        .set(contract::AZURE_SNI_NAME_VARIABLE, "f00d.ests.aks")
+        .set(contract::AZURE_TOKEN_PROXY_VARIABLE, format!("https://{}", proxy.address()))
+        .set(contract::AZURE_SNI_NAME_VARIABLE, SERVER_NAME)
         .set(contract::AZURE_CA_FILE_VARIABLE, ca.to_str().expect("text"))
         .set(contract::AZURE_CA_DATA_VARIABLE, "ignored, as the file is there")
         // An in-cluster call goes past the proxy.
         .set("HTTPS_PROXY", "http://127.0.0.1:1")
         .set("NO_PROXY", "");
-    (server, handler, world, pod)
+    (proxy, world, pod)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn identity_binding_goes_through_the_clusters_token_proxy() {
-    let (server, proxy, world, pod) = bound(true).await;
+    let (proxy, world, pod) = bound(true).await;
     let mut sidecar = pod.start();
     sidecar
         .eventually("a token is issued", |_| (world.entra.view().issued() > 0).then_some(()))
         .await;
-    let hosts = proxy.hosts.lock().expect("no panic").clone();
-    assert_eq!(hosts[0], server.address().to_string(), "the proxy's own name");
+    assert_eq!(proxy.hosts()[0], proxy.address().to_string(), "the proxy's own name");
     // Azure DevOps is outside the cluster, so its proxy is used, and this one is not there.
     sidecar.says(Reason::AdoUnreachable).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusing_token_proxy_names_the_cluster_role() {
-    let (_server, _proxy, _world, pod) = bound(false).await;
+    let (_proxy, _world, pod) = bound(false).await;
     let mut sidecar = pod.start();
     let message = sidecar.says(Reason::BindingRefused).await;
     assert!(message.contains("use-managed-identity"), "{message}");

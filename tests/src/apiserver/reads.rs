@@ -51,6 +51,11 @@ impl Handler for State {
                 self.watch(&request).await.into()
             }
             ("GET", ["api", "v1", "serviceaccounts"]) => self.list(&request).into(),
+            ("GET", ["api"]) => Reply::json(200, &json!({"kind": "APIVersions", "versions": ["v1"]})).into(),
+            ("GET", ["apis"]) => {
+                Reply::json(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})).into()
+            }
+            ("GET", ["api", "v1"]) => Reply::json(200, &resources()).into(),
             (method, _) => status(
                 403,
                 "Forbidden",
@@ -90,20 +95,21 @@ impl State {
     }
 
     fn account(&self, request: &Request, namespace: &str, name: &str) -> Reply {
-        if !asks_for_metadata(request) {
+        let objects = self.lock();
+        let Some(shape) = Shape::asked(request, &objects) else {
             return not_metadata();
-        }
-        match self.lock().accounts.get(&(namespace.to_owned(), name.to_owned())) {
-            Some(object) => Reply::json(200, &partial(object)),
+        };
+        match objects.accounts.get(&(namespace.to_owned(), name.to_owned())) {
+            Some(object) => Reply::json(200, &shape.of(object)),
             None => status(404, "NotFound", &format!("serviceaccounts \"{name}\" not found")),
         }
     }
 
     fn list(&self, request: &Request) -> Reply {
-        if !asks_for_metadata(request) {
-            return not_metadata();
-        }
         let objects = self.lock();
+        let Some(shape) = Shape::asked(request, &objects) else {
+            return not_metadata();
+        };
         let limit = request
             .parameter("limit")
             .and_then(|limit| limit.parse().ok())
@@ -113,23 +119,26 @@ impl State {
             .and_then(|token| token.parse().ok())
             .unwrap_or_default();
         let rest = objects.accounts.len().saturating_sub(start).saturating_sub(limit);
-        let items: Vec<Value> = objects.accounts.values().skip(start).take(limit).map(partial).collect();
+        let chosen = objects.accounts.values().skip(start).take(limit);
+        let items: Vec<Value> = chosen.map(|object| shape.of(object)).collect();
         let mut metadata = json!({"resourceVersion": objects.version.to_string()});
         if rest > 0 {
             metadata["continue"] = json!((start + limit).to_string());
             metadata["remainingItemCount"] = json!(rest);
         }
-        let list = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
-            "metadata": metadata, "items": items});
-        Reply::json(200, &list)
+        let (version, kind) = shape.list();
+        Reply::json(
+            200,
+            &json!({"apiVersion": version, "kind": kind, "metadata": metadata, "items": items}),
+        )
     }
 
     /// One answer with everything that is newer than the watcher, as soon as there is something. Then the watcher asks
     /// again, as after the end of a real watch.
     async fn watch(&self, request: &Request) -> Reply {
-        if !asks_for_metadata(request) {
+        let Some(shape) = Shape::asked(request, &self.lock()) else {
             return not_metadata();
-        }
+        };
         let seconds = request
             .parameter("timeoutSeconds")
             .and_then(|seconds| seconds.parse().ok());
@@ -143,11 +152,11 @@ impl State {
         let mut newest = self.newest.subscribe();
         let _ = tokio::time::timeout(patience, newest.wait_for(|version| *version > since)).await;
         let objects = self.lock();
-        Reply::content(200, "application/json", news(&objects, since))
+        Reply::content(200, "application/json", news(&objects, since, shape))
     }
 }
 
-fn news(objects: &Objects, since: u64) -> String {
+fn news(objects: &Objects, since: u64, shape: Shape) -> String {
     let oldest = objects.events.front().map_or(u64::MAX, |(version, ..)| *version);
     if since < objects.version && since + 1 < oldest {
         let gone = json!({"type": "ERROR", "object": {"apiVersion": "v1", "kind": "Status", "status": "Failure",
@@ -158,14 +167,49 @@ fn news(objects: &Objects, since: u64) -> String {
         .events
         .iter()
         .filter(|(version, ..)| *version > since)
-        .map(|(_, kind, object)| format!("{}\n", json!({"type": kind, "object": partial(object)})))
+        .map(|(_, kind, object)| format!("{}\n", json!({"type": kind, "object": shape.of(object)})))
         .collect()
 }
 
-fn asks_for_metadata(request: &Request) -> bool {
-    request
-        .header("accept")
-        .is_some_and(|accept| accept.contains("as=PartialObjectMetadata"))
+/// How an object is written.
+#[derive(Clone, Copy)]
+enum Shape {
+    Metadata,
+    Whole,
+}
+
+impl Shape {
+    /// What a request asks for, if it gets that.
+    fn asked(request: &Request, objects: &Objects) -> Option<Self> {
+        let accept = request.header("accept");
+        match accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")) {
+            true => Some(Self::Metadata),
+            false => objects.whole.then_some(Self::Whole),
+        }
+    }
+
+    fn of(self, object: &Value) -> Value {
+        match self {
+            Self::Metadata => json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                "metadata": object["metadata"]}),
+            Self::Whole => object.clone(),
+        }
+    }
+
+    /// Version and kind of a list.
+    fn list(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Metadata => ("meta.k8s.io/v1", "PartialObjectMetadataList"),
+            Self::Whole => ("v1", "ServiceAccountList"),
+        }
+    }
+}
+
+/// What there is in the core API, for clients that ask first.
+fn resources() -> Value {
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": [{
+        "name": "serviceaccounts", "singularName": "serviceaccount", "namespaced": true, "kind": "ServiceAccount",
+        "verbs": ["get", "list", "watch"]}]})
 }
 
 fn not_metadata() -> Reply {
@@ -174,10 +218,6 @@ fn not_metadata() -> Reply {
         "NotAcceptable",
         "this double serves ServiceAccounts as PartialObjectMetadata only: that is all a webhook needs",
     )
-}
-
-fn partial(object: &Value) -> Value {
-    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]})
 }
 
 fn status(code: u16, reason: &str, message: &str) -> Reply {

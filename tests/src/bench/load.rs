@@ -38,6 +38,7 @@ pub enum Expected {
 pub struct Target {
     address: SocketAddr,
     connector: TlsConnector,
+    path: &'static str,
     body: Bytes,
     expected: Expected,
 }
@@ -53,9 +54,17 @@ impl Target {
         Ok(Self {
             address,
             connector: TlsConnector::from(Arc::new(config)),
+            path: "/mutate?timeout=5s",
             body,
             expected,
         })
+    }
+
+    /// Asked at another path than our webhook is.
+    #[must_use]
+    pub fn at(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
     }
 
     /// Opens connections that have been used once, for an answer that is checked in full.
@@ -123,7 +132,7 @@ impl Connection {
     }
 
     async fn post(&mut self) -> anyhow::Result<Bytes> {
-        let request = Request::post("/mutate?timeout=5s")
+        let request = Request::post(self.target.path)
             .header(HOST, &self.host)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(self.target.body.clone()))?;

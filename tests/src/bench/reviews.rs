@@ -1,6 +1,5 @@
 //! Reviews through TLS: the webhook beside the floor.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ pub const IMAGE: &str = "--sidecar-image=registry.example/ado-agent-sidecar:0.1.
 const NAMESPACE: &str = "agents";
 const ACCOUNT: &str = "agents";
 const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
-const CONNECTIONS: [usize; 2] = [1, 100];
+pub(super) const CONNECTIONS: [usize; 2] = [1, 100];
 const GOAL: f64 = 1.5;
 
 /// The pod of the plain Deployment, as the API server sends it.
@@ -111,33 +110,35 @@ pub fn process(webhook: &Webhook) -> anyhow::Result<Process> {
 }
 
 /// A figure of [`Measured`], one a round or one for all.
-type Figure = fn(&Measured) -> Vec<f64>;
+pub(super) type Figure = fn(&Measured) -> Vec<f64>;
 
 /// A server under measurement, and what was measured, by number of connections.
-struct Subject {
+pub(super) struct Subject {
     name: &'static str,
-    process: Process,
+    pub(super) process: Process,
     target: Target,
-    measured: [Measured; CONNECTIONS.len()],
+    pub(super) measured: [Measured; CONNECTIONS.len()],
 }
 
+/// What was measured of a server.
 #[derive(Default)]
-struct Measured {
+pub(super) struct Measured {
     /// One a round, in seconds.
-    p50: Vec<f64>,
-    p99: Vec<f64>,
+    pub(super) p50: Vec<f64>,
+    pub(super) p99: Vec<f64>,
     processor: Duration,
     reviews: u32,
 }
 
 impl Measured {
-    fn processor(&self) -> f64 {
+    /// Processor time of a review, in seconds.
+    pub(super) fn processor(&self) -> f64 {
         self.processor.as_secs_f64() / f64::from(self.reviews.max(1))
     }
 }
 
 impl Subject {
-    fn new(name: &'static str, process: Process, target: Target) -> Self {
+    pub(super) fn new(name: &'static str, process: Process, target: Target) -> Self {
         let measured = Default::default();
         Self {
             name,
@@ -196,17 +197,7 @@ pub async fn measure(effort: &Effort) -> anyhow::Result<Vec<Row>> {
             target(logging.address(), Expected::Allow)?,
         ),
     ];
-    for subject in &mut subjects {
-        for connections in CONNECTIONS {
-            subject.round(connections, effort.reviews / 2).await?;
-        }
-    }
-    for round in 0..effort.rounds {
-        for turn in 0..subjects.len() {
-            let turn = (turn + round) % subjects.len();
-            subjects[turn].measure(effort.reviews).await?;
-        }
-    }
+    take_turns(&mut subjects, effort).await?;
     let mut rows = rows(&subjects);
     let (parse, decide) = decision::measure(&body, effort.reviews)?;
     let [webhook, floor, ..] = subjects.each_ref().map(|subject| subject.measured[0].processor());
@@ -221,6 +212,28 @@ pub async fn measure(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Calls servers in turn, each in every round at every number of connections, after a warm-up.
+pub(super) async fn take_turns(subjects: &mut [Subject], effort: &Effort) -> anyhow::Result<()> {
+    for subject in &mut *subjects {
+        for connections in CONNECTIONS {
+            subject.round(connections, effort.reviews / 2).await?;
+        }
+    }
+    for round in 0..effort.rounds {
+        for turn in 0..subjects.len() {
+            let turn = (turn + round) % subjects.len();
+            subjects[turn].measure(effort.reviews).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How a row begins.
+pub(super) fn at(connections: usize) -> String {
+    let plural = if connections > 1 { "s" } else { "" };
+    format!("review, {connections} connection{plural}")
+}
+
 fn rows(subjects: &[Subject; 3]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, connections) in CONNECTIONS.into_iter().enumerate() {
@@ -232,13 +245,8 @@ fn rows(subjects: &[Subject; 3]) -> Vec<Row> {
         for (figure, of) in figures {
             let [webhook, floor, logging] = subjects.each_ref().map(|subject| of(&subject.measured[index]));
             let ratio = median(webhook.iter().zip(&floor).map(|(webhook, floor)| webhook / floor));
-            let mut name = format!("review, {connections} connection");
-            if connections > 1 {
-                name.push('s');
-            }
-            let _ = write!(name, ": {figure} / floor");
             rows.push(
-                Row::new(name, times(ratio))
+                Row::new(format!("{}: {figure} / floor", at(connections)), times(ratio))
                     .goal(GOAL)
                     .part("webhook", microseconds(median(webhook)))
                     .part("floor", microseconds(median(floor)))

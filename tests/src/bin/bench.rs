@@ -1,6 +1,6 @@
 //! `cargo run --release --bin bench`: the programs against their goals. See docs/performance.md.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use tests::bench::floor::Log;
 use tests::bench::machine::{Machine, load};
 use tests::bench::report::{Row, table};
-use tests::bench::{Effort, floor, memory, reviews, round_trip, sidecar, sizes};
+use tests::bench::{Effort, floor, memory, neighbour, reviews, round_trip, sidecar, sizes};
+use tests::cluster::Layout;
+use tests::cluster::command::Interrupt;
+use tests::cluster::components;
 use tests::programs::program;
 
 /// Measures webhook and sidecar against their goals: time of a review beside the least that could answer it, memory, wakeups,
@@ -18,6 +21,13 @@ use tests::programs::program;
 struct Arguments {
     #[command(subcommand)]
     role: Option<Role>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How much is measured, and how it is told.
+#[derive(Args)]
+struct How {
     /// Small numbers: shows that everything works, the figures say little
     #[arg(long)]
     quick: bool,
@@ -26,9 +36,12 @@ struct Arguments {
     json: bool,
 }
 
-/// What this program is as its own child.
+/// What else there is to measure, and what this program is as its own child.
 #[derive(Subcommand)]
 enum Role {
+    /// The webhook beside the real Azure Workload Identity webhook, which is built if it is not there: that needs Go. It
+    /// listens on port 9443 of all addresses meanwhile, and cannot be told otherwise
+    Neighbour(How),
     /// The least that can answer a review
     #[command(name = floor::COMMAND, hide = true)]
     Floor {
@@ -58,35 +71,52 @@ fn main() -> anyhow::Result<()> {
             done,
             body,
         }) => round_trip::ask(address, &path, &ca, &done, body.as_deref()),
-        None => tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(measure(&arguments)),
+        Some(Role::Neighbour(how)) => {
+            let line = |line: &str| say(line);
+            let azwi = components::build([components::AZWI], &Layout::find()?, &Interrupt::default(), &line)?;
+            program("ado-agent-webhook")?;
+            runtime()?.block_on(how.tell(async |effort| neighbour::measure(effort, &azwi[0]).await))
+        }
+        None => {
+            say("building the programs");
+            program("ado-agent-webhook")?;
+            runtime()?.block_on(arguments.how.tell(measure))
+        }
     }
 }
 
-async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
-    say("building the programs");
-    tokio::task::spawn_blocking(|| program("ado-agent-webhook")).await??;
-    let machine = Machine::here();
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+impl How {
+    /// Measures and prints.
+    async fn tell(&self, measure: impl AsyncFnOnce(&Effort) -> anyhow::Result<Vec<Row>>) -> anyhow::Result<()> {
+        let effort = if self.quick { Effort::QUICK } else { Effort::FULL };
+        let machine = Machine::here();
+        let rows = measure(&effort).await?;
+        let load_after = load();
+        let text = if self.json {
+            let result = json!({"machine": machine, "load_after": load_after, "quick": self.quick, "rows": rows});
+            format!("{result}\n")
+        } else {
+            format!("{}, {load_after:.2} at the end\n\n{}", machine.line(), table(&rows))
+        };
+        std::io::stdout().write_all(text.as_bytes())?;
+        Ok(())
+    }
+}
+
+async fn measure(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     say("measuring reviews");
-    rows.extend(reviews::measure(&effort).await?);
+    rows.extend(reviews::measure(effort).await?);
     say("measuring the webhook's memory");
-    rows.extend(memory::measure(&effort).await?);
+    rows.extend(memory::measure(effort).await?);
     say("measuring the sidecar");
-    rows.extend(sidecar::measure(&effort).await?);
+    rows.extend(sidecar::measure(effort).await?);
     rows.extend(sizes::measure()?);
-    let load_after = load();
-    let text = if arguments.json {
-        let result = json!({"machine": machine, "load_after": load_after, "quick": arguments.quick, "rows": rows});
-        format!("{result}\n")
-    } else {
-        format!("{}, {load_after:.2} at the end\n\n{}", machine.line(), table(&rows))
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    Ok(rows)
 }
 
 /// Says on the standard error what goes on, so that the standard output holds the result only.

@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 use tests::ado::AgentView;
 use tests::cluster::azure::{self, Ingredients};
+use tests::cluster::azwi;
 use tests::cluster::command::Interrupt;
 use tests::cluster::components::{self, Kubernetes};
 use tests::cluster::{Layout, Node, Options};
@@ -48,6 +49,13 @@ enum Action {
         /// The neighbours too: Azure Workload Identity webhook, KEDA, and the older Kubernetes.
         #[arg(long)]
         all: bool,
+    },
+    /// Install the Azure Workload Identity webhook into the running node, with the imitated Azure's tenant. Builds it if it is
+    /// missing.
+    Azwi {
+        /// Remove it instead.
+        #[arg(long)]
+        remove: bool,
     },
     /// Imitate Azure in the node's network until Ctrl-C, as `manifests/examples` need it. Loads agent images, and installs this
     /// project with a private CA.
@@ -110,6 +118,15 @@ impl Action {
             Self::Build { all } => {
                 listen(&interrupt)?;
                 build(&layout, all, &interrupt)
+            }
+            Self::Azwi { remove } => {
+                listen(&interrupt)?;
+                let node = Node::running(&layout, &interrupt)?;
+                let [built] = components::build([components::AZWI], &layout, &interrupt, &say)?;
+                if remove {
+                    return azwi::uninstall(&node, &built);
+                }
+                azwi::install(&node, &layout, &built, &say)
             }
             Self::Azure { agent_package } => {
                 listen(&interrupt)?;

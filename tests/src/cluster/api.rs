@@ -50,6 +50,15 @@ impl Api {
         self.find(path).await?.with_context(|| format!("GET {path}: not found"))
     }
 
+    /// Creates an object and answers what it became.
+    pub async fn create(&self, path: &str, object: &Value) -> Result<Value> {
+        let request = self.client.post(format!("{}{path}", issuer())).json(object);
+        let answer = request.send().await.with_context(|| format!("POST {path}"))?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "POST {path}: {status} {text}");
+        serde_json::from_str(&text).with_context(|| format!("POST {path}"))
+    }
+
     /// Status and body at a path, such as `/metrics`.
     pub async fn text(&self, path: &str) -> Result<(u16, String)> {
         let answer = self.client.get(format!("{}{path}", issuer())).send().await;

@@ -142,7 +142,7 @@ pub fn build<const N: usize>(
 ) -> Result<[Built; N]> {
     ensure!(
         packages::find("go").is_some(),
-        "the real Kubernetes is built with Go, and there is none: install it from https://go.dev/dl (the version is in {}/*/go.mod)",
+        "Kubernetes and its neighbours are built with Go, and there is none: install it from https://go.dev/dl (the version is in {}/*/go.mod)",
         sources().display()
     );
     let go = output(

@@ -7,6 +7,7 @@
 pub mod agent_image;
 mod api;
 pub mod azure;
+pub mod azwi;
 mod build;
 mod cert_manager;
 mod cgroup;

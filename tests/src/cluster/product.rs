@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// Programs that the manifests run, each in an image of its name.
 const PROGRAMS: [&str; 2] = ["ado-agent-webhook", "ado-agent-sidecar"];
-/// The user that the Dockerfiles name.
-const USER: &str = "65532:65532";
+/// The user that the Dockerfiles name, as those of many projects do.
+pub(super) const USER: &str = "65532:65532";
 
 /// Builds both programs and writes an archive of their images. `kubectl` renders the manifests and needs no cluster.
 pub fn archive(layout: &Layout, kubectl: &Path, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<PathBuf> {
@@ -76,7 +76,7 @@ fn rendered(kubectl: &Path, interrupt: &Interrupt) -> Result<String> {
 }
 
 /// The one image name that ends in the program's name and a tag, wherever the manifests use it: the sidecar's is a setting.
-fn image_name<'a>(manifests: &'a str, program: &str) -> Result<&'a str> {
+pub(super) fn image_name<'a>(manifests: &'a str, program: &str) -> Result<&'a str> {
     let separators = |letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '=' | ',');
     let mut names: Vec<&str> = manifests
         .split(separators)
@@ -91,7 +91,7 @@ fn image_name<'a>(manifests: &'a str, program: &str) -> Result<&'a str> {
     names.dedup();
     ensure!(
         names.len() == 1,
-        "the rendered manifests/base should use one image REGISTRY/{program}:TAG, and these are there: {names:?}"
+        "the manifests should use one image REGISTRY/{program}:TAG, and these are there: {names:?}"
     );
     Ok(names[0])
 }
