@@ -1,5 +1,7 @@
 //! Brings a node up, step by step, and hands out what is needed to use it.
 
+mod set_back;
+
 use super::api::Api;
 use super::cert_manager;
 use super::command::{Interrupt, Said, output, said, until};
@@ -181,7 +183,7 @@ impl Node {
         self.start(&control_plane::scheduler(&programs, &self.pki))?;
         let plugins = packages::plugin_folder()?;
         self.start(&runtime::containerd(&parts.containerd.programs(), &plugins, &folder)?)?;
-        self.wait_for("the API server", Duration::from_secs(120), &["get", "--raw", "/readyz"])
+        self.wait_for_api_server()
     }
 
     fn start_runtime(&self, parts: &Parts) -> Result<()> {
