@@ -1,7 +1,7 @@
 //! Certificates change while pods are admitted: the leaf every few seconds, the root, and pairs that are no good.
 
 use crate::case::{Case, LIMIT};
-use crate::load::Load;
+use crate::load::{Load, burst};
 use crate::webhook::{CONFIGURATION, SECRET, Webhook, is_ready, lives, plain, wait_until_injected};
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -29,7 +29,7 @@ pub(crate) async fn the_leaf_is_renewed_every_few_seconds_under_load(case: Case)
         let new = wait_for_another(&case, &webhook, SECRET, &leaf).await?;
         webhook.remind_kubelet()?;
         webhook.wait_until_served(&new).await?;
-        load.pass(&case, 20).await?;
+        burst(&case, 30).await?;
     }
     load.end_without_failure()?;
     ensure!(lives(&webhook.pods().await?) == before, "no pod was started again");
@@ -58,7 +58,7 @@ pub(crate) async fn a_new_root_then_the_leaf_under_load(case: Case) -> Result<()
         "cert-manager does not renew the leaf by itself: docs/install.md says so"
     );
 
-    renew(&webhook)?;
+    webhook.kubectl(&["delete", "secret", SECRET])?;
     let new_leaf = wait_for_another(&case, &webhook, SECRET, &leaf).await?;
     // The worst case: the pods get the leaf as fast as the CA injector gets the root.
     webhook.remind_kubelet()?;

@@ -88,6 +88,19 @@ impl Drop for Load {
     }
 }
 
+/// Creates so many pods at the same moment: more than the API server has open connections for, so that it makes new ones.
+pub(crate) async fn burst(case: &Case, count: usize) -> Result<()> {
+    let mut calls = JoinSet::new();
+    for _ in 0..count {
+        let (case, object) = (case.clone(), pod("burst", &template("gen3")));
+        calls.spawn(async move { injected(&case, &object).await });
+    }
+    while let Some(call) = calls.join_next().await {
+        call??;
+    }
+    Ok(())
+}
+
 /// Each in a task of its own: a slow one holds up no other. All end with this task.
 async fn send(case: Case, tally: Arc<Mutex<Tally>>) {
     let mut object = pod("load", &template("gen3"));

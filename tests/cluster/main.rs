@@ -6,6 +6,7 @@ mod availability;
 mod case;
 mod certificates;
 mod install;
+mod ipv6;
 mod issuer;
 mod load;
 mod scaling;
@@ -30,6 +31,7 @@ const TESTS: &[Test] = &[
     test!(Alone issuer::an_issuer_that_is_published_elsewhere),
     test!(Alone thousand::a_job_of_a_thousand_pods_is_admitted_as_a_whole),
     test!(Reinstalls availability::a_rolling_update_and_evictions_lose_no_call),
+    test!(Reinstalls ipv6::the_api_server_calls_over_ipv6),
     test!(Reinstalls install::upgraded_and_rolled_back_under_running_agents),
     test!(Reinstalls install::from_nothing_with_cert_manager_late_then_again),
 ];

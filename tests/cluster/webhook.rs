@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tests::apiserver::review::{Caller, SERVICE};
+use tests::apiserver::webhook::service_name;
 use tests::tls::client_config;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -180,7 +181,7 @@ pub(crate) fn lives(pods: &[Value]) -> Vec<(String, u64)> {
 /// The leaf that a server shows under the webhook's name, if the bundle vouches for it.
 async fn served(address: SocketAddr, bundle: &str) -> Result<CertificateDer<'static>> {
     let connector = TlsConnector::from(Arc::new(client_config(&[bundle])?));
-    let name = ServerName::try_from(format!("{SERVICE}.{SYSTEM_NAMESPACE}.svc"))?;
+    let name = ServerName::try_from(service_name())?;
     let stream = connector.connect(name, TcpStream::connect(address).await?).await?;
     let chain = stream.get_ref().1.peer_certificates();
     let leaf = chain.and_then(<[_]>::first).context("no certificate was shown")?;
@@ -199,14 +200,31 @@ fn decoded(entry: &Value) -> Result<String> {
 
 /// What the webhook's container runs with, in the words of the OCI runtime specification.
 pub(crate) fn runtime_specification(case: &Case, pod: &Value) -> Result<Value> {
+    let text = ctr(case, &["containers", "info", "--spec", container_id(pod)?])?;
+    serde_json::from_str(&text).context("ctr shows JSON")
+}
+
+/// Number of the webhook's process in the node's world.
+pub(crate) fn process(case: &Case, pod: &Value) -> Result<String> {
+    let id = container_id(pod)?;
+    let tasks = ctr(case, &["tasks", "list"])?;
+    let task = tasks.lines().find_map(|line| line.strip_prefix(id));
+    let process = task.and_then(|rest| rest.split_whitespace().next());
+    process
+        .map(str::to_owned)
+        .with_context(|| format!("no process of {id}: {tasks}"))
+}
+
+fn container_id(pod: &Value) -> Result<&str> {
     let status = container_status(pod, CONTAINER).context("the container has no status")?;
     let id = status["containerID"].as_str().unwrap_or_default();
-    let id = id
-        .strip_prefix("containerd://")
-        .context("the container has not started")?;
-    let arguments = ["--namespace=k8s.io", "containers", "info", "--spec", id];
-    let text = case.blocking(|| case.suite.node.ctr(&arguments))?;
-    serde_json::from_str(&text).context("ctr shows JSON")
+    id.strip_prefix("containerd://")
+        .context("the container has not started")
+}
+
+fn ctr(case: &Case, arguments: &[&str]) -> Result<String> {
+    let arguments = [&["--namespace=k8s.io"], arguments].concat();
+    case.blocking(|| case.suite.node.ctr(&arguments))
 }
 
 /// Creates a pod that is never made (dry run). Answers it as admission leaves it; an error unless it has the sidecar.

@@ -225,7 +225,8 @@ impl Node {
         self.wait_for("service accounts", limit, &["get", "serviceaccount", "default"])?;
         self.until("names of Services", limit, |node| {
             let name = format!("kubernetes.default.svc.{}", dns::DOMAIN);
-            node.busybox(&["nslookup", "-type=a", &name, dns::ADDRESS])
+            node.run(&["busybox", "nslookup", "-type=a", &name, dns::ADDRESS])
+                .map(Some)
         })
         .map(drop)
     }
@@ -233,14 +234,15 @@ impl Node {
     /// Waits until a service of the node answers a GET with success.
     pub(super) fn wait_for_answer(&self, what: &str, url: &str) -> Result<()> {
         self.until(what, Duration::from_secs(60), |node| {
-            node.busybox(&["wget", "-q", "-O", "-", url])
+            node.run(&["busybox", "wget", "-q", "-O", "-", url]).map(Some)
         })
         .map(drop)
     }
 
-    fn busybox(&self, arguments: &[&str]) -> Result<Option<String>> {
-        let mut command = self.namespaces.command("busybox");
-        output(command.args(arguments), Duration::from_secs(10), &self.interrupt).map(Some)
+    /// Runs a program of the machine to its end in the node's world: its network, its mounts, its processes.
+    pub fn run(&self, line: &[&str]) -> Result<String> {
+        let mut command = self.namespaces.command(line[0]);
+        output(command.args(&line[1..]), Duration::from_secs(10), &self.interrupt)
     }
 
     /// Starts a service in the node's world and notes it.
