@@ -2,7 +2,8 @@
 
 use crate::case::{Case, LIMIT};
 use crate::load::{Load, burst};
-use crate::webhook::{CONFIGURATION, SECRET, Webhook, is_ready, lives, plain, wait_until_injected};
+use crate::webhook::{CONFIGURATION, SECRET, Webhook, injected, is_ready, lives, plain, wait_until_injected};
+use crate::workload::{pod, template};
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -137,15 +138,9 @@ pub(crate) async fn a_broken_pair_is_ignored_and_an_expired_one_makes_not_ready(
         let (status, body) = plain(pod, "/livez").await?;
         ensure!(status == 200, "/livez: {status} {body}");
     }
-    let refused = crate::webhook::injected(
-        &case,
-        &crate::workload::pod("refused", &crate::workload::template("gen3")),
-    );
-    let refused = refused
-        .await
-        .err()
-        .context("nobody serves, so the pod is refused")?
-        .to_string();
+    let wanted = pod("refused", &template("gen3"));
+    let refused = injected(&case, &wanted).await.err();
+    let refused = refused.context("nobody serves, so the pod is refused")?.to_string();
     ensure!(refused.contains("failed calling webhook"), "{refused}");
 
     case.blocking(|| case.suite.node.start_again("cert-manager", |_| {}))?;

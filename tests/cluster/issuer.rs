@@ -84,7 +84,9 @@ pub(crate) async fn the_signing_key_is_rotated_while_agents_run(case: Case) -> R
 pub(crate) async fn an_issuer_that_is_published_elsewhere(case: Case) -> Result<()> {
     let node = &case.suite.node;
     let elsewhere = format!("https://{ELSEWHERE}/clusters/one");
-    let credential = FederatedCredential::for_service_account(&elsewhere, &case.namespace, AGENT);
+    // Beside the one for the other issuer.
+    let mut credential = FederatedCredential::for_service_account(&elsewhere, &case.namespace, AGENT);
+    "elsewhere".clone_into(&mut credential.name);
     let entra = &case.suite.world.entra;
     entra
         .add_federated_credential(&case.identity.client_id, credential)

@@ -1,4 +1,5 @@
-//! A Job of a thousand pods at once: all are admitted, and the node runs as many as it has room for.
+//! A Job of a thousand pods at once: all are admitted, and the node runs as many as it has room for. Controllers ask the API
+//! server no more than 20 times in a second by default, so that "at once" is about a minute.
 
 use crate::case::{Case, LIMIT};
 use crate::suite::say;
@@ -14,15 +15,6 @@ const PODS: usize = 1000;
 const CROWD: usize = 8;
 
 pub(crate) async fn a_job_of_a_thousand_pods_is_admitted_as_a_whole(case: Case) -> Result<()> {
-    // Otherwise the client's limit of 20 requests in a second is what is measured.
-    case.blocking(|| {
-        let node = &case.suite.node;
-        node.kill("kube-controller-manager")?;
-        node.start_again("kube-controller-manager", |program| {
-            let faster = ["--kube-api-qps=200", "--kube-api-burst=400"];
-            program.arguments.extend(faster.map(str::to_owned));
-        })
-    })?;
     let before = rejections(&case).await?;
     let mut object = job("crowd", &template("gen3"));
     object["spec"]["parallelism"] = json!(PODS);
@@ -35,7 +27,7 @@ pub(crate) async fn a_job_of_a_thousand_pods_is_admitted_as_a_whole(case: Case) 
         ensure!(status["active"] == PODS, "{status}");
         Ok(Some(()))
     };
-    case.wait("a thousand pods", LIMIT, looked).await?;
+    case.wait("a thousand pods", 2 * LIMIT, looked).await?;
     say(&format!("{PODS} pods were created within {:?}", begin.elapsed()));
     let pods = case.pods().await?;
     ensure!(
@@ -53,6 +45,16 @@ pub(crate) async fn a_job_of_a_thousand_pods_is_admitted_as_a_whole(case: Case) 
     })
     .await?;
     let online = case.pool.agents().len();
+
+    // What the controllers may ask in a second is what the end would take; it is not what is looked at.
+    case.blocking(|| {
+        let node = &case.suite.node;
+        node.kill("kube-controller-manager")?;
+        node.start_again("kube-controller-manager", |program| {
+            let faster = ["--kube-api-qps=200", "--kube-api-burst=400"];
+            program.arguments.extend(faster.map(str::to_owned));
+        })
+    })?;
     case.kubectl(&["delete", "job", "crowd", "--wait=false"])?;
     // Those that wait for room have nothing to end.
     let pending = format!("{}?fieldSelector=status.phase%3DPending", case.path("pods"));
@@ -62,7 +64,7 @@ pub(crate) async fn a_job_of_a_thousand_pods_is_admitted_as_a_whole(case: Case) 
         let left = case.suite.api.get(&any).await?;
         Ok(left["items"].as_array().is_some_and(Vec::is_empty).then_some(()))
     };
-    case.wait("the end of all pods", LIMIT, looked).await?;
+    case.wait("the end of all pods", 2 * LIMIT, looked).await?;
     say(&format!("{online} agents or more were online"));
     case.wait_for_agents(0).await
 }
