@@ -2,11 +2,19 @@
 //!
 //! Uses the node that is up, or starts one and takes it down again. Prints a table at the end. docs/cluster.md.
 
+mod availability;
 mod azwi;
 mod case;
+mod certificates;
+mod install;
+mod ipv6;
+mod issuer;
+mod load;
 mod scaling;
 mod start_time;
 mod suite;
+mod thousand;
+mod webhook;
 mod workload;
 
 use suite::{Suite, Test, test};
@@ -21,8 +29,21 @@ const TESTS: &[Test] = &[
     test!(Beside azwi::without_the_label_azwi_does_nothing),
     test!(Beside azwi::with_identity_binding_azwi_provides_the_identity),
     test!(Beside azwi::where_azwi_is_called_first_hide_takes_the_token_out_again),
-    test!(Alone azwi::the_order_of_installation_does_not_matter),
+    test!(Reinstalls azwi::the_order_of_installation_does_not_matter),
     test!(Alone start_time::an_agent_is_online_soon_after_its_pod_is_created),
+    test!(Beside install::a_dry_run_shows_the_pod_that_would_be_made),
+    test!(Alone certificates::the_leaf_is_renewed_every_few_seconds_under_load),
+    test!(Alone certificates::a_new_root_then_the_leaf_under_load),
+    test!(Alone certificates::a_broken_pair_is_ignored_and_an_expired_one_makes_not_ready),
+    test!(Alone availability::a_webhook_that_dies_is_missed_for_moments_only),
+    test!(Alone availability::an_outage_of_the_api_server_restarts_nothing),
+    test!(Alone issuer::the_signing_key_is_rotated_while_agents_run),
+    test!(Alone issuer::an_issuer_that_is_published_elsewhere),
+    test!(Alone thousand::a_job_of_a_thousand_pods_is_admitted_as_a_whole),
+    test!(Reinstalls availability::a_rolling_update_and_evictions_lose_no_call),
+    test!(Reinstalls ipv6::the_api_server_calls_over_ipv6),
+    test!(Reinstalls install::upgraded_and_rolled_back_under_running_agents),
+    test!(Reinstalls install::from_nothing_with_cert_manager_late_then_again),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
 use tests::cluster::components::{self, Built, Kubernetes};
-use tests::cluster::{Api, Layout, Node, Options};
+use tests::cluster::{Api, Layout, Node, Options, Program};
 use tests::world::World;
 
 /// The suite on a real Kubernetes: only Azure is imitated.
@@ -44,8 +44,11 @@ struct Arguments {
 pub(crate) enum Company {
     /// It keeps to its namespace and its pool.
     Beside,
-    /// It disturbs the node, the webhook or the imitated Azure, or measures: nothing else runs meanwhile.
+    /// It disturbs the node, the webhook or the imitated Azure, or measures: nothing else runs meanwhile. The node's services
+    /// are set back afterwards, whatever came of it.
     Alone,
+    /// Alone, and this project may be installed otherwise or not at all when it ends: it is installed again.
+    Reinstalls,
 }
 
 /// A test by its name.
@@ -85,6 +88,8 @@ pub(crate) struct Suite {
     pub(crate) layout: Layout,
     /// The Azure Workload Identity webhook, if a test wants it. Who needs it installs it.
     pub(crate) azwi: Option<Built>,
+    /// The node's services as the first test found them.
+    programs: Vec<Program>,
 }
 
 impl Suite {
@@ -98,6 +103,24 @@ impl Suite {
                 ExitCode::FAILURE
             }
         }
+    }
+
+    /// What such a test may have done to the node's services is undone.
+    fn set_back_services(&self, company: Company) -> Result<()> {
+        if company == Company::Beside {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| self.node.set_back(&self.programs))
+            .context("the node's services could not be set back")
+    }
+
+    /// What such a test may have done to this project's installation is undone.
+    fn set_back_installation(&self, company: Company) -> Result<()> {
+        if company != Company::Reinstalls {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| azure::install(&self.node, &self.layout, &self.world))
+            .context("this project could not be installed again")
     }
 }
 
@@ -166,10 +189,11 @@ fn run_on(
         azure::prepare(&node, layout, ingredients, &world, &say)?;
         let api = node.api()?;
         let suite = Arc::new(Suite {
+            programs: node.programs(),
+            layout: layout.clone(),
             node,
             api,
             world,
-            layout: layout.clone(),
             azwi,
         });
         Ok::<_, anyhow::Error>(run_all(&suite, tests, jobs).await)
@@ -240,11 +264,16 @@ async fn attempt(suite: &Arc<Suite>, test: &'static Test) -> std::result::Result
         Ok(result) => result,
         Err(panic) => Err(anyhow::anyhow!("{panic}")),
     };
+    let services = suite.set_back_services(test.company);
     let explanation = result.err().map(|error| format!("{error:#}\n{}", observer.explain()));
     let cleaned = observer.end();
-    match (explanation, cleaned) {
-        (Some(explanation), _) => Err(explanation),
-        (None, cleaned) => cleaned.map_err(|error| format!("{error:#}")),
+    let installed = suite.set_back_installation(test.company);
+    match explanation {
+        Some(explanation) => Err(explanation),
+        None => services
+            .and(cleaned)
+            .and(installed)
+            .map_err(|error| format!("{error:#}")),
     }
 }
 

@@ -58,13 +58,16 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 fn log(level: tracing::Level, format: LogFormat) {
-    // kube's client logs every failed request as an error; we say what failed ourselves, once.
+    // kube's client and its watcher log every failed request; we say what failed ourselves, once.
     let clients = if level >= tracing::Level::DEBUG {
         level.into()
     } else {
         LevelFilter::OFF
     };
-    let levels = Targets::new().with_default(level).with_target("kube_client", clients);
+    let levels = Targets::new()
+        .with_default(level)
+        .with_target("kube_client", clients)
+        .with_target("kube_runtime", clients);
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)

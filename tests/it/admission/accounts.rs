@@ -5,11 +5,12 @@ use std::time::Duration;
 use contract::AZWI_CLIENT_ID_ANNOTATION;
 use serde_json::{Value, json};
 use tests::apiserver::review::of_pod;
+use tests::apiserver::webhook::Webhook;
 use tests::apiserver::{ApiServer, Mood};
 use tokio::time::Instant;
 
 use crate::wire::{Wire, head};
-use crate::world::{CLIENT_ID, Running, api, deployment_pod, until};
+use crate::world::{CLIENT_ID, IMAGE, Running, api, deployment_pod, until};
 
 const CACHED: &str = "ado_agent_webhook_accounts_cached";
 
@@ -330,4 +331,18 @@ async fn a_server_without_native_sidecars_denies_and_an_unknown_version_does_not
     api.set_minor_version("next");
     let webhook = with_cache(&api, 1).await;
     assert_eq!(review(&webhook, "agent").await["allowed"], true);
+}
+
+#[tokio::test]
+async fn an_api_server_that_forbids_is_reported_in_our_words_only() {
+    let api = api().await;
+    api.set_mood(Mood::Forbidding);
+    let webhook = Webhook::start_unready(&api, &[IMAGE, "--cluster-id=c"]).await.unwrap();
+    let sentence = "ServiceAccounts cannot be watched";
+    until("the webhook says what it cannot do", async || {
+        webhook.log().iter().any(|line| line.contains(sentence))
+    })
+    .await;
+    let log = webhook.log().join("\n");
+    assert!(!log.contains("Api(Status"), "{log}");
 }

@@ -4,6 +4,8 @@ use super::control_plane::issuer;
 use super::pki::Pki;
 use crate::tls;
 use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
@@ -52,17 +54,25 @@ impl Api {
 
     /// Creates an object and answers what it became.
     pub async fn create(&self, path: &str, object: &Value) -> Result<Value> {
-        let request = self.client.post(format!("{}{path}", issuer())).json(object);
-        let answer = request.send().await.with_context(|| format!("POST {path}"))?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        ensure!(status.is_success(), "POST {path}: {status} {text}");
+        let (status, text) = self.send(Method::POST, path, Some(object)).await?;
+        ensure!(status == 201, "POST {path}: {status} {text}");
         serde_json::from_str(&text).with_context(|| format!("POST {path}"))
     }
 
     /// Status and body at a path, such as `/metrics`.
     pub async fn text(&self, path: &str) -> Result<(u16, String)> {
-        let answer = self.client.get(format!("{}{path}", issuer())).send().await;
-        let answer = answer.with_context(|| format!("GET {path}"))?;
+        self.send(Method::GET, path, None).await
+    }
+
+    /// Status and answer of a request with an object, such as the creation of one.
+    pub async fn send(&self, method: Method, path: &str, object: Option<&Value>) -> Result<(u16, String)> {
+        let mut request = self.client.request(method.clone(), format!("{}{path}", issuer()));
+        if let Some(object) = object {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(object.to_string());
+        }
+        let answer = request.send().await.with_context(|| format!("{method} {path}"))?;
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 }

@@ -99,7 +99,10 @@ pub async fn imitate(node: &Node, ingredients: &Ingredients) -> Result<World> {
     let (version, package) = &ingredients.package;
     world.ado.set_agent_package(*version, package.clone());
     let cluster_authority = std::fs::read_to_string(node.pki().certificate("ca"))?;
-    world.entra.trust_issuers(&[&cluster_authority])?;
+    // The second for issuers that tests publish elsewhere.
+    world
+        .entra
+        .trust_issuers(&[&cluster_authority, world.authority.pem()])?;
     let entra = crate::entra::HOSTS.iter().map(|host| (ENTRA, *host));
     let azure_devops = AZURE_DEVOPS_HOSTS.iter().map(|host| (AZURE_DEVOPS, *host));
     node.set_hosts(entra.chain(azure_devops))?;
@@ -121,6 +124,11 @@ pub fn prepare(
         "-f",
         text(&repository().join("tests/cluster/manifests/issuer-discovery.yaml")),
     ])?;
+    install(node, layout, world)
+}
+
+/// Installs this project with the private CA, over whatever of it is there. Afterwards agent pods get the sidecar.
+pub fn install(node: &Node, layout: &Layout, world: &World) -> Result<()> {
     let bundle = layout.node().join("private-ca.pem");
     world.authority.write_pem(&bundle)?;
     let configuration = node.kubectl_output(&[
@@ -151,6 +159,16 @@ pub fn prepare(
             "status",
             "deployment/ado-agent-webhook",
             "--timeout=110s",
+        ],
+        Duration::from_secs(120),
+    )?;
+    // Of the CA injector: without it the API server trusts no webhook.
+    node.kubectl_within(
+        &[
+            "wait",
+            "--for=jsonpath={.webhooks[0].clientConfig.caBundle}",
+            "--timeout=110s",
+            "mutatingwebhookconfiguration/ado-agent-injector",
         ],
         Duration::from_secs(120),
     )

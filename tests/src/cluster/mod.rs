@@ -34,4 +34,5 @@ pub use control_plane::issuer;
 pub use layout::Layout;
 pub use node::{Node, Options, up};
 pub use product::archive;
+pub use service::Program;
 pub use teardown::down;

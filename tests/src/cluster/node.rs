@@ -1,5 +1,7 @@
 //! Brings a node up, step by step, and hands out what is needed to use it.
 
+mod set_back;
+
 use super::api::Api;
 use super::cert_manager;
 use super::command::{Interrupt, Said, output, said, until};
@@ -181,7 +183,7 @@ impl Node {
         self.start(&control_plane::scheduler(&programs, &self.pki))?;
         let plugins = packages::plugin_folder()?;
         self.start(&runtime::containerd(&parts.containerd.programs(), &plugins, &folder)?)?;
-        self.wait_for("the API server", Duration::from_secs(120), &["get", "--raw", "/readyz"])
+        self.wait_for_api_server()
     }
 
     fn start_runtime(&self, parts: &Parts) -> Result<()> {
@@ -223,7 +225,8 @@ impl Node {
         self.wait_for("service accounts", limit, &["get", "serviceaccount", "default"])?;
         self.until("names of Services", limit, |node| {
             let name = format!("kubernetes.default.svc.{}", dns::DOMAIN);
-            node.busybox(&["nslookup", "-type=a", &name, dns::ADDRESS])
+            node.run(&["busybox", "nslookup", "-type=a", &name, dns::ADDRESS])
+                .map(Some)
         })
         .map(drop)
     }
@@ -231,14 +234,15 @@ impl Node {
     /// Waits until a service of the node answers a GET with success.
     pub(super) fn wait_for_answer(&self, what: &str, url: &str) -> Result<()> {
         self.until(what, Duration::from_secs(60), |node| {
-            node.busybox(&["wget", "-q", "-O", "-", url])
+            node.run(&["busybox", "wget", "-q", "-O", "-", url]).map(Some)
         })
         .map(drop)
     }
 
-    fn busybox(&self, arguments: &[&str]) -> Result<Option<String>> {
-        let mut command = self.namespaces.command("busybox");
-        output(command.args(arguments), Duration::from_secs(10), &self.interrupt).map(Some)
+    /// Runs a program of the machine to its end in the node's world: its network, its mounts, its processes.
+    pub fn run(&self, line: &[&str]) -> Result<String> {
+        let mut command = self.namespaces.command(line[0]);
+        output(command.args(&line[1..]), Duration::from_secs(10), &self.interrupt)
     }
 
     /// Starts a service in the node's world and notes it.

@@ -68,6 +68,15 @@ impl Pki {
         self.path(&format!("{name}.key"))
     }
 
+    /// Adds a private key, again if it is there already. Answers its file.
+    pub fn add_key(&self, name: &str, pem: &str) -> Result<String> {
+        let file = format!("{name}.key");
+        if !self.folder.join(&file).exists() {
+            self.write(&file, pem)?;
+        }
+        Ok(self.path(&file))
+    }
+
     /// How an identity reaches the API server.
     pub fn kubeconfig(&self, name: &str) -> String {
         self.path(&format!("{name}.kubeconfig"))

@@ -77,6 +77,8 @@ pub struct Exchange {
     pub client_id: Option<String>,
     /// Issuer of the assertion.
     pub issuer: Option<String>,
+    /// Name of the key that the assertion says it is signed with.
+    pub key: Option<String>,
     /// Subject of the assertion.
     pub subject: Option<String>,
     /// Display name of the identity that got a token.
@@ -92,6 +94,7 @@ impl Exchange {
             tenant: tenant.to_owned(),
             client_id: None,
             issuer: None,
+            key: None,
             subject: None,
             name: None,
             code: None,

@@ -191,6 +191,7 @@ fn read(request: &Request, exchange: &mut Exchange) -> Result<Form, Refusal> {
         return refuse(50027, "");
     };
     exchange.issuer = assertion.text("iss").map(str::to_owned);
+    exchange.key = assertion.key_id().map(str::to_owned);
     exchange.subject = assertion.text("sub").map(str::to_owned);
     Ok(Form {
         client_id,
