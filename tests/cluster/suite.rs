@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
-use tests::cluster::components::Kubernetes;
+use tests::cluster::components::{self, Built, Keda, Kubernetes};
 use tests::cluster::{Api, Layout, Node, Options};
 use tests::world::World;
 
@@ -25,6 +25,9 @@ struct Arguments {
     /// Version of Kubernetes, if no node is up.
     #[arg(long, env = "ADO_CLUSTER_KUBERNETES", default_value = "1.37")]
     kubernetes: Kubernetes,
+    /// Version of KEDA.
+    #[arg(long, env = "ADO_CLUSTER_KEDA", default_value = "2.21")]
+    keda: Keda,
     /// Install missing packages with apt-get.
     #[arg(long)]
     install: bool,
@@ -81,6 +84,8 @@ pub(crate) struct Suite {
     pub(crate) api: Api,
     /// Azure.
     pub(crate) world: World,
+    /// KEDA, if a test wants it. Who needs it installs it.
+    pub(crate) keda: Option<Built>,
 }
 
 impl Suite {
@@ -112,6 +117,17 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     }
     let layout = Layout::find()?;
     let interrupt = Interrupt::default();
+    // Before this process enters the node's network, which has no way out.
+    let keda = match chosen.iter().any(|test| test.name.starts_with("keda::")) {
+        true => Some(components::build(
+            [arguments.keda.component()],
+            &layout,
+            &interrupt,
+            &say,
+        )?),
+        false => None,
+    };
+    let keda = keda.map(|[keda]| keda);
     let found = Node::running(&layout, &interrupt);
     let ours = found.is_err();
     let node = match found {
@@ -126,7 +142,7 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     };
     let agent = arguments.agent_package.as_deref();
     let passed = Ingredients::make(&layout, agent, &interrupt, &say)
-        .and_then(|ingredients| run_on(node, &layout, &ingredients, chosen, arguments.jobs));
+        .and_then(|ingredients| run_on(node, &layout, &ingredients, keda, chosen, arguments.jobs));
     if ours {
         tests::cluster::down(&layout)?;
     }
@@ -137,6 +153,7 @@ fn run_on(
     node: Node,
     layout: &Layout,
     ingredients: &Ingredients,
+    keda: Option<Built>,
     tests: Vec<&'static Test>,
     jobs: usize,
 ) -> Result<bool> {
@@ -152,7 +169,7 @@ fn run_on(
         let world = azure::imitate(&node, ingredients).await?;
         azure::prepare(&node, layout, ingredients, &world, &say)?;
         let api = node.api()?;
-        let suite = Arc::new(Suite { node, api, world });
+        let suite = Arc::new(Suite { node, api, world, keda });
         Ok::<_, anyhow::Error>(run_all(&suite, tests, jobs).await)
     })?;
     let (table, passed) = results;

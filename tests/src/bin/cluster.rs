@@ -12,8 +12,8 @@ use std::time::Duration;
 use tests::ado::AgentView;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
-use tests::cluster::components::{self, Kubernetes};
-use tests::cluster::{Layout, Node, Options};
+use tests::cluster::components::{self, Keda, Kubernetes};
+use tests::cluster::{Layout, Node, Options, keda};
 
 /// Boots a real single-node Kubernetes in namespaces of its own, with cert-manager installed and this project's images loaded.
 #[derive(Parser)]
@@ -55,6 +55,12 @@ enum Action {
         /// Archive of a real agent instead of the stub: `vsts-agent-linux-x64-….tar.gz`.
         #[arg(long, env = "AGENT_PACKAGE")]
         agent_package: Option<PathBuf>,
+    },
+    /// Install KEDA into the running node, where `azure` has run. Builds it if it is missing.
+    Keda {
+        /// Version of KEDA.
+        #[arg(long = "keda", env = "ADO_CLUSTER_KEDA", default_value = "2.21")]
+        version: Keda,
     },
     /// Run a program in the node's network, such as curl.
     #[command(disable_help_flag = true)]
@@ -119,6 +125,12 @@ impl Action {
                 // Its threads inherit the network from this one.
                 let runtime = tokio::runtime::Runtime::new()?;
                 runtime.block_on(imitate_azure(&node, &layout, &ingredients, &interrupt))
+            }
+            Self::Keda { version } => {
+                listen(&interrupt)?;
+                let node = Node::running(&layout, &interrupt)?;
+                let [built] = components::build([version.component()], &layout, &interrupt, &say)?;
+                keda::install(&node, &layout, &built, &say)
             }
             Self::Exec { program, arguments } => {
                 let node = Node::running(&layout, &interrupt)?;

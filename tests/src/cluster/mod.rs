@@ -15,6 +15,7 @@ pub mod components;
 mod control_plane;
 mod dns;
 mod image;
+pub mod keda;
 mod kernel;
 mod layout;
 mod namespace;
