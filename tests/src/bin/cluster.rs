@@ -13,7 +13,7 @@ use tests::ado::AgentView;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
 use tests::cluster::components::{self, Keda, Kubernetes};
-use tests::cluster::{Layout, Node, Options, keda};
+use tests::cluster::{Layout, Node, Options, keda, kind};
 
 /// Boots a real single-node Kubernetes in namespaces of its own, with cert-manager installed and this project's images loaded.
 #[derive(Parser)]
@@ -70,6 +70,18 @@ enum Action {
         /// What it is told.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Take a node of kind for the node that is up: for `tests/cluster/kind/run`, with its kubeconfig on the standard input.
+    Adopt {
+        /// First process of the node's container, as the machine numbers it.
+        #[arg(long)]
+        process: i32,
+        /// Version of Kubernetes, with the `v`.
+        #[arg(long)]
+        kubernetes: String,
+        /// File of kubectl.
+        #[arg(long)]
+        kubectl: PathBuf,
     },
     /// Take the node down. Nothing is left but what was built, and the logs.
     Down,
@@ -137,6 +149,14 @@ impl Action {
                 node.enter_network()?;
                 let error = Command::new(&program).args(arguments).exec();
                 Err(error).with_context(|| format!("cannot start {}", program.display()))
+            }
+            Self::Adopt {
+                process,
+                kubernetes,
+                kubectl,
+            } => {
+                let kubeconfig = std::io::read_to_string(std::io::stdin())?;
+                kind::adopt(&layout, process, &kubernetes, &kubectl, &kubeconfig)
             }
             Self::Down => {
                 if !tests::cluster::down(&layout)? {

@@ -17,6 +17,7 @@ mod dns;
 mod image;
 pub mod keda;
 mod kernel;
+pub mod kind;
 mod layout;
 mod namespace;
 mod node;

@@ -45,11 +45,7 @@ impl Pki {
 
     /// Makes every file.
     pub fn make(&self) -> Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .with_context(|| format!("cannot make {}", self.folder.display()))?;
+        self.make_folder()?;
         let authority = self.authority("ca", "ado-agent-injector test cluster")?;
         for (name, user, group) in USERS {
             self.issue(&authority, name, user, *group)?;
@@ -61,6 +57,23 @@ impl Pki {
         // Tokens of service accounts are signed with RSA, which is all that Entra verifies. ring cannot make such keys, and a
         // fixed one does no harm where nobody but the emulators trusts it.
         self.write("service-accounts.key", crate::jwt::INSECURE_CLUSTER_KEY_1)
+    }
+
+    /// Writes what an administrator of somebody else's cluster has: the authority, a certificate and its key.
+    pub(super) fn adopt(&self, authority: &str, certificate: &str, key: &str) -> Result<()> {
+        self.make_folder()?;
+        self.write("ca.crt", authority)?;
+        self.write("admin.crt", certificate)?;
+        self.write("admin.key", key)?;
+        self.write("admin.kubeconfig", &self.kubeconfig_text("admin"))
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .with_context(|| format!("cannot make {}", self.folder.display()))
     }
 
     /// Certificate of an identity, or of an authority (`ca`, `front-proxy-ca`).
