@@ -193,6 +193,8 @@ const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 809
 async fn imitate_azure(node: &Node, layout: &Layout, ingredients: &Ingredients, interrupt: &Interrupt) -> Result<()> {
     let world = azure::imitate(node, ingredients).await?;
     let _control = world.serve_control(CONTROL).await?;
+    // As docs/azure/setup.sh makes it, for jobs that demand nothing.
+    world.pool.add_agent("placeholder", &[]);
     azure::prepare(node, layout, ingredients, &world, &say)?;
     say(&format!(
         "Azure is imitated until Ctrl-C. Next, in another terminal:\n  \
