@@ -20,11 +20,26 @@ pub fn program(name: &str) -> PathBuf {
     DIRECTORY.get_or_init(build).join(name)
 }
 
-fn build() -> PathBuf {
+/// Cargo, in the repository's top folder, with the environment that a person's shell would give it.
+///
+/// What runs under cargo inherits variables about its own package. Build scripts that watch those, such as ring's, would
+/// be run again, and all that depends on them compiled again, each time that cargo is called now from a shell and now
+/// from a test.
+pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository());
+    for (name, _) in std::env::vars_os() {
+        let is_of_a_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_a_package) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
-        .current_dir(repository())
-        .args(["build", "--quiet", "--message-format=json"]);
+}
+
+fn build() -> PathBuf {
+    let mut cargo = cargo();
+    cargo.args(["build", "--quiet", "--message-format=json"]);
     cargo.args(["--package=webhook", "--package=sidecar", "--package=tests"]);
     cargo.args(["--bin=ado-agent-webhook", "--bin=ado-agent-sidecar", "--bin=stub-agent"]);
     if !cfg!(debug_assertions) {

@@ -4,9 +4,8 @@ use super::build;
 use super::command::{Interrupt, output};
 use super::image::{self, Entry, Image, Layer};
 use super::layout::Layout;
-use crate::programs::repository;
+use crate::programs::{cargo, repository};
 use anyhow::{Context, Result, ensure};
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -50,9 +49,8 @@ fn build(layout: &Layout, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Resul
         .find_map(|line| line.strip_prefix("host: "))
         .context("`rustc -vV` does not name its host")?;
     let folder = layout.target();
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned()));
+    let mut command = cargo();
     command
-        .current_dir(repository())
         .args([
             "build",
             "--release",
