@@ -10,6 +10,7 @@ mod install;
 mod ipv6;
 mod issuer;
 mod load;
+mod keda;
 mod scaling;
 mod start_time;
 mod suite;
@@ -21,6 +22,10 @@ use suite::{Suite, Test, test};
 
 /// All tests. Those that may run beside others start in this order.
 const TESTS: &[Test] = &[
+    test!(Beside keda::a_scaled_job_makes_an_agent_for_each_of_ten_jobs_and_none_is_left),
+    test!(Beside keda::ten_thousand_finished_jobs_do_not_keep_keda_from_counting),
+    test!(Beside keda::a_scaled_object_scales_the_example_deployment_and_loses_no_job),
+    test!(Beside keda::a_scaled_job_that_is_changed_and_deleted_loses_no_job),
     test!(Beside scaling::a_deployment_scales_from_one_to_five_to_none),
     test!(Beside scaling::the_example_deployment_registers_unchanged),
     test!(Beside azwi::with_hide_the_agents_container_holds_no_federated_token),

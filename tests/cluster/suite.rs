@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
-use tests::cluster::components::{self, Built, Kubernetes};
+use tests::cluster::components::{self, Built, Component, Keda, Kubernetes};
 use tests::cluster::{Api, Layout, Node, Options, Program};
 use tests::world::World;
 
@@ -25,6 +25,9 @@ struct Arguments {
     /// Version of Kubernetes, if no node is up.
     #[arg(long, env = "ADO_CLUSTER_KUBERNETES", default_value = "1.37")]
     kubernetes: Kubernetes,
+    /// Version of KEDA.
+    #[arg(long, env = "ADO_CLUSTER_KEDA", default_value = "2.21")]
+    keda: Keda,
     /// Install missing packages with apt-get.
     #[arg(long)]
     install: bool,
@@ -76,6 +79,14 @@ macro_rules! test {
 }
 pub(crate) use test;
 
+/// Programs of others that are built if a test wants them. Who needs one installs it.
+pub(crate) struct Neighbours {
+    /// The Azure Workload Identity webhook.
+    pub(crate) azwi: Option<Built>,
+    /// KEDA.
+    pub(crate) keda: Option<Built>,
+}
+
 /// What all tests share.
 pub(crate) struct Suite {
     /// The node. This process is in its network.
@@ -86,8 +97,8 @@ pub(crate) struct Suite {
     pub(crate) world: World,
     /// Where things lie.
     pub(crate) layout: Layout,
-    /// The Azure Workload Identity webhook, if a test wants it. Who needs it installs it.
-    pub(crate) azwi: Option<Built>,
+    /// What may be installed beside us.
+    pub(crate) neighbours: Neighbours,
     /// The node's services as the first test found them.
     programs: Vec<Program>,
 }
@@ -140,12 +151,15 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     let layout = Layout::find()?;
     let interrupt = Interrupt::default();
     // Before this process enters the node's network, which has no way out.
-    let azwi = match chosen.iter().any(|test| test.name.starts_with("azwi::")) {
-        true => {
-            let [built] = components::build([components::AZWI], &layout, &interrupt, &say)?;
-            Some(built)
-        }
-        false => None,
+    let neighbour = |component: Component, module: &str| {
+        let is_wanted = chosen.iter().any(|test| test.name.starts_with(module));
+        is_wanted
+            .then(|| components::build([component], &layout, &interrupt, &say).map(|[built]| built))
+            .transpose()
+    };
+    let neighbours = Neighbours {
+        azwi: neighbour(components::AZWI, "azwi::")?,
+        keda: neighbour(arguments.keda.component(), "keda::")?,
     };
     let found = Node::running(&layout, &interrupt);
     let ours = found.is_err();
@@ -161,7 +175,7 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     };
     let agent = arguments.agent_package.as_deref();
     let passed = Ingredients::make(&layout, agent, &interrupt, &say)
-        .and_then(|ingredients| run_on(node, &layout, &ingredients, azwi, chosen, arguments.jobs));
+        .and_then(|ingredients| run_on(node, &layout, &ingredients, neighbours, chosen, arguments.jobs));
     if ours {
         tests::cluster::down(&layout)?;
     }
@@ -172,7 +186,7 @@ fn run_on(
     node: Node,
     layout: &Layout,
     ingredients: &Ingredients,
-    azwi: Option<Built>,
+    neighbours: Neighbours,
     tests: Vec<&'static Test>,
     jobs: usize,
 ) -> Result<bool> {
@@ -194,7 +208,7 @@ fn run_on(
             node,
             api,
             world,
-            azwi,
+            neighbours,
         });
         Ok::<_, anyhow::Error>(run_all(&suite, tests, jobs).await)
     })?;

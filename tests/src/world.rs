@@ -47,6 +47,8 @@ pub struct Settings {
     pub kind: Kind,
     /// Client id of the agents' identity; a random one if absent.
     pub client_id: Option<String>,
+    /// Client id of KEDA's identity; a random one if absent.
+    pub keda_client_id: Option<String>,
     /// Whether the agents' identity trusts their service account.
     pub federated: bool,
     /// Whether the agents' identity is a user of the organisation.
@@ -71,6 +73,7 @@ impl Default for Settings {
             service_account: SERVICE_ACCOUNT.to_owned(),
             kind: Kind::Application,
             client_id: None,
+            keda_client_id: None,
             federated: true,
             member: true,
             role: Some(Role::Administrator),
@@ -121,11 +124,12 @@ impl World {
 
         entra.add_tenant(&settings.tenant, &format!("{}.onmicrosoft.com", settings.organisation));
         let admin = entra.add_identity(&settings.tenant, Kind::User, "Ada Administrator");
-        let keda = entra.add_identity(&settings.tenant, Kind::ManagedIdentity, "keda");
-        let agents = match &settings.client_id {
-            Some(client_id) => entra.add_identity_with(&settings.tenant, settings.kind, "azp-agents", client_id),
-            None => entra.add_identity(&settings.tenant, settings.kind, "azp-agents"),
+        let identity = |kind: Kind, name: &str, client_id: &Option<String>| match client_id {
+            Some(client_id) => entra.add_identity_with(&settings.tenant, kind, name, client_id),
+            None => entra.add_identity(&settings.tenant, kind, name),
         };
+        let keda = identity(Kind::ManagedIdentity, "keda", &settings.keda_client_id);
+        let agents = identity(settings.kind, "azp-agents", &settings.client_id);
         let trusted = settings.other_issuer.as_deref().unwrap_or_else(|| issuer.url());
         let trust = |who: &Identity, namespace: &str, account: &str| {
             let credential = FederatedCredential::for_service_account(trusted, namespace, account);

@@ -141,11 +141,17 @@ async fn what_is_missing_or_wrong_in_the_request_is_named() {
     }
     let nobody = "00000000-0000-4000-8000-000000000000";
     let unknown_resource = format!("{nobody}/.default");
+    let scope = |more: &str| format!("{AZURE_DEVOPS}/.default {more}");
+    let libraries = with("scope", &scope("openid offline_access profile"));
+    post(&world, TENANT, &libraries).await.ok();
+    let two_resources = scope(&unknown_resource);
     let newline = format!("{assertion}\n");
     let cases = [
         (without("client_assertion"), 7_000_218),
         (with("grant_type", "authorization_code"), 70_003),
         (with("scope", AZURE_DEVOPS), 70_011),
+        (with("scope", &two_resources), 70_011),
+        (with("scope", "openid"), 70_011),
         (with("scope", &unknown_resource), 500_011),
         (with("client_id", nobody), 700_016),
         (with("client_assertion", "no.jwt"), 50_027),

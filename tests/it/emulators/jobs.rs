@@ -225,3 +225,18 @@ async fn keda_counts_what_waits_with_the_role_of_a_reader() {
         403
     );
 }
+
+#[tokio::test]
+async fn a_long_history_stays_out_of_what_keda_asks_for() {
+    let world = World::start().await.unwrap();
+    let token = world.entra.mint_token(&world.keda, Duration::from_secs(3600));
+    let keda = Asker::new(&world, token);
+    world.pool.add_agent("placeholder", &[]);
+    world.pool.add_history(10_000);
+    let waiting = world.pool.queue_job(JobSpec::script("true")).unwrap();
+    for (query, listed) in [("?completedRequestCount=0", 1), ("", 26), ("?$top=250", 200)] {
+        let jobs = keda.get(&pool(&world, &format!("/jobrequests{query}"))).await.ok();
+        assert_eq!(jobs["count"], listed, "{query}");
+        assert_eq!(jobs["value"][0]["requestId"], waiting, "{query}");
+    }
+}

@@ -150,6 +150,7 @@ fn keda_asks_for_the_same_pool_with_an_identity_of_its_own() {
         assert_eq!(metadata["poolName"], data[AZP_POOL_VARIABLE], "{kind}");
         assert_eq!(metadata["organizationURLFromEnv"], AZP_URL_VARIABLE, "{kind}");
         assert_eq!(metadata["fetchUnfinishedJobsOnly"], "true");
+        assert_eq!(metadata["scaleOnInFlight"], "true");
         assert!(metadata["jobsToFetch"].is_null(), "KEDA refuses it beside parent");
         assert_eq!(object["spec"]["minReplicaCount"], 0);
         let parent = metadata["parent"].as_str().unwrap();
@@ -171,7 +172,10 @@ fn keda_asks_for_the_same_pool_with_an_identity_of_its_own() {
         );
     }
     let job = &example("keda-scaledjob")[0]["spec"];
-    assert_eq!(job["scalingStrategy"]["strategy"], "accurate");
+    assert_eq!(
+        job["scalingStrategy"]["strategy"], "default",
+        "the strategy for counts with jobs in flight"
+    );
     assert_eq!(job["rollout"]["strategy"], "gradual");
     let target = example("keda-scaledobject")[0]["spec"]["scaleTargetRef"]["name"].clone();
     find(&example("deployment"), "Deployment", target.as_str().unwrap()).unwrap();

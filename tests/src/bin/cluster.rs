@@ -13,8 +13,8 @@ use tests::ado::AgentView;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::azwi;
 use tests::cluster::command::Interrupt;
-use tests::cluster::components::{self, Kubernetes};
-use tests::cluster::{Layout, Node, Options};
+use tests::cluster::components::{self, Keda, Kubernetes};
+use tests::cluster::{Layout, Node, Options, keda, kind};
 
 /// Boots a real single-node Kubernetes in namespaces of its own, with cert-manager installed and this project's images loaded.
 #[derive(Parser)]
@@ -64,6 +64,12 @@ enum Action {
         #[arg(long, env = "AGENT_PACKAGE")]
         agent_package: Option<PathBuf>,
     },
+    /// Install KEDA into the running node, where `azure` has run. Builds it if it is missing.
+    Keda {
+        /// Version of KEDA.
+        #[arg(long = "keda", env = "ADO_CLUSTER_KEDA", default_value = "2.21")]
+        version: Keda,
+    },
     /// Run a program in the node's network, such as curl.
     #[command(disable_help_flag = true)]
     Exec {
@@ -72,6 +78,18 @@ enum Action {
         /// What it is told.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Take a node of kind for the node that is up: for `tests/cluster/kind/run`, with its kubeconfig on the standard input.
+    Adopt {
+        /// First process of the node's container, as the machine numbers it.
+        #[arg(long)]
+        process: i32,
+        /// Version of Kubernetes, with the `v`.
+        #[arg(long)]
+        kubernetes: String,
+        /// File of kubectl.
+        #[arg(long)]
+        kubectl: PathBuf,
     },
     /// Take the node down. Nothing is left but what was built, and the logs.
     Down,
@@ -137,11 +155,25 @@ impl Action {
                 let runtime = tokio::runtime::Runtime::new()?;
                 runtime.block_on(imitate_azure(&node, &layout, &ingredients, &interrupt))
             }
+            Self::Keda { version } => {
+                listen(&interrupt)?;
+                let node = Node::running(&layout, &interrupt)?;
+                let [built] = components::build([version.component()], &layout, &interrupt, &say)?;
+                keda::install(&node, &layout, &built, &say)
+            }
             Self::Exec { program, arguments } => {
                 let node = Node::running(&layout, &interrupt)?;
                 node.enter_network()?;
                 let error = Command::new(&program).args(arguments).exec();
                 Err(error).with_context(|| format!("cannot start {}", program.display()))
+            }
+            Self::Adopt {
+                process,
+                kubernetes,
+                kubectl,
+            } => {
+                let kubeconfig = std::io::read_to_string(std::io::stdin())?;
+                kind::adopt(&layout, process, &kubernetes, &kubectl, &kubeconfig)
             }
             Self::Down => {
                 if !tests::cluster::down(&layout)? {
@@ -178,6 +210,8 @@ const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 809
 async fn imitate_azure(node: &Node, layout: &Layout, ingredients: &Ingredients, interrupt: &Interrupt) -> Result<()> {
     let world = azure::imitate(node, ingredients).await?;
     let _control = world.serve_control(CONTROL).await?;
+    // As docs/azure/setup.sh makes it, for jobs that demand nothing.
+    world.pool.add_agent("placeholder", &[]);
     azure::prepare(node, layout, ingredients, &world, &say)?;
     say(&format!(
         "Azure is imitated until Ctrl-C. Next, in another terminal:\n  \

@@ -25,6 +25,7 @@ const HTTPS: u16 = 443;
 const ORGANISATION: &str = "example";
 const POOL: &str = "kubernetes";
 const CLIENT_ID: &str = "00000000-0000-0000-0000-000000000000";
+const KEDA_CLIENT_ID: &str = "00000000-0000-0000-0000-000000000001";
 
 /// Host names under which Azure DevOps is asked.
 const AZURE_DEVOPS_HOSTS: &[&str] = &[
@@ -91,6 +92,7 @@ pub async fn imitate(node: &Node, ingredients: &Ingredients) -> Result<World> {
         organisation: ORGANISATION.to_owned(),
         pool: POOL.to_owned(),
         client_id: Some(CLIENT_ID.to_owned()),
+        keda_client_id: Some(KEDA_CLIENT_ID.to_owned()),
         other_issuer: Some(issuer()),
         ..Settings::default()
     })
@@ -107,6 +109,11 @@ pub async fn imitate(node: &Node, ingredients: &Ingredients) -> Result<World> {
     let azure_devops = AZURE_DEVOPS_HOSTS.iter().map(|host| (AZURE_DEVOPS, *host));
     node.set_hosts(entra.chain(azure_devops))?;
     Ok(world)
+}
+
+/// Where the private CA lies that vouches for the imitated Azure, once [`prepare`] was called.
+pub(super) fn private_ca(layout: &Layout) -> PathBuf {
+    layout.node().join("private-ca.pem")
 }
 
 /// What an operator does for a private CA and for Entra to reach the cluster: agent images with the CA, the webhook with a bundle of it, and the issuer's documents for everybody to read.
@@ -129,7 +136,7 @@ pub fn prepare(
 
 /// Installs this project with the private CA, over whatever of it is there. Afterwards agent pods get the sidecar.
 pub fn install(node: &Node, layout: &Layout, world: &World) -> Result<()> {
-    let bundle = layout.node().join("private-ca.pem");
+    let bundle = private_ca(layout);
     world.authority.write_pem(&bundle)?;
     let configuration = node.kubectl_output(&[
         "create",

@@ -108,6 +108,33 @@ pub const KEDA: Component = Component {
     share: Some("config"),
 };
 
+/// The same programs of the version that counts other jobs: `manifests/examples/keda-scaledjob.yaml`.
+pub const KEDA_OLD: Component = Component {
+    name: "keda-2.20",
+    ..KEDA
+};
+
+/// A version of KEDA, as people choose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Keda {
+    /// [`KEDA`].
+    #[value(name = "2.21")]
+    Newest,
+    /// [`KEDA_OLD`].
+    #[value(name = "2.20")]
+    Old,
+}
+
+impl Keda {
+    /// What has to be built.
+    pub fn component(self) -> Component {
+        match self {
+            Self::Newest => KEDA,
+            Self::Old => KEDA_OLD,
+        }
+    }
+}
+
 /// A component that is built.
 #[derive(Clone, Debug)]
 pub struct Built {
@@ -288,7 +315,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AZWI, CERT_MANAGER, CONTAINERD, COREDNS, KEDA, KUBERNETES, KUBERNETES_OLD, sources};
+    use super::{AZWI, CERT_MANAGER, CONTAINERD, COREDNS, KEDA, KEDA_OLD, KUBERNETES, KUBERNETES_OLD, sources};
 
     #[test]
     fn every_component_names_the_version_that_its_folder_requires() {
@@ -300,6 +327,7 @@ mod tests {
             CERT_MANAGER,
             AZWI,
             KEDA,
+            KEDA_OLD,
         ] {
             let version = component.version(&sources().join(component.name)).unwrap();
             assert!(version.starts_with('v'), "{}: {version}", component.name);
@@ -316,6 +344,8 @@ mod tests {
                 .unwrap()
                 .starts_with("v1.34.")
         );
+        let keda = KEDA_OLD.version(&sources().join(KEDA_OLD.name)).unwrap();
+        assert!(keda.starts_with("v2.20."), "{keda}");
     }
 
     #[test]

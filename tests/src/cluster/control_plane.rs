@@ -2,7 +2,7 @@
 
 use super::layout::text;
 use super::namespace::NODE_ADDRESS;
-use super::pki::{API_PORT, Pki};
+use super::pki::{API_PORT, FRONT_PROXY, Pki};
 use super::service::Program;
 use std::path::Path;
 
@@ -62,6 +62,14 @@ pub(super) fn api_server(programs: &Path, node: &Path, pki: &Pki) -> Program {
             format!("--kubelet-client-key={}", pki.key("apiserver-kubelet")),
             // Nobody resolves the node's name.
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            // How other API servers, such as KEDA's metrics adapter, learn who asks.
+            format!("--requestheader-client-ca-file={}", pki.certificate("front-proxy-ca")),
+            format!("--requestheader-allowed-names={FRONT_PROXY}"),
+            "--requestheader-username-headers=X-Remote-User".to_owned(),
+            "--requestheader-group-headers=X-Remote-Group".to_owned(),
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
+            format!("--proxy-client-cert-file={}", pki.certificate(FRONT_PROXY)),
+            format!("--proxy-client-key-file={}", pki.key(FRONT_PROXY)),
             // Webhooks are called at their endpoints, as managed control planes without a route to Services do.
             "--enable-aggregator-routing=true".to_owned(),
         ],

@@ -118,6 +118,12 @@ impl Namespaces {
         })
     }
 
+    /// Those of a container, by its first process.
+    pub(super) fn of(process: i32) -> Result<Self> {
+        let init = Process::of(process)?;
+        Ok(Self { init })
+    }
+
     /// A command in the node's world. What runs is a child of the process that is started, `nsenter`.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         self.enter(&["--net", "--mount", "--pid"], program)

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Port of the API server.
 pub(super) const API_PORT: u16 = 6443;
+/// The API server where it hands requests on to another (APIService), with the caller's name in a header.
+pub(super) const FRONT_PROXY: &str = "front-proxy";
 
 /// Everyone who speaks to the API server: file name, user, group. Roles are bound to these names by Kubernetes itself,
 /// but for CoreDNS (`tests/cluster/manifests/coredns.yaml`).
@@ -43,27 +45,43 @@ impl Pki {
 
     /// Makes every file.
     pub fn make(&self) -> Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .with_context(|| format!("cannot make {}", self.folder.display()))?;
-        let authority = self.authority()?;
+        self.make_folder()?;
+        let authority = self.authority("ca", "ado-agent-injector test cluster")?;
         for (name, user, group) in USERS {
             self.issue(&authority, name, user, *group)?;
             self.write(&format!("{name}.kubeconfig"), &self.kubeconfig_text(name))?;
         }
+        // Whoever has a certificate of this one may say who somebody else is: the API server before others' API servers.
+        let authority = self.authority("front-proxy-ca", "ado-agent-injector front proxy")?;
+        self.issue(&authority, FRONT_PROXY, FRONT_PROXY, None)?;
         // Tokens of service accounts are signed with RSA, which is all that Entra verifies. ring cannot make such keys, and a
         // fixed one does no harm where nobody but the emulators trusts it.
         self.write("service-accounts.key", crate::jwt::INSECURE_CLUSTER_KEY_1)
     }
 
-    /// Certificate of an identity, or of the authority (`ca`).
+    /// Writes what an administrator of somebody else's cluster has: the authority, a certificate and its key.
+    pub(super) fn adopt(&self, authority: &str, certificate: &str, key: &str) -> Result<()> {
+        self.make_folder()?;
+        self.write("ca.crt", authority)?;
+        self.write("admin.crt", certificate)?;
+        self.write("admin.key", key)?;
+        self.write("admin.kubeconfig", &self.kubeconfig_text("admin"))
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .with_context(|| format!("cannot make {}", self.folder.display()))
+    }
+
+    /// Certificate of an identity, or of an authority (`ca`, `front-proxy-ca`).
     pub fn certificate(&self, name: &str) -> String {
         self.path(&format!("{name}.crt"))
     }
 
-    /// Key of an identity, of the authority (`ca`), or that signs tokens (`service-accounts`).
+    /// Key of an identity, of an authority (`ca`, `front-proxy-ca`), or that signs tokens (`service-accounts`).
     pub fn key(&self, name: &str) -> String {
         self.path(&format!("{name}.key"))
     }
@@ -86,7 +104,7 @@ impl Pki {
         text(&self.folder.join(file)).to_owned()
     }
 
-    fn authority(&self) -> Result<Issuer<'static, KeyPair>> {
+    fn authority(&self, file: &str, name: &str) -> Result<Issuer<'static, KeyPair>> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -95,11 +113,9 @@ impl Pki {
             KeyUsagePurpose::CrlSign,
             KeyUsagePurpose::DigitalSignature,
         ];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "ado-agent-injector test cluster");
-        self.write("ca.crt", &params.self_signed(&key)?.pem())?;
-        self.write("ca.key", &key.serialize_pem())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.write(&format!("{file}.crt"), &params.self_signed(&key)?.pem())?;
+        self.write(&format!("{file}.key"), &key.serialize_pem())?;
         Ok(Issuer::new(params, key))
     }
 

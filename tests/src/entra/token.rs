@@ -155,6 +155,9 @@ fn success(who: &Identity, token: &str, lifetime: Duration) -> Reply {
     Reply::json(200, &body)
 }
 
+/// Scopes that mean nothing to a client without a user, and do no harm.
+const OPENID_SCOPES: [&str; 3] = ["openid", "profile", "offline_access"];
+
 /// Reads the form in the order in which Entra complains.
 fn read(request: &Request, exchange: &mut Exchange) -> Result<Form, Refusal> {
     let form = request.form().unwrap_or_default();
@@ -171,10 +174,12 @@ fn read(request: &Request, exchange: &mut Exchange) -> Result<Form, Refusal> {
         return refuse(70003, grant);
     }
     let scope = parameter("scope")?;
-    let Some(resource) = scope
-        .strip_suffix("/.default")
-        .filter(|resource| !resource.contains(' '))
-    else {
+    // Microsoft's library for Go, which KEDA uses, adds those of OpenID Connect to every request.
+    let mut scopes = scope.split(' ').filter(|scope| !OPENID_SCOPES.contains(scope));
+    let (Some(resource), None) = (
+        scopes.next().and_then(|scope| scope.strip_suffix("/.default")),
+        scopes.next(),
+    ) else {
         return refuse(70011, scope);
     };
     if parameter("client_secret").is_ok() {
