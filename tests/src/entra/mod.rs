@@ -79,6 +79,8 @@ pub struct Exchange {
     pub issuer: Option<String>,
     /// Subject of the assertion.
     pub subject: Option<String>,
+    /// First eight hexadecimal digits of the assertion's SHA-256: tells assertions apart without showing them.
+    pub assertion: Option<String>,
     /// Display name of the identity that got a token.
     pub name: Option<String>,
     /// AADSTS code; `None`: a token was issued.
@@ -93,6 +95,7 @@ impl Exchange {
             client_id: None,
             issuer: None,
             subject: None,
+            assertion: None,
             name: None,
             code: None,
         }
