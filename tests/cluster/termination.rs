@@ -64,7 +64,7 @@ impl Row {
         let last = removals
             .iter()
             .find(|record| told.is_some_and(|told| record.time >= told));
-        let removal = last.or(removals.first()).map(|record| record.time);
+        let removal = last.or_else(|| removals.first()).map(|record| record.time);
         format!(
             "{:2} {:39} | {:5} | {:>7} | {:>8} {:>7} | {:>12} {:>11} | {:>7} | {:>13} | {}",
             self.name,
