@@ -245,7 +245,11 @@ async fn two_sidecars_and_an_agent_that_ignores(case: Case) -> Result<Row> {
 async fn two_sidecars_one_after_the_other(case: Case) -> Result<Row> {
     let grace = 20;
     let template = with_another_sidecar(with_grace(obedient("exit", "exit"), grace));
-    let ending = deleted_with_a_job(&case, "a7", &template).await?;
+    let life = Life::begin(&case, "a7", &template)?;
+    life.online().await?;
+    life.delete(&[])?;
+    let ending = life.ended().await?;
+    is_in_order(&ending)?;
     ending.removal_in_time()?;
     let other = Stop::find(&ending.others, &ending.pod, OTHER);
     ensure!(
