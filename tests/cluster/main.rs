@@ -6,14 +6,21 @@ mod availability;
 mod azwi;
 mod case;
 mod certificates;
+mod deaths;
+mod ending;
 mod install;
 mod ipv6;
 mod issuer;
-mod load;
 mod keda;
+mod kubelet;
+mod life;
+mod load;
+mod recovery;
+mod rollouts;
 mod scaling;
 mod start_time;
 mod suite;
+mod termination;
 mod thousand;
 mod webhook;
 mod workload;
@@ -49,6 +56,19 @@ const TESTS: &[Test] = &[
     test!(Reinstalls ipv6::the_api_server_calls_over_ipv6),
     test!(Reinstalls install::upgraded_and_rolled_back_under_running_agents),
     test!(Reinstalls install::from_nothing_with_cert_manager_late_then_again),
+    test!(Beside deaths::agents_that_are_started_again),
+    test!(Beside deaths::deleted_evicted_or_done),
+    test!(Beside deaths::agents_that_are_not_started_again),
+    test!(Beside recovery::a_sidecar_that_dies_leaves_a_token_and_takes_the_agent_up_again),
+    test!(Beside recovery::a_new_image_of_the_sidecar_costs_no_job),
+    test!(Beside recovery::a_full_volume_keeps_the_old_token),
+    test!(Beside recovery::the_agent_of_a_successor_stays),
+    test!(Beside recovery::an_agent_waits_for_entra_and_starts_by_itself),
+    test!(Beside rollouts::a_rolling_update_replaces_the_agents_and_loses_no_job),
+    test!(Beside rollouts::scaling_down_waits_for_the_job),
+    test!(Alone rollouts::a_node_can_be_drained_of_its_agents),
+    test!(Alone termination::everybody_is_told_in_time),
+    test!(Alone kubelet::a_kubelet_that_comes_back_starts_the_grace_over),
 ];
 
 fn main() -> std::process::ExitCode {

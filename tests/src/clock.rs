@@ -80,6 +80,39 @@ impl Timestamp {
         Self(self.0 + by.as_millis() as i64)
     }
 
+    /// Reads a time of RFC 3339, as Kubernetes, containerd and our programs write it. Less than a millisecond is dropped.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+        let rest = text.get(19..)?;
+        let (fraction, zone) = rest.split_at(rest.find(['Z', '+', '-'])?);
+        let millis = format!("{:0<3.3}", fraction.trim_start_matches('.'))
+            .parse::<i64>()
+            .ok()?;
+        let ahead = match zone.split_at(1) {
+            ("Z", "") => 0,
+            (sign, offset) => {
+                let (hours, minutes) = offset.split_once(':')?;
+                let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+                if sign == "-" { -minutes } else { minutes }
+            }
+        };
+        // Howard Hinnant's `days_from_civil`.
+        let (shifted_year, shifted_month) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+        let day_of_era =
+            year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * shifted_month + 2) / 5 + day - 1;
+        let days = era * 146_097 + day_of_era - 719_468;
+        Some(Self(
+            ((days * 24 + hour) * 60 + minute - ahead) * 60_000 + second * 1000 + millis,
+        ))
+    }
+
     /// As in Azure DevOps' JSON: `2026-11-23T13:18:40.123Z`.
     pub fn iso(self) -> String {
         let civil = self.civil();
@@ -168,6 +201,25 @@ mod tests {
         assert_eq!(time.entra(), "2026-11-23 13:18:40Z");
         assert_eq!(time.http_date(), "Mon, 23 Nov 2026 13:18:40 GMT");
         assert_eq!(Timestamp(951_782_400_000).iso(), "2000-02-29T00:00:00.000Z");
+    }
+
+    #[test]
+    fn times_are_read_as_kubernetes_and_containerd_write_them() {
+        let time = Timestamp(1_795_439_920_123);
+        for text in [
+            "2026-11-23T13:18:40.123Z",
+            "2026-11-23T13:18:40.123456789Z",
+            "2026-11-23T21:18:40.123000001+08:00",
+            "2026-11-23T07:48:40.123-05:30",
+        ] {
+            assert_eq!(Timestamp::parse(text), Some(time), "{text}");
+        }
+        assert_eq!(
+            Timestamp::parse("2000-02-29T00:00:00Z"),
+            Some(Timestamp(951_782_400_000))
+        );
+        assert_eq!(Timestamp::parse("yesterday"), None);
+        assert_eq!(Timestamp::parse("2026-11-23T13:18:40"), None);
     }
 
     #[test]

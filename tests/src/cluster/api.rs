@@ -59,6 +59,27 @@ impl Api {
         serde_json::from_str(&text).with_context(|| format!("POST {path}"))
     }
 
+    /// Tells `see` of what happens to the objects of a list, first that they are there, until it says that it has seen enough
+    /// or the server ends it. The path ends in a query (`/api/v1/namespaces/agents/pods?fieldSelector=metadata.name%3Da`).
+    pub async fn watch(&self, path: &str, mut see: impl FnMut(&Value) -> bool) -> Result<()> {
+        let request = self.client.get(format!("{}{path}&watch=true", issuer()));
+        // The client's limit is for answers that end.
+        let answer = request.timeout(Duration::from_hours(1)).send().await;
+        let mut answer = answer.with_context(|| format!("watch {path}"))?;
+        ensure!(answer.status() == 200, "watch {path}: {}", answer.status());
+        let mut rest = Vec::new();
+        while let Some(bytes) = answer.chunk().await? {
+            rest.extend_from_slice(&bytes);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if see(&serde_json::from_slice(&line)?) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Status and body at a path, such as `/metrics`.
     pub async fn text(&self, path: &str) -> Result<(u16, String)> {
         self.send(Method::GET, path, None).await

@@ -341,6 +341,16 @@ impl Node {
         self.state().programs.join("kubectl")
     }
 
+    /// Log of a service.
+    pub fn log(&self, service: &str) -> PathBuf {
+        self.layout.logs().join(format!("{service}.log"))
+    }
+
+    /// Logs of the containers: `NAMESPACE_POD_UID/CONTAINER/RESTARTS.log`.
+    pub fn container_logs(&self) -> PathBuf {
+        self.layout.node().join(runtime::CONTAINER_LOGS)
+    }
+
     /// The API server, asked without kubectl.
     pub fn api(&self) -> Result<Api> {
         Api::new(&self.pki)

@@ -17,6 +17,9 @@ pub(super) const PODS: &str = "10.77.8.0/22";
 /// Image of the process that holds a pod's namespaces.
 pub(super) const PAUSE_IMAGE: &str = "registry.invalid/pause:1";
 
+/// Folder of the node with the logs of containers.
+pub(super) const CONTAINER_LOGS: &str = "pods";
+
 /// Writes containerd's configuration and that of the pods' network.
 pub(super) fn containerd(programs: &Path, plugins: &Path, node: &Path) -> Result<Program> {
     let file = node.join("containerd.toml");
@@ -134,7 +137,7 @@ fn kubelet_configuration(node: &Path, cgroup: &str, pki: &Pki, minor: u32) -> St
         "clusterDomain": dns::DOMAIN,
         "clusterDNS": [dns::ADDRESS],
         "resolvConf": "",
-        "podLogsDir": text(&node.join("pods")),
+        "podLogsDir": text(&node.join(CONTAINER_LOGS)),
         "volumePluginDir": text(&node.join("volume-plugins")),
         "maxPods": 250,
         // The machine's disk is somebody else's business; loaded images cannot be fetched again.

@@ -81,6 +81,8 @@ pub struct Exchange {
     pub key: Option<String>,
     /// Subject of the assertion.
     pub subject: Option<String>,
+    /// First eight hexadecimal digits of the assertion's SHA-256: tells assertions apart without showing them.
+    pub assertion: Option<String>,
     /// Display name of the identity that got a token.
     pub name: Option<String>,
     /// AADSTS code; `None`: a token was issued.
@@ -96,6 +98,7 @@ impl Exchange {
             issuer: None,
             key: None,
             subject: None,
+            assertion: None,
             name: None,
             code: None,
         }

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::guid;
 use crate::http::{Reply, Request};
 use crate::jwt::Token;
+use crate::recording::fingerprint;
 use serde_json::json;
 use std::time::Duration;
 
@@ -191,6 +192,7 @@ fn read(request: &Request, exchange: &mut Exchange) -> Result<Form, Refusal> {
     if kind != ASSERTION_TYPE {
         return refuse(7_000_218, "");
     }
+    exchange.assertion = Some(fingerprint(&assertion));
     // Strictly: white space around it, such as a file's last newline, makes it malformed.
     let Some(assertion) = Token::parse(&assertion) else {
         return refuse(50027, "");
