@@ -1,7 +1,7 @@
 //! An agent's usual life: online, a job, deleted, nothing left.
 
 use crate::case::{Case, LIMIT};
-use crate::workload::annotate;
+use crate::workload::{agent, annotate};
 use anyhow::{Result, anyhow, bail, ensure};
 use contract::{GRACE_SECONDS_ANNOTATION, STATUS_ANNOTATION};
 use serde_json::{Value, json};
@@ -23,6 +23,13 @@ pub(crate) fn would_become(case: &Case, object: &Value) -> Result<(Value, Said)>
 /// With a grace period that suits a test: the agents here stop within a second or never.
 pub(crate) fn short_grace(template: &mut Value) {
     annotate(template, GRACE_SECONDS_ANNOTATION, "8");
+}
+
+/// Starts the script in a folder that the container's user owns. The agent's package sets mode and time of the folder that it
+/// is unpacked in, which tar may do for the owner only: a user that the image does not know needs this, with the real agent too.
+pub(crate) fn in_a_folder_of_its_own(template: &mut Value) {
+    let start = "mkdir /tmp/agent && cd /tmp/agent && exec /azp/start.sh";
+    agent(template)["command"] = json!(["/bin/bash", "-c", start]);
 }
 
 /// Waits until the pool shows the agents of these names, all of them online, and no other.

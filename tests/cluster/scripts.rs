@@ -2,7 +2,7 @@
 //! a job to removal.
 
 use crate::case::Case;
-use crate::life::{all_succeeded, apply_all, delete_all, online, queue, short_grace};
+use crate::life::{all_succeeded, apply_all, delete_all, in_a_folder_of_its_own, online, queue, short_grace};
 use crate::workload::{agent, pod, template};
 use anyhow::Result;
 use contract::{DEFAULT_AUDIENCE, DEFAULT_AUTHORITY, TOKEN_FILE};
@@ -66,6 +66,12 @@ async fn every_user(case: Case, script: &str, change: impl Fn(&mut Value)) -> Re
         let mut template = template(script);
         short_grace(&mut template);
         template["spec"]["securityContext"] = user.security.clone();
+        match user.name {
+            // Without its capabilities root may not do more than others.
+            "root" => agent(&mut template)["securityContext"] = json!({}),
+            "random-user" => in_a_folder_of_its_own(&mut template),
+            _ => {}
+        }
         change(&mut template);
         pod(user.name, &template)
     });

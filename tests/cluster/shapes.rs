@@ -1,7 +1,9 @@
 //! Pods of many shapes, which all register, and are removed when they are deleted.
 
 use crate::case::{Case, LIMIT};
-use crate::life::{apply_all, delete_all, ensure_says, named, names, online, short_grace, status, would_become};
+use crate::life::{
+    apply_all, delete_all, ensure_says, in_a_folder_of_its_own, named, names, online, short_grace, status, would_become,
+};
 use crate::workload::{CONTAINER, agent, annotate, deployment, pod, template};
 use anyhow::{Context, Result, ensure};
 use contract::{AGENT_CONTAINER_ANNOTATION, GRACE_SECONDS_ANNOTATION, HANDOFF_DIR, HANDOFF_VOLUME, SIDECAR_CONTAINER};
@@ -97,18 +99,13 @@ pub(crate) async fn init_containers_stay_as_they_are_and_ours_is_last(case: Case
         native["restartPolicy"] = json!("Always");
         template["spec"]["initContainers"] = json!([plain("before"), native, plain("after")]);
     });
-    // Its folder is a volume, which an init container fills: nothing else may be written.
     let read_only = shaped("read-only", |template| {
-        let mut fill = plain("fill");
-        fill["command"] = json!(["/bin/cp", "/azp/start.sh", "/filled/"]);
-        fill["volumeMounts"] = json!([{"name": "azp", "mountPath": "/filled"}]);
-        template["spec"]["initContainers"] = json!([fill]);
-        template["spec"]["volumes"] = json!([{"name": "azp", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]);
-        agent(template)["volumeMounts"] =
-            json!([{"name": "azp", "mountPath": "/azp"}, {"name": "tmp", "mountPath": "/tmp"}]);
+        in_a_folder_of_its_own(template);
+        template["spec"]["volumes"] = json!([{"name": "tmp", "emptyDir": {}}]);
+        agent(template)["volumeMounts"] = json!([{"name": "tmp", "mountPath": "/tmp"}]);
         agent(template)["securityContext"]["readOnlyRootFilesystem"] = json!(true);
     });
-    apply_all(&case, &[mixed.clone(), read_only])?;
+    apply_all(&case, &[mixed, read_only])?;
     online(&case, &["mixed", "read-only"]).await?;
     let pod = get(&case, "mixed").await?;
     let found = &pod["spec"]["initContainers"];
