@@ -22,17 +22,17 @@ fn kustomized(case: &Case, verb: &str, folder: &str, options: &[&str]) -> Result
 }
 
 /// A pod that the level `restricted` refuses.
-fn privileged() -> Value {
+fn unrestricted() -> Value {
     let mut template = template("gen3");
-    agent(&mut template)["securityContext"] = json!({"privileged": true});
-    pod("privileged", &template)
+    agent(&mut template)["securityContext"] = json!({"allowPrivilegeEscalation": true});
+    pod("unrestricted", &template)
 }
 
 pub(crate) async fn restricted_namespaces_admit_agents_and_the_webhook(case: Case) -> Result<()> {
     let levels = ["enforce", "audit", "warn"].map(|mode| format!("pod-security.kubernetes.io/{mode}=restricted"));
     let [enforce, audit, warn] = levels.each_ref().map(String::as_str);
     case.kubectl(&["label", "namespace", &case.namespace, enforce, audit, warn])?;
-    let refusal = would_become(&case, &privileged())
+    let refusal = would_become(&case, &unrestricted())
         .err()
         .context("the level is enforced")?;
     ensure_says(&refusal.to_string(), &["violates PodSecurity \"restricted:latest\""])?;

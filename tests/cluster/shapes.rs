@@ -127,6 +127,9 @@ pub(crate) async fn shared_namespaces_and_every_restart_policy(case: Case) -> Re
         shaped(name, |template| {
             template["spec"]["hostNetwork"] = json!(true);
             template["spec"]["dnsPolicy"] = json!("ClusterFirstWithHostNet");
+            // The host name, which the script would take, is the node's there.
+            let name = json!({"fieldRef": {"fieldPath": "metadata.name"}});
+            agent(template)["env"] = json!([{"name": "AZP_AGENT_NAME", "valueFrom": name}]);
         })
     };
     let restarting = |name: &str, policy: &str| {
