@@ -2,7 +2,7 @@
 
 use crate::case::{Case, LIMIT};
 use crate::jobs::wait_for_job;
-use crate::life::{all_succeeded, names, short_grace};
+use crate::usual::{all_succeeded, names, short_grace};
 use crate::metrics::{calls, reviews, since, total};
 use crate::suite::say;
 use crate::workload::{agent, job, template};

@@ -1,7 +1,7 @@
 //! Who is asked, and how often: the webhook's counters and the API server's say it.
 
 use crate::case::Case;
-use crate::life::{names, would_become};
+use crate::usual::{names, would_become};
 use crate::metrics::{Counts, calls, reviews, since, total};
 use crate::suite::say;
 use crate::workload::{deployment, pod, template};

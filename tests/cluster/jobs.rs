@@ -1,7 +1,7 @@
 //! Agents that end by themselves: `--once` in a Deployment, in a Job, in a Job that fails, in a CronJob.
 
 use crate::case::{Case, LIMIT, container_status};
-use crate::life::{all_succeeded, apply_all, queue, short_grace};
+use crate::usual::{all_succeeded, apply_all, queue, short_grace};
 use crate::suite::say;
 use crate::workload::{CONTAINER, agent, deployment, job, template};
 use anyhow::{Context, Result, bail, ensure};

@@ -1,7 +1,7 @@
 //! Namespaces with a ResourceQuota or a LimitRange.
 
 use crate::case::{Case, LIMIT};
-use crate::life::{apply_all, delete_all, ensure_says, named, online, short_grace};
+use crate::usual::{apply_all, delete_all, ensure_says, named, online, short_grace};
 use crate::workload::{agent, annotate, deployment, pod, template};
 use anyhow::{Context, Result, ensure};
 use contract::{SIDECAR_CONTAINER, SIDECAR_MEMORY_ANNOTATION};

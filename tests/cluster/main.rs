@@ -6,7 +6,7 @@ mod burst;
 mod calls;
 mod case;
 mod jobs;
-mod life;
+mod usual;
 mod limits;
 mod mesh;
 mod metrics;

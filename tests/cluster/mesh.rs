@@ -2,7 +2,7 @@
 //! out stands for `istio-proxy` and `linkerd-proxy`, which put themselves there.
 
 use crate::case::Case;
-use crate::life::{all_succeeded, delete_all, names, online, queue, short_grace};
+use crate::usual::{all_succeeded, delete_all, names, online, queue, short_grace};
 use crate::workload::{agent, pod, template};
 use anyhow::{Context, Result, ensure};
 use contract::SIDECAR_CONTAINER;

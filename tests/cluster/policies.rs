@@ -1,7 +1,7 @@
 //! Pod Security, NetworkPolicies and the two components with admission policies, judged by the API server.
 
 use crate::case::{Case, LIMIT};
-use crate::life::{ensure_says, names, short_grace, would_become};
+use crate::usual::{ensure_says, names, short_grace, would_become};
 use crate::workload::{agent, deployment, pod, template};
 use anyhow::{Context, Result, ensure};
 use contract::{INJECT_LABEL, SIDECAR_CONTAINER, SYSTEM_NAMESPACE};

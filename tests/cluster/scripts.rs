@@ -2,7 +2,7 @@
 //! a job to removal.
 
 use crate::case::Case;
-use crate::life::{all_succeeded, apply_all, delete_all, in_a_folder_of_its_own, online, queue, short_grace};
+use crate::usual::{all_succeeded, apply_all, delete_all, in_a_folder_of_its_own, online, queue, short_grace};
 use crate::workload::{agent, pod, template};
 use anyhow::Result;
 use contract::{DEFAULT_AUDIENCE, DEFAULT_AUTHORITY, TOKEN_FILE};

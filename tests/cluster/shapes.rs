@@ -1,7 +1,7 @@
 //! Pods of many shapes, which all register, and are removed when they are deleted.
 
 use crate::case::{Case, LIMIT};
-use crate::life::{
+use crate::usual::{
     apply_all, delete_all, ensure_says, in_a_folder_of_its_own, named, names, online, short_grace, status, would_become,
 };
 use crate::workload::{CONTAINER, agent, annotate, deployment, pod, template};
