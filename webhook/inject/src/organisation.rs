@@ -10,6 +10,9 @@ use crate::{Denial, Settings};
 use contract::Reason;
 use std::borrow::Cow;
 
+/// Where a setting may be found when the container starts.
+const ENV_FROM: &str = "envFrom";
+
 /// Position of an entry of the agent container that the sidecar gets a copy of, and its name there.
 type Copied = (usize, &'static str);
 
@@ -164,7 +167,7 @@ fn one<'a>(
                 .extend(environment.numbered_references(wanted.variable, wanted.from));
             let default = wanted.fallback.zip(wanted.default);
             found.sidecar.extend(default.map(|(name, default)| default.entry(name)));
-            return Ok("envFrom");
+            return Ok(ENV_FROM);
         }
         Found::Blank(index) => Some(index),
         Found::Absent => None,
@@ -177,6 +180,19 @@ fn one<'a>(
         .push(default.entry(wanted.fallback.unwrap_or(wanted.explicit)));
     found.agent.push((replaced, default.entry(wanted.variable)));
     Ok(default.source())
+}
+
+/// Start scripts that find no name take the host's, which in the node's network is the same for all agents of the node: each
+/// would replace the one before. Only where `envFrom` may bring a name do we not set one.
+pub(crate) fn shared_name_warning(agent: &str, name_source: &str, on_host_network: bool) -> Option<String> {
+    (on_host_network && name_source == ENV_FROM).then(|| {
+        format!(
+            "hostNetwork: unless the envFrom of container {} brings {}, all agents of a node take the node's name and replace \
+             each other; set it from metadata.name",
+            quote(agent),
+            contract::AZP_AGENT_NAME_VARIABLE
+        )
+    })
 }
 
 fn conflict(agent: &str, variable: &str, theirs: &str, key: &str, value: &str) -> Denial {

@@ -4,6 +4,7 @@ use crate::decision::Candidate;
 use crate::handoff::{self, Changes};
 use crate::identity::{Identity, Source};
 use crate::kubernetes::{Container, Volume};
+use crate::organisation::shared_name_warning;
 use crate::overrides::{Overrides, unknown_keys};
 use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
@@ -81,6 +82,9 @@ impl<'a> Plan<'a> {
         let mut warnings: Vec<String> = unknown.iter().map(|(_, sentence)| sentence.clone()).collect();
         warnings.extend_from_slice(&changes.warnings);
         warnings.extend(organisation.warnings);
+        let on_host_network = raw::flag(pod.spec, "hostNetwork", "spec.")?;
+        let [_, _, name_source] = organisation.sources;
+        warnings.extend(shared_name_warning(agent.name, name_source, on_host_network));
         warnings.extend(identity_warning(identity, &overrides));
         warnings.extend(isolation::warning(agent.name, &not_isolated));
         warnings.extend(grace.warning());
