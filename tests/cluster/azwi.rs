@@ -37,6 +37,7 @@ fn install(case: &Case) -> Result<()> {
 
 fn built(case: &Case) -> Result<&Built> {
     case.suite
+        .neighbours
         .azwi
         .as_ref()
         .context("the suite builds azwi for tests of this module")
