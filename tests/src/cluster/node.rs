@@ -262,7 +262,7 @@ impl Node {
             &format!("the end of {name}"),
             Duration::from_secs(30),
             &self.interrupt,
-            || Ok((!process.runs()).then_some(())),
+            || Ok(process.is_gone().then_some(())),
         )
     }
 

@@ -32,6 +32,11 @@ impl Process {
         stat(self.pid).is_some_and(|(state, started)| started == self.started && state != 'Z')
     }
 
+    /// Whether the kernel is done with it. A zombie may have threads that still end and hold its sockets.
+    pub fn is_gone(&self) -> bool {
+        stat(self.pid).is_none_or(|(_, started)| started != self.started)
+    }
+
     /// Sends a signal if it still runs.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         if !self.runs() {
@@ -82,7 +87,8 @@ mod tests {
         other.signal(Signal::KILL).unwrap();
         assert!(process.runs(), "a signal for another process is not delivered");
         process.signal(Signal::KILL).unwrap();
+        assert!(!process.is_gone(), "until its parent has read how it ended");
         child.wait().unwrap();
-        assert!(!process.runs());
+        assert!(!process.runs() && process.is_gone());
     }
 }
