@@ -44,9 +44,9 @@ enum Action {
     },
     /// Build this project's programs as they are now and load their images into the running node.
     Load,
-    /// Build components and start nothing.
+    /// Build the components that the suite uses and start nothing.
     Build {
-        /// The neighbours too: Azure Workload Identity webhook, KEDA, and the older Kubernetes.
+        /// The older Kubernetes and the older KEDA, too.
         #[arg(long)]
         all: bool,
     },
@@ -186,22 +186,13 @@ impl Action {
 }
 
 fn build(layout: &Layout, all: bool, interrupt: &Interrupt) -> Result<()> {
-    use components::{AZWI, CERT_MANAGER, CONTAINERD, COREDNS, KEDA, KUBERNETES, KUBERNETES_OLD};
+    use components::{AZWI, CERT_MANAGER, CONTAINERD, COREDNS, KEDA, KEDA_OLD, KUBERNETES, KUBERNETES_OLD};
+    let suite = [KUBERNETES, CONTAINERD, COREDNS, CERT_MANAGER, AZWI, KEDA];
+    components::build(suite, layout, interrupt, &say)?;
     if all {
-        let every = [
-            KUBERNETES,
-            CONTAINERD,
-            COREDNS,
-            CERT_MANAGER,
-            AZWI,
-            KEDA,
-            KUBERNETES_OLD,
-        ];
-        components::build(every, layout, interrupt, &say).map(drop)
-    } else {
-        let needed = [KUBERNETES, CONTAINERD, COREDNS, CERT_MANAGER];
-        components::build(needed, layout, interrupt, &say).map(drop)
+        components::build([KUBERNETES_OLD, KEDA_OLD], layout, interrupt, &say)?;
     }
+    Ok(())
 }
 
 /// Port of the plain-HTTP control routes of the emulators.
