@@ -1,7 +1,7 @@
 //! KEDA: its own manifests, with what an operator would set, and its programs in images of the names that the manifests use.
 //!
 //! Its admission webhook is left out; it only validates. The Azure Workload Identity webhook is not needed: what it would add
-//! to the operator stands in the patch ([`identity`]), volume and variables alike.
+//! to the operator stands in the patch (`identity`), volume and variables alike.
 
 use super::azure::private_ca;
 use super::components::Built;
