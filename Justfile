@@ -11,7 +11,7 @@ fmt:
 # checks format, lints, licences
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --test cluster -- -D warnings
     cargo deny check bans licenses sources
 
 # all tests
@@ -47,6 +47,10 @@ apply overlay="base":
 # a real Kubernetes on this machine: `just cluster up`, `just cluster down`
 cluster *arguments:
     cargo run --bin cluster -- {{ arguments }}
+
+# the suite on a real Kubernetes: `just suite`, `just suite deaths keda`
+suite *names:
+    cargo test -p tests --test cluster -- {{ names }}
 
 # what CI runs
 ci:
