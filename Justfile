@@ -11,7 +11,8 @@ fmt:
 # checks format, lints, licences
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --test cluster -- -D warnings
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy -p tests --test cluster -- -D warnings
     cargo deny check bans licenses sources
 
 # all tests

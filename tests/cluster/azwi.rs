@@ -27,7 +27,7 @@ const OVERLAY: &str = "tests/cluster/manifests/private-ca";
 /// Installs azwi, once for all tests.
 async fn beside_azwi(case: &Case) -> Result<()> {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    INSTALLED.get_or_try_init(|| async { install(case) }).await.map(|()| ())
+    INSTALLED.get_or_try_init(|| async { install(case) }).await.copied()
 }
 
 fn install(case: &Case) -> Result<()> {

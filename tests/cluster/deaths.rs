@@ -98,7 +98,7 @@ async fn ends(case: Case, name: &str, kind: &str, signal: &str, reason: &str) ->
     };
     let life = Life::begin(&case, name, &with_grace(template, 20))?;
     life.online().await?;
-    life.signal(CONTAINER, signal)?;
+    life.signal(CONTAINER, signal).await?;
     let ending = life.ended().await?;
     let phase = if reason == "Completed" { "Succeeded" } else { "Failed" };
     is_over(&life, &ending, phase, reason)?;
@@ -115,7 +115,7 @@ async fn ends(case: Case, name: &str, kind: &str, signal: &str, reason: &str) ->
 async fn killed_with_a_job(case: Case) -> Result<String> {
     let life = Life::begin(&case, "busy", &with_grace(obedient("exit", "exit"), 6))?;
     life.busy().await?;
-    life.signal(CONTAINER, "SIGKILL")?;
+    life.signal(CONTAINER, "SIGKILL").await?;
     let ending = life.ended().await?;
     ending.must_be("job-still-assigned")?;
     let agent = life.agent();
@@ -167,7 +167,7 @@ async fn starts_again(case: Case, name: &str, kind: &str, signal: &str) -> Resul
     template["spec"]["restartPolicy"] = json!("Always");
     let life = Life::begin(&case, name, &with_grace(template, 20))?;
     let first = life.online().await?;
-    life.signal(CONTAINER, signal)?;
+    life.signal(CONTAINER, signal).await?;
     // The session of the first run outlives it; the second one registers with --replace, which ends it.
     life.until("it starts again", |life| (life.restarts(CONTAINER) == 1).then_some(()))
         .await?;

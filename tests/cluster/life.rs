@@ -173,9 +173,15 @@ impl Life {
         self.case.kubectl(&delete).map(drop)
     }
 
-    /// Sends a signal to the first process of a container.
-    pub(crate) fn signal(&self, container: &str, signal: &str) -> Result<()> {
-        self.case.signal(&self.pod(), container, signal)
+    /// Sends a signal to the first process of a container, once the kubelet has told that it runs: an agent may be online before.
+    pub(crate) async fn signal(&self, container: &str, signal: &str) -> Result<()> {
+        let looked = || async {
+            let pod = self.pod();
+            let runs = container_status(&pod, container).is_some_and(|status| status["state"]["running"].is_object());
+            Ok(runs.then_some(pod))
+        };
+        let pod = self.case.wait(&format!("{container} running"), LIMIT, looked).await?;
+        self.case.signal(&pod, container, signal)
     }
 
     /// How often a container was started again.

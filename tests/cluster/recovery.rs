@@ -32,7 +32,7 @@ pub(crate) async fn a_sidecar_that_dies_leaves_a_token_and_takes_the_agent_up_ag
     let before = life.online().await?;
     for crash in 1..=2 {
         let held = token(&life)?;
-        life.signal(SIDECAR_CONTAINER, "SIGKILL")?;
+        life.signal(SIDECAR_CONTAINER, "SIGKILL").await?;
         if crash == 2 {
             // This time the kubelet waits ten seconds before it starts it again.
             life.until("the sidecar is down", |life| (!runs(life)).then_some(()))
@@ -232,7 +232,7 @@ async fn a_pod_that_hung(case: Case) -> Result<()> {
     let new = Life::begin(&case, "new", &named)?;
     let after = new.until("its agent is online", online).await?;
     ensure!(after.id == before.id, "--replace keeps the id: {before:?} {after:?}");
-    old.signal(CONTAINER, "SIGKILL")?;
+    old.signal(CONTAINER, "SIGKILL").await?;
     // It may have ended of the signal already.
     let _ = task("resume");
     let ending = old.ended().await?;

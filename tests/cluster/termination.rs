@@ -184,7 +184,7 @@ async fn sidecar_is_killed_meanwhile(case: Case) -> Result<Row> {
     life.busy().await?;
     life.delete(&[])?;
     life.disabled().await?;
-    life.signal(SIDECAR_CONTAINER, "SIGKILL")?;
+    life.signal(SIDECAR_CONTAINER, "SIGKILL").await?;
     let ending = life.ended().await?;
     ensure!(
         life.restarts(SIDECAR_CONTAINER) == 0 && ending.outcome().is_none(),
