@@ -56,7 +56,6 @@ const TESTS: &[Test] = &[
     test!(Beside shapes::one_container_of_several_is_the_agent),
     test!(Beside shapes::init_containers_stay_as_they_are_and_ours_is_last),
     test!(Beside shapes::shared_namespaces_and_every_restart_policy),
-    test!(Beside shapes::guaranteed_pods_pods_of_one_node_and_grace_periods),
     test!(Beside shapes::a_stateful_set_pod_comes_back_under_its_name),
     test!(Beside shapes::what_the_webhook_says_reaches_the_person),
     test!(Beside shapes::a_sidecar_that_cannot_be_pulled_holds_the_agent_back),
@@ -99,6 +98,8 @@ const TESTS: &[Test] = &[
     test!(Alone rollouts::a_node_can_be_drained_of_its_agents),
     test!(Alone termination::everybody_is_told_in_time),
     test!(Alone kubelet::a_kubelet_that_comes_back_starts_the_grace_over),
+    // A pod that names its node is refused where others have its room.
+    test!(Alone shapes::guaranteed_pods_pods_of_one_node_and_grace_periods),
     test!(Alone jobs::a_job_completes_within_three_seconds_of_its_agents_end),
     test!(Alone calls::nobody_calls_without_both_labels),
     test!(Alone calls::whoever_is_asked_again_adds_nothing),
