@@ -139,9 +139,10 @@ pub(crate) async fn a_broken_pair_is_ignored_and_an_expired_one_makes_not_ready(
         ensure!(status == 200, "/livez: {status} {body}");
     }
     let wanted = pod("refused", &template("gen3"));
-    let refused = injected(&case, &wanted).await.err();
-    let refused = refused.context("nobody serves, so the pod is refused")?.to_string();
-    ensure!(refused.contains("failed calling webhook"), "{refused}");
+    // The API server learns of it a moment later.
+    let looked = || async { Ok(injected(&case, &wanted).await.err()) };
+    let refused = case.wait("a refusal, since nobody serves", LIMIT, looked).await?;
+    ensure!(refused.to_string().contains("failed calling webhook"), "{refused:#}");
 
     case.blocking(|| case.suite.node.start_again("cert-manager", |_| {}))?;
     let expired = String::from_utf8(BASE64_STANDARD.decode(expired["tls.crt"].as_str().unwrap_or_default())?)?;
