@@ -310,7 +310,7 @@ impl Case {
 
 /// A namespace's name for a test's: its function's, as far as 63 letters reach.
 fn name_of(test: &str) -> String {
-    let function = test.rsplit("::").next().unwrap_or(test).trim().replace('_', "-");
+    let function = test.replace('_', "-");
     function[..function.len().min(63)].trim_end_matches('-').to_owned()
 }
 

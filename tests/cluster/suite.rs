@@ -37,6 +37,10 @@ struct Arguments {
     /// Archive of a real agent instead of the stub: `vsts-agent-linux-x64-….tar.gz`.
     #[arg(long, env = "AGENT_PACKAGE")]
     agent_package: Option<PathBuf>,
+    /// Run a test that failed once more at the end, alone, in a namespace of its own. Where it passes then, the table calls it
+    /// FLAKY.
+    #[arg(long)]
+    again: bool,
     /// List the tests and run none.
     #[arg(long)]
     list: bool,
@@ -175,7 +179,7 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     };
     let agent = arguments.agent_package.as_deref();
     let passed = Ingredients::make(&layout, agent, &interrupt, &say)
-        .and_then(|ingredients| run_on(node, &layout, &ingredients, neighbours, chosen, arguments.jobs));
+        .and_then(|ingredients| run_on(node, &layout, &ingredients, neighbours, chosen, &arguments));
     if ours {
         tests::cluster::down(&layout)?;
     }
@@ -188,13 +192,13 @@ fn run_on(
     ingredients: &Ingredients,
     neighbours: Neighbours,
     tests: Vec<&'static Test>,
-    jobs: usize,
+    arguments: &Arguments,
 ) -> Result<bool> {
     node.enter_network()?;
     // Its threads inherit the network from this one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // kubectl is waited for on these threads, and the emulators answer on them.
-        .worker_threads(jobs + 4)
+        .worker_threads(arguments.jobs + 4)
         .enable_all()
         .build()
         .context("cannot start threads")?;
@@ -210,7 +214,7 @@ fn run_on(
             world,
             neighbours,
         });
-        Ok::<_, anyhow::Error>(run_all(&suite, tests, jobs).await)
+        Ok::<_, anyhow::Error>(run_all(&suite, tests, arguments.jobs, arguments.again).await)
     })?;
     let (table, passed) = results;
     say(&table);
@@ -218,7 +222,7 @@ fn run_on(
 }
 
 /// Those that may run beside each other first, then the others one by one. Answers the table.
-async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize) -> (String, bool) {
+async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize, again: bool) -> (String, bool) {
     let begin = Instant::now();
     let (beside, alone): (Vec<&Test>, Vec<&Test>) = tests.into_iter().partition(|test| test.company == Company::Beside);
     let queue = Arc::new(Mutex::new(VecDeque::from(beside)));
@@ -230,7 +234,7 @@ async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize) -> 
                 loop {
                     let next = queue.lock().expect("nobody panics with the queue").pop_front();
                     let Some(test) = next else { return };
-                    let result = run_one(&suite, test).await;
+                    let result = run_one(&suite, test, "").await;
                     results.lock().expect("nobody panics with the results").push(result);
                 }
             })
@@ -240,38 +244,74 @@ async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize) -> 
         worker.await.expect("a test's panic is caught where it runs");
     }
     for test in alone {
-        let result = run_one(suite, test).await;
+        let result = run_one(suite, test, "").await;
         results.lock().expect("nobody panics with the results").push(result);
     }
-    let results = std::mem::take(&mut *results.lock().expect("all have ended"));
-    let failed = results.iter().filter(|(passed, _)| !passed).count();
-    let lines: Vec<&str> = results.iter().map(|(_, line)| line.as_str()).collect();
-    let table = format!(
+    let mut results: Vec<Ran> = std::mem::take(&mut *results.lock().expect("all have ended"));
+    let mut flaky = 0;
+    let failed = |results: &[Ran]| results.iter().filter(|ran| !ran.passed).count();
+    // Where more have failed, it is no coincidence.
+    if again && failed(&results) <= SECOND_TRIES {
+        for ran in results.iter_mut().filter(|ran| !ran.passed) {
+            let second = run_one(suite, ran.test, "again-").await;
+            if second.passed {
+                flaky += 1;
+                *ran = Ran {
+                    line: second.line.replacen("ok    ", "FLAKY ", 1),
+                    ..second
+                };
+            }
+        }
+    }
+    let failed = failed(&results);
+    let lines: Vec<&str> = results.iter().map(|ran| ran.line.as_str()).collect();
+    let mut table = format!(
         "\nKubernetes {}\n{}\n{} passed, {failed} failed, {} s",
         suite.node.version(),
         lines.join("\n"),
         results.len() - failed,
         begin.elapsed().as_secs()
     );
+    if flaky > 0 {
+        table.push_str(&format!(
+            "\n{flaky} of those that passed FAILED AT FIRST and passed at a second try; why they failed is said above"
+        ));
+    }
     (table, failed == 0)
 }
 
-/// Runs a test in a namespace of its own. Answers whether it passed, and its line of the table.
-async fn run_one(suite: &Arc<Suite>, test: &'static Test) -> (bool, String) {
+/// How many tests are tried a second time at the most.
+const SECOND_TRIES: usize = 4;
+
+/// A test that ran.
+struct Ran {
+    test: &'static Test,
+    passed: bool,
+    /// Its line of the table.
+    line: String,
+}
+
+/// Runs a test in a namespace of its own, whose name begins with `prefix`.
+async fn run_one(suite: &Arc<Suite>, test: &'static Test, prefix: &str) -> Ran {
     let begin = Instant::now();
-    let result = attempt(suite, test).await;
+    let result = attempt(suite, test, prefix).await;
     let word = if result.is_ok() { "ok" } else { "FAILED" };
     let line = format!("{word:6} {:6.1} s  {}", begin.elapsed().as_secs_f32(), test.name);
     match &result {
         Ok(()) => say(&line),
         Err(error) => say(&format!("{line}\n{error}")),
     }
-    (result.is_ok(), line)
+    Ran {
+        test,
+        passed: result.is_ok(),
+        line,
+    }
 }
 
 /// The error is everything that explains it.
-async fn attempt(suite: &Arc<Suite>, test: &'static Test) -> std::result::Result<(), String> {
-    let case = Case::begin(suite, test.name).map_err(|error| format!("{error:#}"))?;
+async fn attempt(suite: &Arc<Suite>, test: &'static Test, prefix: &str) -> std::result::Result<(), String> {
+    let name = format!("{prefix}{}", test.name.rsplit("::").next().unwrap_or(test.name).trim());
+    let case = Case::begin(suite, &name).map_err(|error| format!("{error:#}"))?;
     let observer = case.clone();
     // In a task of its own: a panic there is a failure like any other.
     let result = match tokio::spawn((test.run)(case)).await {
