@@ -2,7 +2,7 @@
 
 use crate::case::{Case, LIMIT};
 use crate::load::{Load, Tally};
-use crate::webhook::{DEPLOYMENT, Webhook, is_ready, lives, plain, runtime_specification, wait_until_injected};
+use crate::webhook::{DEPLOYMENT, Webhook, lives, plain, runtime_specification, wait_until_injected};
 use crate::workload::{deployment, pod, template};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ pub(crate) async fn an_outage_of_the_api_server_restarts_nothing(case: Case) -> 
     case.apply(&deployment("agent", 1, &template("gen3")))?;
     case.wait_for_agents(1).await?;
     let before = webhook.wait_until_ready().await?;
-    let agents = case.pods().await?;
+    let agents = case.ready_pods().await?;
     let bundle = webhook.bundle().await?;
 
     case.blocking(|| case.suite.node.kill("kube-apiserver"))?;
@@ -163,11 +163,7 @@ pub(crate) async fn an_outage_of_the_api_server_restarts_nothing(case: Case) -> 
         "no pod of the webhook was started again"
     );
     // The kubelet tells what it could not tell meanwhile.
-    let looked = || async {
-        let pods = case.pods().await?;
-        Ok(pods.iter().all(is_ready).then_some(pods))
-    };
-    let now = case.wait("the agent ready", LIMIT, looked).await?;
+    let now = case.ready_pods().await?;
     let restarts = |pods: &[Value]| -> Vec<Value> {
         pods.iter()
             .map(|pod| pod["status"]["containerStatuses"][0]["restartCount"].clone())

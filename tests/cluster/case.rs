@@ -2,6 +2,7 @@
 //! to do things there and to wait for what follows.
 
 use crate::suite::Suite;
+use crate::webhook::is_ready;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -179,6 +180,15 @@ impl Case {
         let mut pods = list["items"].as_array().cloned().unwrap_or_default();
         pods.sort_by_key(|pod| pod["metadata"]["creationTimestamp"].to_string());
         Ok(pods)
+    }
+
+    /// Pods of the namespace once all of them are ready. An agent may be online before the kubelet has told that it runs.
+    pub(crate) async fn ready_pods(&self) -> Result<Vec<Value>> {
+        let looked = || async {
+            let pods = self.pods().await?;
+            Ok(pods.iter().all(is_ready).then_some(pods))
+        };
+        self.wait("all pods ready", LIMIT, looked).await
     }
 
     /// A pod by name; nothing once it is gone.

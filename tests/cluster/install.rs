@@ -137,7 +137,7 @@ pub(crate) async fn upgraded_and_rolled_back_under_running_agents(case: Case) ->
     case.wait_for_agents(1).await?;
     let load = Load::start(&case);
     for (replicas, installation, tag) in [(2, NEXT, NEXT_TAG), (3, CURRENT, CURRENT_TAG)] {
-        let before = case.pods().await?;
+        let before = case.ready_pods().await?;
         let new = json!(format!("{}:{tag}", IMAGES[1]));
         apply(&case, installation)?;
         webhook.kubectl(&["rollout", "status", DEPLOYMENT, "--timeout=100s"])?;
@@ -147,7 +147,7 @@ pub(crate) async fn upgraded_and_rolled_back_under_running_agents(case: Case) ->
         }
         case.scale("deployment/agent", replicas)?;
         case.wait_for_agents(replicas as usize).await?;
-        let after = case.pods().await?;
+        let after = case.ready_pods().await?;
         ensure!(after.len() == before.len() + 1, "one pod more");
         for pod in &after {
             match before
