@@ -2,7 +2,7 @@
 //! private CA, which many companies have.
 
 use super::agent_image;
-use super::command::Interrupt;
+use super::command::{Interrupt, until};
 use super::control_plane::issuer;
 use super::layout::{Layout, text};
 use super::node::Node;
@@ -20,6 +20,8 @@ const AZURE_DEVOPS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 4);
 /// The world comes with an issuer of its own, which nobody needs where there is a real one.
 const UNUSED: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const HTTPS: u16 = 443;
+/// Replicas of the webhook in `manifests/base`.
+const REPLICAS: usize = 2;
 
 /// What `manifests/examples` say about organisation, pool and identity.
 const ORGANISATION: &str = "example";
@@ -168,6 +170,22 @@ pub fn install(node: &Node, layout: &Layout, world: &World) -> Result<()> {
             "--timeout=110s",
         ],
         Duration::from_secs(120),
+    )?;
+    // Those from before do not know this CA, and answer until they have drained.
+    until(
+        "the end of the webhook's pods from before",
+        Duration::from_secs(120),
+        &Interrupt::default(),
+        || {
+            let pods = node.kubectl_output(&[
+                "--namespace=ado-agent-system",
+                "get",
+                "pods",
+                "--selector=app.kubernetes.io/name=ado-agent-webhook",
+                "--output=name",
+            ])?;
+            Ok((pods.lines().count() == REPLICAS).then_some(()))
+        },
     )?;
     // Of the CA injector: without it the API server trusts no webhook.
     node.kubectl_within(
