@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use contract::{SIDECAR_CONTAINER, SYSTEM_NAMESPACE};
-use reqwest::Method;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
@@ -230,13 +229,11 @@ fn ctr(case: &Case, arguments: &[&str]) -> Result<String> {
 /// Creates a pod that is never made (dry run). Answers it as admission leaves it; an error unless it has the sidecar.
 pub(crate) async fn injected(case: &Case, pod: &Value) -> Result<Value> {
     let path = format!("{}?dryRun=All", case.path("pods"));
-    let (status, text) = case.suite.api.send(Method::POST, &path, Some(pod)).await?;
-    ensure!(status == 201, "{status} {text}");
-    let pod: Value = serde_json::from_str(&text).context("the API server's answer")?;
+    let pod = case.suite.api.create(&path, pod).await?;
     let containers = pod["spec"]["initContainers"].as_array();
     ensure!(
         containers.is_some_and(|all| all.iter().any(|container| container["name"] == SIDECAR_CONTAINER)),
-        "without the sidecar: {text}"
+        "without the sidecar: {pod}"
     );
     Ok(pod)
 }
