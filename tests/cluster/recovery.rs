@@ -150,16 +150,16 @@ pub(crate) async fn an_agent_waits_for_entra_and_starts_by_itself(case: Case) ->
     let entra = &case.suite.world.entra;
     entra.set_blocked(&life.identity.client_id, Some(ENTRA_UNAVAILABLE));
     life.create(&with_grace(template("gen3"), 20))?;
-    life.until("the sidecar has said so twice", |_| {
+    life.until("the sidecar has said so twice", |life| {
         let exchanges = entra.view().exchanges;
         let ours = |exchange: &&tests::entra::Exchange| exchange.client_id.as_ref() == Some(&life.identity.client_id);
-        (exchanges.iter().filter(ours).count() >= 2).then_some(())
+        // Its log can be read once the kubelet has reported its container, which may be later.
+        let said = life.log(SIDECAR_CONTAINER).contains("reason=entra-unavailable");
+        (said && exchanges.iter().filter(ours).count() >= 2).then_some(())
     })
     .await?;
     ensure!(
-        life.log(SIDECAR_CONTAINER).contains("reason=entra-unavailable")
-            && !is_started(&life)
-            && id_of(&life.pod(), CONTAINER).is_none(),
+        !is_started(&life) && id_of(&life.pod(), CONTAINER).is_none(),
         "the probe holds the agent back\n{}",
         life.explain()
     );
@@ -222,7 +222,9 @@ async fn a_pod_that_hung(case: Case) -> Result<()> {
     let online = |life: &Life| life.case.pool.agent("shared").filter(|agent| agent.online);
     let old = Life::begin(&case, "old", &named)?;
     let before = old.until("its agent is online", online).await?;
-    let id = id_of(&old.pod(), CONTAINER).context("the agent runs")?;
+    let id = old
+        .until("its container is reported", |life| id_of(&life.pod(), CONTAINER))
+        .await?;
     let task = |verb: &str| {
         let arguments = ["--namespace=k8s.io", "tasks", verb, &id];
         case.blocking(|| case.suite.node.ctr(&arguments))

@@ -35,8 +35,7 @@ pub(crate) async fn an_agent_is_online_soon_after_its_pod_is_created(case: Case)
     agent(&mut bare)["env"] =
         json!([{"name": "AZP_TOKEN", "valueFrom": {"secretKeyRef": {"name": AGENT, "key": "token"}}}]);
 
-    let mut idle = bare.clone();
-    idle["spec"]["initContainers"] = json!([idle_sidecar(&bare)]);
+    let idle = with_idle_sidecar(&bare);
 
     let kinds = [
         ("injected", "with the sidecar", injected),
@@ -65,15 +64,23 @@ pub(crate) async fn an_agent_is_online_soon_after_its_pod_is_created(case: Case)
     case.wait_for_agents(0).await
 }
 
-/// A native sidecar with the startup probe that ours has, of the agent's own image.
-fn idle_sidecar(template: &Value) -> Value {
-    let mut container = template["spec"]["containers"][0].clone();
+/// The template with a native sidecar of the agent's own image that has the startup probe of ours and a projected
+/// service-account token.
+fn with_idle_sidecar(template: &Value) -> Value {
+    let mut template = template.clone();
+    let mut container = agent(&mut template).clone();
     container["name"] = json!("idle");
     container["command"] = json!(["bash", "-c", "trap 'exit 0' TERM; sleep infinity & wait"]);
     container["restartPolicy"] = json!("Always");
     container["startupProbe"] =
         json!({"exec": {"command": ["true"]}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 3600});
-    container
+    container["volumeMounts"] = json!([{"name": "assertion", "mountPath": "/run/assertion", "readOnly": true}]);
+    template["spec"]["initContainers"] = json!([container]);
+    template["spec"]["volumes"] = json!([{
+        "name": "assertion",
+        "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]},
+    }]);
+    template
 }
 
 /// Creates a pod and answers how long it takes until its agent is online.
