@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// Pods of each kind.
-const PODS: usize = 10;
+const PODS: u32 = 10;
 /// How much later an agent may be online for the sidecar: two images instead of one to start, a token to get, and a probe
 /// that the kubelet makes once a second.
 const GOAL: Duration = Duration::from_secs(5);
@@ -43,8 +43,14 @@ pub(crate) async fn an_agent_is_online_soon_after_its_pod_is_created(case: Case)
         ("bare", "with an access token alone", bare),
     ];
     let mut times = kinds.each_ref().map(|_| Vec::new());
+    let grid = tokio::time::Instant::now();
     for number in 0..PODS {
+        // The kubelet looks at containers and probes once a second. Pods that are created one after the other would fall into
+        // step with it; these spread evenly over its second.
+        let phase = Duration::from_secs(1) * number / PODS;
         for ((name, _, template), times) in kinds.iter().zip(&mut times) {
+            let second = Duration::from_secs(grid.elapsed().as_secs() + 1);
+            tokio::time::sleep_until(grid + second + phase).await;
             times.push(start(&case, &pod(&format!("{name}-{number}"), template)).await?);
         }
     }
