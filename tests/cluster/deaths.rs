@@ -3,6 +3,7 @@
 use crate::case::{Case, container_status};
 use crate::ending::Ending;
 use crate::life::{Life, obedient, with_grace};
+use crate::recovery::SHORT_LIFE;
 use crate::suite::say;
 use crate::workload::{CONTAINER, agent, template};
 use anyhow::{Result, ensure};
@@ -10,6 +11,8 @@ use contract::SIDECAR_CONTAINER;
 use serde_json::{Value, json};
 use tests::recording::counts;
 
+/// AADSTS700024: the assertion "is not within its valid time range".
+const ASSERTION_EXPIRED: u32 = 700_024;
 /// Makes the first process, bash, take 400 MB.
 const ALLOCATE: &str = "printf -v all %0400000000d 0";
 
@@ -196,6 +199,7 @@ pub(crate) async fn deleted_evicted_or_done(case: Case) -> Result<()> {
     table(vec![
         tokio::spawn(deleted_idle(case.clone())),
         tokio::spawn(deleted_while_the_script_waits(case.clone())),
+        tokio::spawn(deleted_and_expired(case.clone())),
         tokio::spawn(evicted(case.clone())),
     ])
     .await
@@ -228,6 +232,35 @@ async fn deleted_while_the_script_waits(case: Case) -> Result<String> {
         ending.explain()
     );
     Ok(line("deleted with a job that ends within the grace", &life, &ending))
+}
+
+/// The kubelet renews no service-account token of a pod that ends. Here Entra takes it for expired at once.
+async fn deleted_and_expired(case: Case) -> Result<String> {
+    let life = Life::prepare(&case, "expired")?;
+    let entra = &case.suite.world.entra;
+    entra.set_token_lifetime(&life.identity.client_id, Some(SHORT_LIFE));
+    life.create(&with_grace(obedient(":", "exit 0"), 120))?;
+    let job = life.busy().await?;
+    life.delete(&[])?;
+    life.disabled().await?;
+    entra.set_blocked(&life.identity.client_id, Some(ASSERTION_EXPIRED));
+    life.until("Entra refuses to refresh the token", |life| {
+        let mut exchanges = life.exchanges().into_iter();
+        exchanges
+            .any(|exchange| exchange.code == Some(ASSERTION_EXPIRED))
+            .then_some(())
+    })
+    .await?;
+    case.pool.finish_job(job, "succeeded");
+    life.signal(CONTAINER, "SIGUSR1").await?;
+    let ending = life.ended().await?;
+    ending.must_be("removed")?;
+    ensure!(
+        life.agent().is_none() && ending.removed() == 1,
+        "removed once\n{}",
+        ending.explain()
+    );
+    Ok(line("deleted, service-account token expires meanwhile", &life, &ending))
 }
 
 /// A container that uses more disk than its limit is evicted with a grace of one second.

@@ -25,7 +25,7 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 /// Published beside the old key first, as docs/azure.md says; an API server that publishes its keys itself does that in the
 /// moment in which it begins to sign with the new one.
 pub(crate) async fn the_signing_key_is_rotated_while_agents_run(case: Case) -> Result<()> {
-    // They are refreshed after half of that.
+    // They are refreshed after a minute, the least that the sidecar waits.
     let lifetime = Some(Duration::from_secs(30));
     case.suite
         .world

@@ -13,17 +13,14 @@ const GRACE: u32 = 8;
 
 /// The assertions with which a pod's identity came to Entra so far.
 fn assertions(life: &Life) -> Vec<String> {
-    let exchanges = life.case.suite.world.entra.view().exchanges;
-    let ours = exchanges
-        .into_iter()
-        .filter(|exchange| exchange.client_id.as_ref() == Some(&life.identity.client_id));
-    ours.filter_map(|exchange| exchange.assertion).collect()
+    let exchanges = life.exchanges().into_iter();
+    exchanges.filter_map(|exchange| exchange.assertion).collect()
 }
 
 pub(crate) async fn a_kubelet_that_comes_back_starts_the_grace_over(case: Case) -> Result<()> {
     let idle = Life::begin(&case, "idle", &with_grace(obedient(":", "exit"), GRACE))?;
     let busy = Life::begin(&case, "busy", &with_grace(obedient(":", "exit"), GRACE))?;
-    // Its sidecar asks for a token every 20 seconds.
+    // Its sidecar asks for a token once a minute.
     let stays = Life::prepare(&case, "stays")?;
     case.suite
         .world

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tests::ado::{AgentView, Licence, Role};
 use tests::clock::{Clock, Timestamp};
 use tests::cluster::issuer;
-use tests::entra::{FederatedCredential, Identity, Kind};
+use tests::entra::{Exchange, FederatedCredential, Identity, Kind};
 use tests::recording::Record;
 use tokio::task::JoinHandle;
 
@@ -209,6 +209,13 @@ impl Life {
                     .is_some_and(|name| name.starts_with(SIDECAR_CONTAINER))
         };
         all.into_iter().filter(of_sidecar).collect()
+    }
+
+    /// What its identity asked Entra for, oldest first.
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        let mut all = self.case.suite.world.entra.view().exchanges;
+        all.retain(|exchange| exchange.client_id.as_ref() == Some(&self.identity.client_id));
+        all
     }
 
     /// Waits until the pod is over and its sidecar has ended, and answers how that went.
