@@ -22,6 +22,7 @@ mod load;
 mod mesh;
 mod metrics;
 mod policies;
+mod pressure;
 mod recovery;
 mod rollouts;
 mod scaling;
@@ -98,6 +99,7 @@ const TESTS: &[Test] = &[
     test!(Alone rollouts::a_node_can_be_drained_of_its_agents),
     test!(Alone termination::everybody_is_told_in_time),
     test!(Alone kubelet::a_kubelet_that_comes_back_starts_the_grace_over),
+    test!(Alone pressure::an_agent_that_is_evicted_softly_is_removed),
     // A pod that names its node is refused where others have its room.
     test!(Alone shapes::guaranteed_pods_pods_of_one_node_and_grace_periods),
     test!(Alone jobs::a_job_completes_within_three_seconds_of_its_agents_end),
