@@ -44,11 +44,7 @@ pub(crate) async fn a_kubelet_that_comes_back_starts_the_grace_over(case: Case) 
     for life in [&idle, &busy] {
         let ending = life.ended().await?;
         ending.must_be("removed")?;
-        ensure!(
-            ending.removed() == 1 && life.agent().is_none(),
-            "removed once\n{}",
-            ending.explain()
-        );
+        life.removed_once(&ending)?;
         let again = ending
             .sidecar
             .told

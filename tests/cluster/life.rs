@@ -3,7 +3,7 @@
 use crate::case::{Case, LIMIT, container_status};
 use crate::ending::{Ending, Stop};
 use crate::workload::{self, CONTAINER, agent, annotate, template};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use contract::{AZWI_CLIENT_ID_ANNOTATION, GRACE_SECONDS_ANNOTATION, SIDECAR_CONTAINER};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -221,6 +221,16 @@ impl Life {
     /// Waits until the pod is over and its sidecar has ended, and answers how that went.
     pub(crate) async fn ended(&self) -> Result<Ending> {
         self.until("it has ended", Self::ending).await
+    }
+
+    /// The sidecar must have removed its agent, with one request that succeeded, and it must be gone.
+    pub(crate) fn removed_once(&self, ending: &Ending) -> Result<()> {
+        ensure!(
+            self.agent().is_none() && ending.removed() == 1,
+            "removed once\n{}",
+            ending.explain()
+        );
+        Ok(())
     }
 
     fn ending(&self) -> Option<Ending> {
