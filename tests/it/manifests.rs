@@ -11,10 +11,14 @@ use tests::programs::repository;
 
 #[path = "manifests/examples.rs"]
 mod examples;
+#[path = "manifests/network.rs"]
+mod network;
 #[path = "manifests/restricted.rs"]
 mod restricted;
 #[path = "manifests/selector.rs"]
 mod selector;
+#[path = "manifests/supply.rs"]
+mod supply;
 
 /// A kustomization of this folder, made for one test, that takes parts of the repository.
 fn variant(resources: &[&str], components: &[&str], rest: &str) -> Vec<Value> {

@@ -34,14 +34,15 @@ fn all() -> Vec<Value> {
             "job",
             "keda-scaledjob",
             "keda-scaledobject",
-            "keda-trigger-authentication"
+            "keda-trigger-authentication",
+            "networkpolicy"
         ]
     );
     names.iter().flat_map(|name| example(name)).collect()
 }
 
 /// Pod templates with the name of their owner.
-fn templates() -> Vec<(String, Value)> {
+pub(super) fn templates() -> Vec<(String, Value)> {
     all()
         .iter()
         .filter_map(|object| {
