@@ -4,6 +4,7 @@
 //! that was expected. Each flag has an environment twin, `ADO_AGENT_WEBHOOK_` and the flag's name in upper snake case; the
 //! flag wins, and an empty variable counts as absent.
 
+mod args;
 mod values;
 
 use std::fmt;
@@ -12,116 +13,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
-use contract::{
-    DEFAULT_ALLOWED_AUTHORITIES, DEFAULT_ALLOWED_HOSTS, DEFAULT_AUDIENCE, DEFAULT_AUTHORITY, DEFAULT_SCOPE,
-};
 use inject::Settings;
 
 use crate::server::Limits;
+use args::Args;
 use values::Problems;
 
 /// Prefix of every variable of the webhook.
 pub const VARIABLE_PREFIX: &str = "ADO_AGENT_WEBHOOK_";
-
-/// The configuration as it is typed.
-#[derive(clap::Parser)]
-#[command(
-    name = "ado-agent-webhook",
-    version,
-    about = "Injects the ado-agent sidecar into labelled Azure Pipelines agent pods",
-    after_help = "Each flag has a variable: ADO_AGENT_WEBHOOK_ and its name in upper snake case. The flag wins; an empty variable is absent.",
-    args_override_self = true,
-    disable_help_subcommand = true
-)]
-struct Args {
-    /// Image of the sidecar. Required
-    #[arg(long, value_name = "IMAGE")]
-    sidecar_image: Option<String>,
-    /// CPU request and limit of the sidecar, a Kubernetes quantity
-    #[arg(long, value_name = "QUANTITY", default_value = "100m")]
-    sidecar_cpu: String,
-    /// Memory request and limit of the sidecar, a Kubernetes quantity
-    #[arg(long, value_name = "QUANTITY", default_value = "32Mi")]
-    sidecar_memory: String,
-    /// Log level of the sidecar: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    sidecar_log_level: String,
-    /// User id of the sidecar, or none to leave it to the platform (OpenShift)
-    #[arg(long, value_name = "UID", default_value = "65532")]
-    sidecar_run_as_user: String,
-    /// Termination grace period in seconds of pods that have none of their own, or the API's 30
-    #[arg(long, value_name = "SECONDS", default_value = "3600")]
-    grace_period: String,
-    /// Organisation URL where the pod names none
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// Agent pool where the pod names none
-    #[arg(long, value_name = "NAME")]
-    pool: Option<String>,
-    /// Client id (a GUID) where neither the pod nor its ServiceAccount names one
-    #[arg(long, value_name = "GUID")]
-    client_id: Option<String>,
-    /// Entra tenant where neither the pod nor its ServiceAccount names one
-    #[arg(long, value_name = "TENANT")]
-    tenant_id: Option<String>,
-    /// Names the cluster in ownership markers. Default: the UID of the kube-system namespace, read at start
-    #[arg(long, value_name = "ID")]
-    cluster_id: Option<String>,
-    /// Entra's authority, an https URL
-    #[arg(long, value_name = "URL", default_value = DEFAULT_AUTHORITY)]
-    authority: String,
-    /// Audience of the projected service-account token
-    #[arg(long, value_name = "AUDIENCE", default_value = DEFAULT_AUDIENCE)]
-    audience: String,
-    /// Scope of the access token
-    #[arg(long, value_name = "SCOPE", default_value = DEFAULT_SCOPE)]
-    scope: String,
-    /// Hosts that may get the Azure DevOps token, separated by commas; *.example.com is exactly one label
-    #[arg(long, value_name = "HOSTS", default_value = DEFAULT_ALLOWED_HOSTS)]
-    allowed_hosts: String,
-    /// Hosts that may get the service-account token, separated by commas
-    #[arg(long, value_name = "HOSTS", default_value = DEFAULT_ALLOWED_AUTHORITIES)]
-    allowed_authorities: String,
-    /// PEM file with private CA certificates, read at start; the sidecar trusts them, too
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<String>,
-    /// Whether a pod may name a ConfigMap with CA certificates: true or false
-    #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    allow_ca_config_map: String,
-    /// What happens to azwi's federated token in the agent container where the pod does not say: hide or keep. Default: such a pod is denied
-    #[arg(long, value_name = "CHOICE")]
-    federated_token: Option<String>,
-    /// What a pod may choose for it, separated by commas
-    #[arg(long, value_name = "CHOICES", default_value = "hide,keep")]
-    allow_federated_token: String,
-    /// HTTPS_PROXY of the sidecar where the agent container sets no proxy variables
-    #[arg(long, value_name = "URL")]
-    https_proxy: Option<String>,
-    /// NO_PROXY of the sidecar where the agent container sets no proxy variables
-    #[arg(long, value_name = "LIST")]
-    no_proxy: Option<String>,
-    /// Folder with tls.crt and tls.key; read again every few seconds
-    #[arg(long, value_name = "FOLDER", default_value = "/run/ado-agent/tls")]
-    tls_dir: String,
-    /// Address of /mutate
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:10250")]
-    tls_address: String,
-    /// Address of /livez, /readyz and /metrics, without TLS
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
-    plain_address: String,
-    /// Kubeconfig file, for running outside a cluster. Default: the pod's own ServiceAccount
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<String>,
-    /// Seconds between SIGTERM and the closed listener: not ready, still answering
-    #[arg(long, value_name = "SECONDS", default_value = "8")]
-    drain_delay: String,
-    /// Log level of the webhook: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log_level: String,
-    /// Log format: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    log_format: String,
-}
 
 /// The configuration as it is meant.
 #[derive(Debug, Clone)]
@@ -303,6 +202,16 @@ impl Args {
         let memory = problems.quantity("sidecar-memory", &self.sidecar_memory);
         let log_level = problems.log_level("sidecar-log-level", &self.sidecar_log_level);
         let run_as_user = problems.user("sidecar-run-as-user", &self.sidecar_run_as_user);
+        let allowed_images = problems.image_patterns("allowed-sidecar-images", &self.allowed_sidecar_images);
+        let max_cpu = self
+            .max_sidecar_cpu
+            .as_deref()
+            .and_then(|most| problems.limit("max-sidecar-cpu", most, "sidecar-cpu", cpu.as_deref()));
+        let max_memory = self
+            .max_sidecar_memory
+            .as_deref()
+            .and_then(|most| problems.limit("max-sidecar-memory", most, "sidecar-memory", memory.as_deref()));
+        let allow_run_as_user = problems.boolean("allow-sidecar-run-as-user", &self.allow_sidecar_run_as_user);
         let grace = problems.seconds("grace-period", &self.grace_period, 1..=31_536_000);
         let url = self
             .url
@@ -340,6 +249,10 @@ impl Args {
             sidecar_memory: memory?,
             sidecar_log_level: log_level?,
             sidecar_run_as_user: run_as_user?,
+            allowed_sidecar_images: allowed_images?,
+            max_sidecar_cpu: max_cpu,
+            max_sidecar_memory: max_memory,
+            allow_sidecar_run_as_user: allow_run_as_user?,
             grace_seconds: i64::try_from(grace?).ok()?,
             cluster: self.cluster_id.clone().unwrap_or_default(),
             url,

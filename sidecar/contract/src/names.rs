@@ -66,6 +66,34 @@ names! {
 }
 
 names! {
+    /// First words of the entries of `notIsolated` in the status annotation: why jobs may reach the sidecar's memory, state or
+    /// service-account token, the node, or another identity. A container beside the agent counts if it runs with it.
+    NOT_ISOLATED:
+    /// The agent container, or one beside it, is privileged.
+    NOT_ISOLATED_PRIVILEGED = "privileged";
+    /// It has a capability that leads out of a container: `ALL`, `BPF`, `DAC_READ_SEARCH`, `PERFMON`, `SYS_ADMIN`, `SYS_BOOT`, `SYS_MODULE`, `SYS_PTRACE` or `SYS_RAWIO`. In a pod with `hostUsers: false` it does not.
+    NOT_ISOLATED_CAPABILITY = "capability";
+    /// Its `/proc` is unmasked. With `hostUsers: false` that does not count, either.
+    NOT_ISOLATED_PROC_MOUNT = "procMount";
+    /// All containers see each other's processes.
+    NOT_ISOLATED_SHARED_PROCESSES = "shareProcessNamespace";
+    /// The pod sees the node's processes.
+    NOT_ISOLATED_HOST_PID = "hostPID";
+    /// The pod shares memory with the node's processes.
+    NOT_ISOLATED_HOST_IPC = "hostIPC";
+    /// The pod is in the node's network: its loopback, and the metadata address with the node's identity.
+    NOT_ISOLATED_HOST_NETWORK = "hostNetwork";
+    /// The agent container, or one beside it, mounts a path of the node's.
+    NOT_ISOLATED_HOST_PATH = "hostPath";
+    /// It mounts a service-account token of its own; the entry says for whom. For the Kubernetes API: set `automountServiceAccountToken: false`.
+    NOT_ISOLATED_ACCOUNT_TOKEN = "serviceAccountToken";
+    /// The agent container keeps the token that azwi gives it, or a container beside it gets one.
+    NOT_ISOLATED_FEDERATED_TOKEN = "federatedToken";
+    /// The agent container, or one beside it, mounts a volume of a kind that can hold more than data, such as `csi`.
+    NOT_ISOLATED_VOLUME = "volume";
+}
+
+names! {
     /// Names of the Azure Workload Identity webhook (azwi) that we read; their meaning is theirs.
     AZWI_NAMES:
     /// Pod label that makes azwi mutate the pod.
@@ -250,11 +278,29 @@ names! {
     TERMINATION_LOG_VARIABLE = "ADO_AGENT_TERMINATION_LOG";
     /// Log level.
     LOG_LEVEL_VARIABLE = "ADO_AGENT_LOG_LEVEL";
+    /// Followed by a name: what a value that comes from the agent container refers to as `$(NAME)`. The reference is then `$(ADO_AGENT_REF_NAME)`, so that a pod cannot set `SSL_CERT_FILE` or `LD_PRELOAD` on the sidecar.
+    REFERENCE_VARIABLE_PREFIX = "ADO_AGENT_REF_";
 }
 
 /// Most `envFrom` sources of an agent container that the webhook looks into: the numbered variables end in `_0` to
 /// `_63`, with gaps where a source cannot bring the name or lacks the key.
 pub const ENV_FROM_SOURCES_MAX: usize = 64;
+
+/// Whether the webhook may set a variable of this name on the sidecar; it sets no other, whatever the pod says.
+pub fn is_sidecar_variable(name: &str) -> bool {
+    let is_numbered = |from: &&str| {
+        name.strip_prefix(*from)
+            .and_then(|rest| rest.strip_prefix('_')?.parse().ok())
+            .is_some_and(|number: usize| number < ENV_FROM_SOURCES_MAX)
+    };
+    name.starts_with(REFERENCE_VARIABLE_PREFIX)
+        || SIDECAR_VARIABLES.iter().any(|entry| entry.name == name)
+        || [OWNER_VARIABLE, POD_NAME_VARIABLE, POD_UID_VARIABLE].contains(&name)
+        || PROXY_VARIABLES.contains(&name)
+        || [URL_FROM_VARIABLE, POOL_FROM_VARIABLE, AGENT_NAME_FROM_VARIABLE]
+            .iter()
+            .any(is_numbered)
+}
 
 /// Audience of the projected service-account token, as Entra expects it (Microsoft Entra, workload identity federation).
 pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";

@@ -71,8 +71,11 @@ reasons! {
     BadUrl = "bad-url",
     /// Denied: the agent container already sets a different organisation URL or pool than the annotation.
     Conflict = "conflict",
-    /// Denied: a container, volume, mount path or variable of the pod has one of our names.
+    /// Denied: a container, volume, mount path or variable of the pod has one of our names, or a container mounts a volume of
+    /// such a name.
     NameClash = "name-clash",
+    /// Denied: the webhook would have to remove more entries of the pod, or to copy longer ones, than it does.
+    PatchTooLarge = "patch-too-large",
     /// Denied: the pod has our container or our status annotation, but not both.
     HalfInjected = "half-injected",
     /// Denied: the pod carries azwi's label and nobody said what happens to the federated token in its agent container.

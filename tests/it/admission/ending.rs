@@ -227,12 +227,50 @@ fn a_flag_wins_over_its_variable_and_an_empty_variable_is_absent() {
 }
 
 #[test]
+fn what_pods_may_choose_is_unlimited_unless_the_operator_says_so() {
+    let settings = read(&[IMAGE], &[]).unwrap().settings;
+    assert_eq!(settings.allowed_sidecar_images, ["*"]);
+    assert_eq!((settings.max_sidecar_cpu, settings.max_sidecar_memory), (None, None));
+    assert!(settings.allow_sidecar_run_as_user);
+    let limits = [
+        (
+            "ADO_AGENT_WEBHOOK_ALLOWED_SIDECAR_IMAGES",
+            "registry.example/team/*, mirror.example/sidecar:1",
+        ),
+        ("ADO_AGENT_WEBHOOK_MAX_SIDECAR_CPU", "0.1"),
+        ("ADO_AGENT_WEBHOOK_MAX_SIDECAR_MEMORY", "64Mi"),
+        ("ADO_AGENT_WEBHOOK_ALLOW_SIDECAR_RUN_AS_USER", "false"),
+    ];
+    let settings = read(&[IMAGE], &limits).unwrap().settings;
+    assert_eq!(
+        settings.allowed_sidecar_images,
+        ["registry.example/team/*", "mirror.example/sidecar:1"]
+    );
+    assert_eq!(settings.max_sidecar_cpu.as_deref(), Some("0.1"));
+    assert_eq!(settings.max_sidecar_memory.as_deref(), Some("64Mi"));
+    assert!(!settings.allow_sidecar_run_as_user);
+    let none = read(&[IMAGE, "--allowed-sidecar-images=none"], &[]).unwrap();
+    assert_eq!(none.settings.allowed_sidecar_images, [""; 0]);
+}
+
+#[test]
 fn each_wrong_value_is_named_with_its_form() {
     for (flag, value, form) in [
         ("sidecar-image", "no image", "image reference"),
         ("sidecar-memory", "32mb", "quantity"),
         ("sidecar-log-level", "loud", "trace"),
         ("sidecar-run-as-user", "0", "none"),
+        ("allowed-sidecar-images", "registry.example*", "none for no other"),
+        ("allowed-sidecar-images", ",", "image references"),
+        ("allowed-sidecar-images", "none,a", "image references"),
+        ("max-sidecar-cpu", "a lot", "quantity"),
+        ("max-sidecar-cpu", "99m", "at least 100m, which --sidecar-cpu"),
+        (
+            "max-sidecar-memory",
+            "33554431",
+            "at least 32Mi, which --sidecar-memory",
+        ),
+        ("allow-sidecar-run-as-user", "no", "true or false"),
         ("grace-period", "-1", "seconds"),
         ("url", "https://tfs.example/tfs", "tfs.example"),
         ("client-id", "app", "GUID"),

@@ -2,8 +2,10 @@
 
 use crate::raw::{self, Container, Pod};
 use crate::text::{list, quote};
+use crate::values::is_label;
 use crate::{Denial, overrides::Overrides};
 use contract::Reason;
+use std::fmt::Display;
 
 /// Finds the agent among `spec.containers`: the annotation, else the only one, else the first documented name.
 pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides<'_>) -> Result<usize, Denial> {
@@ -41,28 +43,32 @@ pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides<'_>) ->
     }
 }
 
-/// Denies a pod that already has a container or a volume of our names.
+/// Volumes that the webhook adds. What mounts them, the webhook says.
+const VOLUMES: [&str; 5] = [
+    contract::ASSERTION_VOLUME,
+    contract::HANDOFF_VOLUME,
+    contract::STATE_VOLUME,
+    contract::NO_API_TOKEN_VOLUME,
+    contract::CA_VOLUME,
+];
+
+/// Denies a pod that already has a container or a volume of our names, or a container that mounts such a volume: it would
+/// be there once the webhook has added it.
 pub(crate) fn check_names(pod: &Pod<'_>) -> Result<(), Denial> {
     for kind in ["initContainers", "containers", "ephemeralContainers"] {
-        if pod
-            .containers(kind)?
-            .iter()
-            .any(|container| container.name == contract::SIDECAR_CONTAINER)
-        {
-            return Err(clash(format!(
-                "spec.{kind} has a container {}, a name that is reserved for the sidecar; rename it",
-                quote(contract::SIDECAR_CONTAINER)
-            )));
+        for (index, container) in pod.containers(kind)?.into_iter().enumerate() {
+            if container.name == contract::SIDECAR_CONTAINER {
+                return Err(clash(format!(
+                    "spec.{kind} has a container {}, a name that is reserved for the sidecar; rename it",
+                    quote(contract::SIDECAR_CONTAINER)
+                )));
+            }
+            for list in ["volumeMounts", "volumeDevices"] {
+                check_volumes(container, list, format_args!("spec.{kind}[{index}]."))?;
+            }
         }
     }
-    let ours = [
-        contract::ASSERTION_VOLUME,
-        contract::HANDOFF_VOLUME,
-        contract::STATE_VOLUME,
-        contract::NO_API_TOKEN_VOLUME,
-        contract::CA_VOLUME,
-    ];
-    match pod.volumes()?.iter().find(|(name, _)| ours.contains(name)) {
+    match pod.volumes()?.iter().find(|(name, _)| VOLUMES.contains(name)) {
         Some((name, _)) => Err(clash(format!(
             "spec.volumes has a volume {}, a name that is reserved for the sidecar; rename it",
             quote(name)
@@ -71,8 +77,35 @@ pub(crate) fn check_names(pod: &Pod<'_>) -> Result<(), Denial> {
     }
 }
 
-/// Denies an agent container that mounts something where the token file goes, or sets variables of our names.
+fn check_volumes(container: Container<'_>, list: &str, path: impl Display) -> Result<(), Denial> {
+    for (index, mount) in raw::objects(container.raw, list, &path)?.into_iter().enumerate() {
+        let path = format_args!("{path}{list}[{index}].");
+        let Some(volume) = raw::text(mount, "name", path)?.filter(|name| VOLUMES.contains(name)) else {
+            continue;
+        };
+        let owner = match volume {
+            contract::HANDOFF_VOLUME => "the sidecar and the agent container",
+            _ => "the sidecar",
+        };
+        return Err(clash(format!(
+            "container {} mounts volume {} ({path}name), which the webhook adds to the pod for {owner} alone; remove the mount",
+            quote(container.name),
+            quote(volume)
+        )));
+    }
+    Ok(())
+}
+
+/// Denies an agent container whose name the API server would not take, that mounts something where the token file goes, or
+/// that sets variables of our names.
 pub(crate) fn check_agent(agent: Container<'_>, path: &str) -> Result<(), Denial> {
+    // It becomes part of annotations.
+    if !is_label(agent.name) {
+        return Err(Denial::new(
+            Reason::MalformedPod,
+            format!("{path}name is {}, which is no name of a container", quote(agent.name)),
+        ));
+    }
     for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
         let place = raw::text(mount, "mountPath", format_args!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
         if is_at_or_below(place, contract::HANDOFF_DIR) {
@@ -107,25 +140,32 @@ fn clash(sentence: String) -> Denial {
 }
 
 /// Whether a mount path is the directory or below it. Empty segments and `.` do not count; `/var/run` is `/run` in most
-/// images.
+/// images. Of a path only as many segments are kept as the directory has.
 fn is_at_or_below(path: &str, directory: &str) -> bool {
-    fn segments(path: &str) -> Vec<&str> {
-        let mut segments = Vec::new();
-        for segment in path.split('/') {
-            match segment {
-                "" | "." => {}
-                ".." => {
-                    segments.pop();
-                }
-                name => segments.push(name),
+    let wanted = directory.split('/').filter(|segment| !segment.is_empty());
+    let length = wanted.clone().count();
+    let mut first = Vec::with_capacity(length);
+    let mut depth = 0_usize;
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                depth = depth.saturating_sub(1);
+                first.truncate(depth);
             }
-            if segments == ["var", "run"] {
-                segments.remove(0);
+            name => {
+                if depth < length {
+                    first.push(name);
+                }
+                depth += 1;
             }
         }
-        segments
+        if depth == 2 && first == ["var", "run"] {
+            first.remove(0);
+            depth = 1;
+        }
     }
-    segments(path).starts_with(&segments(directory))
+    wanted.eq(first)
 }
 
 #[cfg(test)]
@@ -140,6 +180,8 @@ mod tests {
             "/run//ado-agent/./handoff/x",
             "/var/run/ado-agent/handoff",
             "/x/../run/ado-agent/handoff",
+            "/../run/ado-agent/handoff/a/b/c/../..",
+            "/var/run/../run/ado-agent/x/y/../../handoff",
         ] {
             assert!(is_at_or_below(path, contract::HANDOFF_DIR), "{path}");
         }
@@ -150,6 +192,9 @@ mod tests {
             "/run/ado-agent",
             "/run/ado-agent/handoff2",
             "/var/ado-agent/handoff",
+            "/run/ado-agent/handoff/..",
+            "/run/ado-agent/handoff/a/b/../../..",
+            "/a/var/run/ado-agent/handoff",
         ] {
             assert!(!is_at_or_below(path, contract::HANDOFF_DIR), "{path}");
         }

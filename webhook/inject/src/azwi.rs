@@ -11,10 +11,14 @@ use crate::raw::{self, Container, Pod};
 use crate::text::quote;
 use crate::{Denial, FederatedToken, Settings};
 use contract::Reason;
+use std::collections::BTreeSet;
+
+/// Longest list of containers that is read and written anew, in bytes: more than a hundred names.
+const SKIP_LIST_BYTES_MAX: usize = 8 * 1024;
 
 /// What azwi does to this pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Azwi {
+pub(crate) enum Azwi<'a> {
     /// Nothing: the pod does not carry its label.
     Absent,
     /// It mutates the pod.
@@ -23,10 +27,12 @@ pub(crate) enum Azwi {
         binding: bool,
         /// What happens to the federated token in the agent container.
         token: FederatedToken,
+        /// Containers that it leaves alone already.
+        skipped: BTreeSet<&'a str>,
     },
 }
 
-impl Azwi {
+impl Azwi<'_> {
     /// Whether the identity is left to azwi.
     pub(crate) fn is_binding(&self) -> bool {
         matches!(self, Self::Present { binding: true, .. })
@@ -39,10 +45,28 @@ impl Azwi {
             Self::Present { token, .. } => Some(*token),
         }
     }
+
+    /// Whether the agent container keeps a federated token.
+    pub(crate) fn keeps_token(&self) -> bool {
+        self.token() == Some(FederatedToken::Keep)
+    }
+
+    /// Whether it gives a token to a container that is neither the agent nor the sidecar.
+    pub(crate) fn gives_token_to(&self, container: &str) -> bool {
+        match self {
+            Self::Absent => false,
+            Self::Present { skipped, .. } => !skipped.contains(container),
+        }
+    }
 }
 
 /// Reads azwi's label and annotations and the choice that they demand.
-pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides<'_>, settings: &Settings) -> Result<Azwi, Denial> {
+pub(crate) fn read<'a>(
+    pod: &Pod<'a>,
+    agent: &str,
+    overrides: &Overrides<'_>,
+    settings: &Settings,
+) -> Result<Azwi<'a>, Denial> {
     let labelled = pod.label(contract::AZWI_USE_LABEL)? == Some("true");
     let binding = pod
         .annotation(contract::AZWI_BINDING_ANNOTATION)?
@@ -63,7 +87,7 @@ pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides<'_>, settin
         };
     }
     let skipped = skip_list(pod)?;
-    if binding && skipped.contains(&contract::SIDECAR_CONTAINER) {
+    if binding && skipped.contains(contract::SIDECAR_CONTAINER) {
         return Err(Denial::new(
             Reason::NoIdentity,
             format!(
@@ -74,7 +98,7 @@ pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides<'_>, settin
             ),
         ));
     }
-    let token = choice(skipped.contains(&agent), agent, overrides, settings)?;
+    let token = choice(skipped.contains(agent), agent, overrides, settings)?;
     if token == FederatedToken::Hide && pod.annotation(contract::AZWI_PROXY_ANNOTATION)?.is_some() {
         return Err(Denial::new(
             Reason::FederatedTokenChoice,
@@ -86,7 +110,11 @@ pub(crate) fn read(pod: &Pod<'_>, agent: &str, overrides: &Overrides<'_>, settin
             ),
         ));
     }
-    Ok(Azwi::Present { binding, token })
+    Ok(Azwi::Present {
+        binding,
+        token,
+        skipped,
+    })
 }
 
 fn choice(
@@ -133,37 +161,56 @@ fn choice(
     }
 }
 
-fn skip_list<'a>(pod: &Pod<'a>) -> Result<Vec<&'a str>, Denial> {
-    let value = pod
-        .annotation(contract::AZWI_SKIP_CONTAINERS_ANNOTATION)?
-        .unwrap_or_default();
-    Ok(value
-        .split(';')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect())
+fn skip_list<'a>(pod: &Pod<'a>) -> Result<BTreeSet<&'a str>, Denial> {
+    let key = contract::AZWI_SKIP_CONTAINERS_ANNOTATION;
+    let value = pod.annotation(key)?.unwrap_or_default();
+    if value.len() > SKIP_LIST_BYTES_MAX {
+        return Err(Denial::new(
+            Reason::PatchTooLarge,
+            format!(
+                "annotation {key} has {} bytes, and the webhook writes at most {SKIP_LIST_BYTES_MAX} anew; remove names that no \
+                 container of the pod has",
+                value.len()
+            ),
+        ));
+    }
+    Ok(names(value).collect())
+}
+
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(';').map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// The value that `skip-containers` must get, where it has to change.
 ///
 /// The sidecar is on it unless azwi provides its identity: it has a token of its own, and azwi would add a second one and
 /// its own tenant.
-pub(crate) fn skip_containers(pod: &Pod<'_>, agent: &str, azwi: &Azwi) -> Result<Option<String>, Denial> {
-    let Azwi::Present { binding, token } = azwi else {
+pub(crate) fn skip_containers(pod: &Pod<'_>, agent: &str, azwi: &Azwi<'_>) -> Result<Option<String>, Denial> {
+    let Azwi::Present {
+        binding,
+        token,
+        skipped,
+    } = azwi
+    else {
         return Ok(None);
     };
-    let mut names = skip_list(pod)?;
-    let before = names.len();
     let wanted = [
         (!binding).then_some(contract::SIDECAR_CONTAINER),
         (*token == FederatedToken::Hide).then_some(agent),
     ];
-    for name in wanted.into_iter().flatten() {
-        if !names.contains(&name) {
-            names.push(name);
-        }
+    let missing: Vec<&str> = wanted
+        .into_iter()
+        .flatten()
+        .filter(|name| !skipped.contains(name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(None);
     }
-    Ok((names.len() > before).then(|| names.join(";")))
+    let value = pod
+        .annotation(contract::AZWI_SKIP_CONTAINERS_ANNOTATION)?
+        .unwrap_or_default();
+    let list: Vec<&str> = names(value).chain(missing).collect();
+    Ok(Some(list.join(";")))
 }
 
 /// The federated token that the agent container already has: positions of its variables and of its mounts.
@@ -179,7 +226,7 @@ pub(crate) fn exposed(
     agent: Container<'_>,
     path: &str,
     environment: &Environment<'_>,
-    azwi: &Azwi,
+    azwi: &Azwi<'_>,
 ) -> Result<Exposed, Denial> {
     let variable = contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE;
     if azwi.token() != Some(FederatedToken::Hide) {

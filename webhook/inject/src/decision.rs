@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::raw::{self, Container, Pod};
 use crate::text::quote;
 use crate::values::{is_label, is_subdomain};
-use crate::{Settings, patch};
+use crate::{Settings, limits, patch};
 use contract::Reason;
 use serde_json::Value;
 
@@ -101,7 +101,7 @@ pub(crate) struct Candidate<'a> {
     /// The agent's place, for sentences.
     pub(crate) path: String,
     pub(crate) overrides: Overrides<'a>,
-    pub(crate) azwi: Azwi,
+    pub(crate) azwi: Azwi<'a>,
     pub(crate) environment: Environment<'a>,
     pub(crate) organisation: Organisation<'a>,
     pub(crate) account: &'a str,
@@ -168,6 +168,7 @@ fn candidate<'a>(object: &'a Value, request: &Request<'_>, settings: &'a Setting
     can_run(&pod, request, settings)?;
     agent::check_names(&pod)?;
     let overrides = Overrides::read(&pod, settings)?;
+    limits::check(&overrides, settings)?;
     let containers = pod.containers("containers")?;
     let position = agent::choose(&containers, &overrides)?;
     let agent = containers[position];

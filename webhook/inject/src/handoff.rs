@@ -1,11 +1,16 @@
 //! What the `token-file` handoff changes in the agent container.
 
+use crate::Denial;
 use crate::azwi::Exposed;
 use crate::environment::Environment;
 use crate::kubernetes::Mount;
 use crate::text::quote;
 use crate::variable::{Variable, literal};
-use contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE;
+use contract::{AZURE_FEDERATED_TOKEN_FILE_VARIABLE, Reason};
+
+/// Most entries that are removed from the agent container. Each is an operation of the patch, and the API server moves the
+/// rest of the list for each.
+const REMOVALS_MAX: usize = 100;
 
 /// Changes of a list. Positions are those before any change.
 #[derive(Debug, PartialEq)]
@@ -27,14 +32,14 @@ pub(crate) struct Changes<'a> {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Makes the changes: `owner` are the marker and what it refers to, `settings` what the start script needs and lacks.
+/// Makes the changes, or denies a pod that needs too many: `owner` are the marker and what it refers to, `settings` what the start script needs and lacks.
 pub(crate) fn changes<'a>(
     agent: &str,
     environment: &Environment<'_>,
     owner: &[Variable<'a>],
     settings: Vec<(Option<usize>, Variable<'a>)>,
     exposed: Exposed,
-) -> Changes<'a> {
+) -> Result<Changes<'a>, Denial> {
     let mut changes = Changes {
         variables: Edits {
             replace: Vec::new(),
@@ -62,9 +67,9 @@ pub(crate) fn changes<'a>(
             None => changes.variables.append.push(entry),
         }
     }
-    changes.secrets(agent, environment);
-    changes.hide_federated_token(agent, exposed);
-    changes
+    changes.secrets(agent, environment)?;
+    changes.hide_federated_token(agent, exposed)?;
+    Ok(changes)
 }
 
 impl Changes<'_> {
@@ -90,7 +95,7 @@ impl Changes<'_> {
     }
 
     /// Start scripts prefer these variables to the token file. Where `envFrom` could bring one, the empty string hides it.
-    fn secrets(&mut self, agent: &str, environment: &Environment<'_>) {
+    fn secrets(&mut self, agent: &str, environment: &Environment<'_>) -> Result<(), Denial> {
         for name in contract::SECRET_VARIABLES {
             let positions: Vec<usize> = environment.positions(name).collect();
             let all_empty = positions
@@ -100,8 +105,7 @@ impl Changes<'_> {
                 continue;
             }
             if !positions.is_empty() {
-                self.variables.remove.extend(positions);
-                self.removed.push(name);
+                self.remove_all(agent, name, positions)?;
             }
             if environment.may_bring(name) {
                 self.variables.append.push(literal(name, ""));
@@ -116,19 +120,37 @@ impl Changes<'_> {
                 self.removed.join(", ")
             ));
         }
+        Ok(())
     }
 
-    fn hide_federated_token(&mut self, agent: &str, exposed: Exposed) {
+    fn hide_federated_token(&mut self, agent: &str, exposed: Exposed) -> Result<(), Denial> {
         if exposed.variables.is_empty() {
-            return;
+            return Ok(());
         }
-        self.variables.remove.extend(exposed.variables);
+        self.remove_all(agent, AZURE_FEDERATED_TOKEN_FILE_VARIABLE, exposed.variables)?;
         self.mounts.remove.extend(exposed.mounts);
-        self.removed.push(AZURE_FEDERATED_TOKEN_FILE_VARIABLE);
         self.warnings.push(format!(
             "container {}: azwi's federated token taken out again; the webhook configuration {} should sort before azwi's",
             quote(agent),
             contract::WEBHOOK_CONFIGURATION
         ));
+        Ok(())
+    }
+
+    fn remove_all(&mut self, agent: &str, name: &'static str, positions: Vec<usize>) -> Result<(), Denial> {
+        let times = positions.len();
+        self.variables.remove.extend(positions);
+        self.removed.push(name);
+        if self.variables.remove.len() <= REMOVALS_MAX {
+            return Ok(());
+        }
+        Err(Denial::new(
+            Reason::PatchTooLarge,
+            format!(
+                "variable {name} of container {} is defined {times} times, and the webhook removes at most {REMOVALS_MAX} \
+                 entries of a pod; delete them from the pod template",
+                quote(agent)
+            ),
+        ))
     }
 }

@@ -41,14 +41,14 @@ pub(crate) enum Identity<'a> {
 }
 
 /// Whether the ServiceAccount has to be read.
-pub(crate) fn needs_account(overrides: &Overrides<'_>, azwi: &Azwi) -> bool {
+pub(crate) fn needs_account(overrides: &Overrides<'_>, azwi: &Azwi<'_>) -> bool {
     !azwi.is_binding() && (overrides.client_id.is_none() || overrides.tenant_id.is_none())
 }
 
 /// Finds client id and tenant.
 pub(crate) fn resolve<'a>(
     overrides: &Overrides<'a>,
-    azwi: &Azwi,
+    azwi: &Azwi<'_>,
     name: &str,
     account: &'a ServiceAccount,
     settings: &'a Settings,

@@ -1,16 +1,19 @@
 //! The annotations that a person puts on a pod, read once into types. Every bad value is a [`Denial`].
 
 use crate::raw::Pod;
-use crate::text::{list, nearest, quote};
+use crate::text::{list, quote};
 use crate::url::organisation_url;
-use crate::values::{is_config_map_key, is_guid, is_image, is_subdomain, is_tenant, quantity};
+use crate::values::{Quantity, is_config_map_key, is_guid, is_image, is_subdomain, is_tenant, quantity};
 use crate::{Denial, FederatedToken, LogLevel, Settings};
 use contract::{Handoff, Reason};
 
 /// Longest grace period that an annotation may ask for: 30 days.
 const MAX_GRACE_SECONDS: i64 = 30 * 24 * 3600;
 /// Less memory than this does not start a container.
-const MIN_MEMORY_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
+const MIN_MEMORY: Quantity = Quantity::bytes(4 * 1024 * 1024);
+/// Longest name of a pool that is believed. It is written into two containers.
+const POOL_BYTES_MAX: usize = 256;
+const POOL_FORM: &str = "the name of an agent pool, of at most 256 bytes";
 /// Handoffs of later versions, so that the denial can say so.
 const LATER_HANDOFFS: [&str; 2] = ["credentials", "env"];
 
@@ -49,13 +52,26 @@ pub(crate) enum RunAsUser {
     Id(i64),
 }
 
+impl RunAsUser {
+    /// The id, if there is one.
+    pub(crate) fn id(self) -> Option<i64> {
+        match self {
+            Self::Platform => None,
+            Self::Id(id) => Some(id),
+        }
+    }
+}
+
 impl<'a> Overrides<'a> {
     /// Reads every known annotation.
     pub(crate) fn read(pod: &Pod<'a>, settings: &Settings) -> Result<Self, Denial> {
         Ok(Self {
             url: url(pod, settings)?,
-            pool: parsed(pod, contract::POOL_ANNOTATION, "the name of an agent pool", |value| {
-                (!value.trim().is_empty() && !value.chars().any(char::is_control)).then(|| value.trim())
+            pool: parsed(pod, contract::POOL_ANNOTATION, POOL_FORM, |value| {
+                let value = value.trim();
+                let is_name =
+                    !value.is_empty() && value.len() <= POOL_BYTES_MAX && !value.chars().any(char::is_control);
+                is_name.then_some(value)
             })?,
             client_id: parsed(pod, contract::CLIENT_ID_ANNOTATION, CLIENT_ID_FORM, |value| {
                 is_guid(value).then_some(value)
@@ -93,17 +109,13 @@ impl<'a> Overrides<'a> {
                 pod,
                 contract::SIDECAR_CPU_ANNOTATION,
                 "a Kubernetes quantity of at least 1m, for instance \"100m\"",
-                |value| quantity(value).filter(|cpu| *cpu >= 0.001).map(|_| value),
+                |value| quantity(value).filter(|cpu| *cpu >= Quantity::MILLI).map(|_| value),
             )?,
             sidecar_memory: parsed(
                 pod,
                 contract::SIDECAR_MEMORY_ANNOTATION,
                 "a Kubernetes quantity of at least 4Mi, for instance \"32Mi\"",
-                |value| {
-                    quantity(value)
-                        .filter(|bytes| *bytes >= MIN_MEMORY_BYTES)
-                        .map(|_| value)
-                },
+                |value| quantity(value).filter(|memory| *memory >= MIN_MEMORY).map(|_| value),
             )?,
             sidecar_log_level: parsed(
                 pod,
@@ -205,32 +217,4 @@ fn ca_config_map<'a>(pod: &Pod<'a>, settings: &Settings) -> Result<Option<Config
         ));
     }
     Ok(wanted)
-}
-
-/// One sentence for every key under our prefix that this version does not know.
-///
-/// They warn and do not deny: a rollback must not block the pods that a newer version allowed.
-pub(crate) fn unknown_keys(pod: &Pod<'_>) -> Vec<(String, String)> {
-    let annotations: Vec<&str> = contract::POD_ANNOTATIONS.iter().map(|entry| entry.name).collect();
-    let labels: Vec<&str> = contract::LABELS.iter().map(|entry| entry.name).collect();
-    let mut unknown = Vec::new();
-    for (kind, map, known, other_kind, other) in [
-        ("annotation", pod.annotations, &annotations, "a label", &labels),
-        ("label", pod.labels, &labels, "an annotation", &annotations),
-    ] {
-        for key in map.into_iter().flat_map(|map| map.keys()) {
-            let ours = key.starts_with(contract::PREFIX) && key != contract::STATUS_ANNOTATION;
-            if !ours || known.contains(&key.as_str()) {
-                continue;
-            }
-            let hint = if other.contains(&key.as_str()) {
-                format!("; it is {other_kind}")
-            } else {
-                let near = nearest(key, known.iter().chain(other).copied());
-                near.map(|near| format!("; did you mean {near}?")).unwrap_or_default()
-            };
-            unknown.push((key.clone(), format!("unknown {kind} {} is ignored{hint}", quote(key))));
-        }
-    }
-    unknown
 }

@@ -5,18 +5,17 @@ use crate::handoff::{self, Changes};
 use crate::identity::{Identity, Source};
 use crate::kubernetes::{Container, Volume};
 use crate::organisation::shared_name_warning;
-use crate::overrides::{Overrides, unknown_keys};
+use crate::overrides::Overrides;
 use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
 use crate::text::bounded;
+use crate::unknown_keys::UnknownKeys;
 use crate::variable::Variable;
 use crate::{Denial, Settings, azwi, isolation, sidecar};
 use serde::{Serialize, Serializer};
 
 /// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
 const API_GRACE_SECONDS: i64 = 30;
-/// Most unknown keys that the status annotation lists.
-const UNKNOWN_KEYS_MAX: usize = 20;
 
 /// What will be added to the pod, before it is a patch.
 pub(crate) struct Plan<'a> {
@@ -62,10 +61,10 @@ impl<'a> Plan<'a> {
         } = candidate;
         let owner = sidecar::owner(namespace, settings);
         let exposed = azwi::exposed(&pod, agent, &path, &environment, &azwi)?;
-        let changes = handoff::changes(agent.name, &environment, &owner, organisation.agent, exposed);
+        let weaknesses = isolation::weaknesses(&pod, agent, &path, &azwi, &exposed)?;
+        let changes = handoff::changes(agent.name, &environment, &owner, organisation.agent, exposed)?;
         let grace = Grace::find(&pod, &overrides, settings)?;
-        let not_isolated = isolation::weaknesses(&pod, agent, &path)?;
-        let unknown = unknown_keys(&pod);
+        let unknown = UnknownKeys::find(&pod);
 
         let mut env = owner.to_vec();
         env.extend(sidecar::identity(identity, settings));
@@ -79,15 +78,15 @@ impl<'a> Plan<'a> {
         let (volumes, mounts): (Vec<_>, Vec<_>) = sidecar::volumes(identity, &overrides, settings).into_iter().unzip();
         let container = sidecar::container(env, mounts, &overrides, settings);
 
-        let mut warnings: Vec<String> = unknown.iter().map(|(_, sentence)| sentence.clone()).collect();
-        warnings.extend_from_slice(&changes.warnings);
+        let mut warnings = changes.warnings.clone();
         warnings.extend(organisation.warnings);
         let on_host_network = raw::flag(pod.spec, "hostNetwork", "spec.")?;
         let [_, _, name_source] = organisation.sources;
         warnings.extend(shared_name_warning(agent.name, name_source, on_host_network));
         warnings.extend(identity_warning(identity, &overrides));
-        warnings.extend(isolation::warning(agent.name, &not_isolated));
+        warnings.extend(weaknesses.warning(agent.name));
         warnings.extend(grace.warning());
+        warnings.extend(unknown.warnings());
         let warnings = bounded(warnings);
 
         let mut annotations = Annotations::default();
@@ -120,9 +119,10 @@ impl<'a> Plan<'a> {
             replaced: &changes.replaced,
             shadowed: &changes.shadowed,
             federated_token: azwi.token().map(|token| token.as_str()),
-            isolated: not_isolated.is_empty(),
-            not_isolated,
-            unknown_keys: unknown.into_iter().map(|(key, _)| key).take(UNKNOWN_KEYS_MAX).collect(),
+            isolated: weaknesses.listed.is_empty(),
+            not_isolated: weaknesses.listed,
+            unknown_keys_omitted: unknown.more,
+            unknown_keys: unknown.into_keys(),
             warnings: &warnings,
         };
         annotations.0.push((contract::STATUS_ANNOTATION, status.to_json()));

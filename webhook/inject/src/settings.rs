@@ -13,6 +13,14 @@ pub struct Settings {
     pub sidecar_log_level: LogLevel,
     /// User id of the sidecar; `None` leaves it to the platform (OpenShift assigns one).
     pub sidecar_run_as_user: Option<i64>,
+    /// Images of the sidecar that a pod may name beside [`Self::sidecar_image`]: references, or beginnings that end in `*`.
+    pub allowed_sidecar_images: Vec<String>,
+    /// The most CPU that a pod may ask for its sidecar, a quantity; `None` is no limit.
+    pub max_sidecar_cpu: Option<String>,
+    /// The most memory that a pod may ask for its sidecar, a quantity; `None` is no limit.
+    pub max_sidecar_memory: Option<String>,
+    /// Whether a pod may choose the sidecar's user.
+    pub allow_sidecar_run_as_user: bool,
     /// Grace period in seconds for pods that have none of their own, or the API's default of 30.
     pub grace_seconds: i64,
     /// Identifies the cluster in ownership markers: the UID of `kube-system`, or what the operator set.

@@ -6,7 +6,7 @@ use crate::kubernetes::{
     Amounts, Capabilities, Container, Exec, Handler, KeyToPath, Lifecycle, Mount, Probe, Projection, Resources,
     SeccompProfile, SecurityContext, Volume, VolumeSource,
 };
-use crate::overrides::{Overrides, RunAsUser};
+use crate::overrides::Overrides;
 use crate::variable::{Variable, escape, field, literal};
 
 /// The agent may start once the probe passes; it is asked every second for an hour, since a new federated credential
@@ -141,8 +141,7 @@ pub(crate) fn container<'a>(
         command: [contract::SIDECAR_PROGRAM, verb],
     };
     let user = match overrides.sidecar_run_as_user {
-        Some(RunAsUser::Id(id)) => Some(id),
-        Some(RunAsUser::Platform) => None,
+        Some(user) => user.id(),
         None => settings.sidecar_run_as_user,
     };
     Container {
@@ -211,7 +210,7 @@ pub(crate) fn owner(namespace: &str, settings: &Settings) -> [Variable<'static>;
         field(contract::POD_NAME_VARIABLE, "metadata.name"),
         field(contract::POD_UID_VARIABLE, "metadata.uid"),
         Variable::Value {
-            name: contract::OWNER_VARIABLE,
+            name: contract::OWNER_VARIABLE.into(),
             value: marker.to_string().into(),
         },
     ]

@@ -27,13 +27,17 @@ pub(crate) struct Status<'a> {
     /// What happens to azwi's federated token in the agent container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) federated_token: Option<&'static str>,
-    /// Whether jobs are kept away from the sidecar, and why not.
+    /// Whether jobs are kept away from the sidecar, the node and other identities, and why not: the first word of each reason
+    /// is one of [`contract::NOT_ISOLATED`].
     pub(crate) isolated: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) not_isolated: Vec<String>,
     /// Keys under our prefix that this version does not know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) unknown_keys: Vec<String>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) unknown_keys_omitted: usize,
     /// The warnings of the admission response, which nobody sees for pods that a controller makes.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) warnings: &'a [String],
@@ -69,4 +73,8 @@ impl Status<'_> {
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("strings, numbers and lists have a JSON form")
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

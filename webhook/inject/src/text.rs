@@ -19,7 +19,7 @@ pub(crate) fn quote(value: &str) -> String {
 
 /// A sentence of somebody else's, cut where it is long.
 pub(crate) fn sentence(text: &str) -> String {
-    cut(text.trim_end_matches(['.', '\n']).to_owned(), 400)
+    cut(text.trim_end_matches(['.', '\n']), 400)
 }
 
 /// Names as a list for a sentence; the first ten of them.
@@ -32,12 +32,12 @@ pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     words.join(", ")
 }
 
-fn cut(mut text: String, bytes: usize) -> String {
-    if text.len() > bytes {
-        text.truncate(text.floor_char_boundary(bytes - 3));
-        text.push_str("...");
+/// A text of at most so many bytes, which must be more than three.
+pub(crate) fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
     }
-    text
+    format!("{}...", &text[..text.floor_char_boundary(bytes - 3)])
 }
 
 /// Cuts every warning, and their number, to what the API server passes on.
@@ -45,7 +45,7 @@ pub(crate) fn bounded(warnings: Vec<String>) -> Vec<String> {
     let mut room = WARNINGS_BYTES;
     let mut kept = Vec::new();
     for warning in warnings {
-        let warning = cut(warning, WARNING_BYTES);
+        let warning = cut(&warning, WARNING_BYTES);
         if warning.len() > room {
             break;
         }

@@ -24,7 +24,8 @@ pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, Strin
     let Some(entry) = url.covered_by(allowed) else {
         return Err(not_allowed(value, &url, allowed));
     };
-    let segments: Vec<&str> = url.path.split('/').filter(|part| !part.is_empty()).collect();
+    // Two are too many already.
+    let segments: Vec<&str> = url.path.split('/').filter(|part| !part.is_empty()).take(2).collect();
     let origin = url.origin();
     let organisation_is_label = entry.starts_with("*.") || url.host.ends_with(LEGACY_SUFFIX);
     match (organisation_is_label, segments.as_slice()) {

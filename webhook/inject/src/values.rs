@@ -2,16 +2,14 @@
 
 /// A GUID in its usual form, `8-4-4-4-12` hexadecimal digits.
 pub fn is_guid(value: &str) -> bool {
-    let groups: Vec<&str> = value.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups
-            .iter()
-            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    let groups = || value.split('-');
+    groups().map(str::len).eq([8, 4, 4, 4, 12])
+        && groups().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// An Entra tenant: a GUID or a domain name with a dot. Words such as `common` are no tenant that could issue a token to us.
 pub fn is_tenant(value: &str) -> bool {
-    is_guid(value) || (value.contains('.') && is_subdomain(&value.to_ascii_lowercase()))
+    is_guid(value) || (value.len() <= 253 && value.contains('.') && is_subdomain(&value.to_ascii_lowercase()))
 }
 
 /// A DNS label (RFC 1123), as Kubernetes names namespaces.
@@ -40,38 +38,70 @@ pub(crate) fn is_config_map_key(value: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// A Kubernetes quantity as a number (apimachinery `resource.ParseQuantity`: decimal and binary suffixes, exponents).
-pub fn quantity(value: &str) -> Option<f64> {
+/// A Kubernetes quantity in billionths, the finest that Kubernetes keeps: exact, so that `0.1` and `100m` are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Quantity(u128);
+
+impl Quantity {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// The least CPU that Kubernetes can grant.
+    pub(crate) const MILLI: Self = Self(BILLION / 1000);
+
+    /// A number of bytes.
+    pub(crate) const fn bytes(bytes: u64) -> Self {
+        Self(bytes as u128 * BILLION)
+    }
+}
+
+const BILLION: u128 = 1_000_000_000;
+/// Longer quantities than this say nothing that a shorter one does not.
+const QUANTITY_BYTES_MAX: usize = 64;
+
+/// Reads a Kubernetes quantity without a sign (apimachinery `resource.ParseQuantity`: decimal and binary suffixes, exponents;
+/// what is finer than a billionth is rounded up).
+pub fn quantity(value: &str) -> Option<Quantity> {
+    if value.len() > QUANTITY_BYTES_MAX {
+        return None;
+    }
     let end = value
         .find(|character: char| !character.is_ascii_digit() && character != '.')
         .unwrap_or(value.len());
     let (number, suffix) = value.split_at(end);
-    // The standard library would also read "1.2.3" as an error, but "." and "" have no digit at all.
-    let number: f64 = number.parse().ok()?;
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024f64.powi(2),
-        "Gi" => 1024f64.powi(3),
-        "Ti" => 1024f64.powi(4),
-        "Pi" => 1024f64.powi(5),
-        "Ei" => 1024f64.powi(6),
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if fraction.contains('.') || whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    // No digit at all is zero, as before the point of ".5".
+    let digits = format!("0{whole}{fraction}").parse::<u128>().ok()?;
+    let (power_of_ten, power_of_two) = match suffix {
+        "" => (0, 0),
+        "n" => (-9, 0),
+        "u" => (-6, 0),
+        "m" => (-3, 0),
+        "k" => (3, 0),
+        "M" => (6, 0),
+        "G" => (9, 0),
+        "T" => (12, 0),
+        "P" => (15, 0),
+        "E" => (18, 0),
+        "Ki" => (0, 10),
+        "Mi" => (0, 20),
+        "Gi" => (0, 30),
+        "Ti" => (0, 40),
+        "Pi" => (0, 50),
+        "Ei" => (0, 60),
         exponent => {
-            let digits = exponent.strip_prefix(['e', 'E'])?;
-            let exponent: i32 = digits.parse().ok().filter(|exponent| (-9..=18).contains(exponent))?;
-            10f64.powi(exponent)
+            let exponent = exponent.strip_prefix(['e', 'E'])?;
+            (
+                exponent.parse().ok().filter(|exponent| (-9..=18).contains(exponent))?,
+                0,
+            )
         }
     };
-    Some(number * factor)
+    let factor = 10_u128.pow(u32::try_from(9 + power_of_ten).ok()?) << power_of_two;
+    let divisor = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    Some(Quantity(digits.checked_mul(factor)?.div_ceil(divisor)))
 }
 
 /// An image reference, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]` (distribution/reference).
@@ -95,6 +125,31 @@ pub fn is_image(value: &str) -> bool {
         && path.split('/').all(is_path_component)
         && tag.is_none_or(is_tag)
         && digest.is_none_or(is_digest)
+}
+
+/// A pattern for image references: one of them, `*` for any, or the beginning of one up to a `/`, `:` or `@`, and a `*`.
+/// The registry is always complete: `registry.example*` would also be `registry.example.evil.test`.
+pub fn is_image_pattern(pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        None => is_image(pattern),
+        Some("") => true,
+        Some(beginning) => {
+            let rest = if beginning.ends_with('@') {
+                "sha256:0123456789abcdef0123456789abcdef"
+            } else {
+                "x"
+            };
+            beginning.contains('/') && beginning.ends_with(['/', ':', '@']) && is_image(&format!("{beginning}{rest}"))
+        }
+    }
+}
+
+/// Whether a pattern covers an image reference.
+pub(crate) fn image_matches(pattern: &str, image: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        None => pattern == image,
+        Some(beginning) => image.starts_with(beginning),
+    }
 }
 
 fn is_host(host: &str) -> bool {
@@ -161,15 +216,97 @@ mod tests {
 
     #[test]
     fn quantities() {
-        assert_eq!(quantity("100m"), Some(0.1));
-        assert_eq!(quantity("32Mi"), Some(33_554_432.0));
-        assert_eq!(quantity("1e3"), Some(1000.0));
-        assert_eq!(quantity(".5"), Some(0.5));
-        assert_eq!(quantity("1E"), Some(1e18));
+        for (value, billionths) in [
+            ("100m", 100_000_000),
+            ("0.1", 100_000_000),
+            (".1", 100_000_000),
+            ("1.", 1_000_000_000),
+            ("32Mi", 33_554_432 * BILLION),
+            ("1.5Ki", 1536 * BILLION),
+            ("1e3", 1000 * BILLION),
+            ("1E3", 1000 * BILLION),
+            ("1E", 1_000_000_000_000_000_000 * BILLION),
+            ("8Ei", (1 << 63) * BILLION),
+            ("0", 0),
+            ("1n", 1),
+            ("0.0000000001", 1),
+            ("0.1e-9", 1),
+        ] {
+            assert_eq!(quantity(value), Some(Quantity(billionths)), "{value}");
+        }
+        let zeros = "0".repeat(100);
         for value in [
-            "", ".", "-1", "+1", "1 Mi", "1mi", "1KiB", "1.2.3", "1e", "1e99", "Mi", "NaN", "inf",
+            "",
+            ".",
+            "-1",
+            "+1",
+            "1 Mi",
+            "1mi",
+            "1KiB",
+            "1.2.3",
+            "1e",
+            "1e99",
+            "Mi",
+            "NaN",
+            "inf",
+            "999999999999999999999999999999E",
+            "0.0000000000000000000000000000000000000001",
+            &zeros,
         ] {
             assert_eq!(quantity(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_compared_as_numbers() {
+        for (less, more) in [
+            ("99m", "0.1"),
+            ("1Mi", "1049k"),
+            ("1000k", "1Mi"),
+            ("0.999", "1"),
+            ("1G", "1Gi"),
+        ] {
+            assert!(quantity(less) < quantity(more), "{less} {more}");
+        }
+    }
+
+    #[test]
+    fn image_patterns_name_a_whole_registry() {
+        for (pattern, image) in [
+            ("*", "anything:1"),
+            ("registry.example/team/*", "registry.example/team/sidecar:1"),
+            ("registry.example/sidecar:*", "registry.example/sidecar:1"),
+            (
+                "registry.example/sidecar@*",
+                "registry.example/sidecar@sha256:0123456789abcdef0123456789abcdef",
+            ),
+            ("registry.example:5000/sidecar:1", "registry.example:5000/sidecar:1"),
+        ] {
+            assert!(is_image_pattern(pattern) && image_matches(pattern, image), "{pattern}");
+        }
+        for (pattern, image) in [
+            ("registry.example/team/*", "registry.example/teams/sidecar:1"),
+            ("registry.example/team/*", "registry.example.evil.test/team/sidecar:1"),
+            (
+                "registry.example/sidecar:*",
+                "registry.example/sidecar@sha256:0123456789abcdef0123456789abcdef",
+            ),
+            ("registry.example/sidecar", "registry.example/sidecar:1"),
+        ] {
+            assert!(is_image_pattern(pattern) && !image_matches(pattern, image), "{pattern}");
+        }
+        for pattern in [
+            "",
+            "**",
+            "registry.example*",
+            "registry.example:*",
+            "a/b*",
+            "*/a",
+            "a b/*",
+            "/*",
+            "Team/a/*",
+        ] {
+            assert!(!is_image_pattern(pattern), "{pattern}");
         }
     }
 

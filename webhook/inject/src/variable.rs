@@ -10,7 +10,7 @@ use std::borrow::Cow;
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub(crate) enum Variable<'a> {
     /// A fixed value, as Kubernetes reads it: `$(NAME)` is a reference.
-    Value { name: &'a str, value: Cow<'a, str> },
+    Value { name: Cow<'a, str>, value: Cow<'a, str> },
     /// A value that the kubelet finds.
     Found {
         name: Cow<'a, str>,
@@ -42,8 +42,7 @@ pub(crate) struct KeyRef<'a> {
 impl Variable<'_> {
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Value { name, .. } => name,
-            Self::Found { name, .. } => name,
+            Self::Value { name, .. } | Self::Found { name, .. } => name,
             Self::Copy(entry) => entry.get("name").and_then(Value::as_str).unwrap_or_default(),
         }
     }
@@ -51,8 +50,10 @@ impl Variable<'_> {
 
 /// A variable with exactly this value.
 pub(crate) fn literal<'a>(name: &'a str, value: impl Into<Cow<'a, str>>) -> Variable<'a> {
-    let value = escape(value);
-    Variable::Value { name, value }
+    Variable::Value {
+        name: name.into(),
+        value: escape(value),
+    }
 }
 
 /// A variable from the downward API.

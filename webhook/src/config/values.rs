@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use inject::{FederatedToken, LogLevel};
+use inject::{FederatedToken, LogLevel, Quantity};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -53,13 +53,41 @@ impl Problems {
     }
 
     pub(super) fn quantity(&mut self, flag: &str, value: &str) -> Option<String> {
-        let is_right = inject::quantity(value).is_some_and(|number| number > 0.0);
+        let is_right = inject::quantity(value).is_some_and(|quantity| quantity > Quantity::ZERO);
         self.check(
             flag,
             value,
             is_right,
             "a Kubernetes quantity above zero, such as 100m or 32Mi",
         )
+    }
+
+    /// A limit of what pods may ask for, below which the operator's own choice must not lie.
+    pub(super) fn limit(&mut self, flag: &str, value: &str, own_flag: &str, own: Option<&str>) -> Option<String> {
+        let value = self.quantity(flag, value)?;
+        // A wrong one has its own sentence.
+        let own = own?;
+        let is_right = inject::quantity(&value) >= inject::quantity(own);
+        let expected = format!("at least {own}, which --{own_flag} gives every sidecar");
+        self.check(flag, &value, is_right, &expected)
+    }
+
+    /// A list of patterns; `none` is an empty one.
+    pub(super) fn image_patterns(&mut self, flag: &str, value: &str) -> Option<Vec<String>> {
+        let patterns: Vec<String> = value
+            .split(',')
+            .map(|pattern| pattern.trim().to_owned())
+            .filter(|pattern| !pattern.is_empty())
+            .collect();
+        if patterns == ["none"] {
+            return Some(Vec::new());
+        }
+        if patterns.is_empty() || !patterns.iter().all(|pattern| inject::is_image_pattern(pattern)) {
+            let expected = "image references, or beginnings such as registry.example/team/* or registry.example/sidecar:*, \
+                            separated by commas; * for any, none for no other than --sidecar-image";
+            return self.wrong(flag, value, expected);
+        }
+        Some(patterns)
     }
 
     pub(super) fn guid(&mut self, flag: &str, value: &str) -> Option<String> {

@@ -26,6 +26,10 @@ pub(crate) fn settings() -> Settings {
         sidecar_memory: "32Mi".to_owned(),
         sidecar_log_level: LogLevel::Info,
         sidecar_run_as_user: Some(65532),
+        allowed_sidecar_images: vec!["*".to_owned()],
+        max_sidecar_cpu: None,
+        max_sidecar_memory: None,
+        allow_sidecar_run_as_user: true,
         grace_seconds: 3600,
         cluster: "7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned(),
         url: None,
@@ -67,6 +71,14 @@ pub(crate) fn settings_with(changes: &Value) -> Settings {
             "no_proxy" => settings.no_proxy = Some(text()),
             "native_sidecars" => settings.native_sidecars = flag(),
             "sidecar_run_as_user" => settings.sidecar_run_as_user = value.as_i64(),
+            "allowed_sidecar_images" => {
+                let patterns = text();
+                let patterns = patterns.split(',').filter(|pattern| !pattern.is_empty());
+                settings.allowed_sidecar_images = patterns.map(str::to_owned).collect();
+            }
+            "max_sidecar_cpu" => settings.max_sidecar_cpu = Some(text()),
+            "max_sidecar_memory" => settings.max_sidecar_memory = Some(text()),
+            "allow_sidecar_run_as_user" => settings.allow_sidecar_run_as_user = flag(),
             "federated_token" => settings.federated_token = FederatedToken::parse(&text()),
             "allowed_federated_token" => {
                 settings.allowed_federated_token = text().split(',').filter_map(FederatedToken::parse).collect();

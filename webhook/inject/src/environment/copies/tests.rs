@@ -1,0 +1,158 @@
+use super::*;
+use crate::environment::{Found, unescape};
+use crate::raw;
+use crate::variable::escape;
+use serde_json::json;
+
+fn written(variables: &[Variable<'_>]) -> Value {
+    serde_json::to_value(variables).expect("variables have a JSON form")
+}
+
+fn environment(raw: &Value) -> Environment<'_> {
+    let raw = raw.as_object().expect("an object");
+    Environment::read(raw::Container { name: "agent", raw }, "").expect("well-formed")
+}
+
+#[test]
+fn an_escaped_text_is_read_back() {
+    let text = "$(A) $ $$ $$(B)";
+    assert_eq!(unescape(&escape(text)), text);
+}
+
+#[test]
+fn a_copy_brings_what_it_refers_to_in_the_original_order() {
+    let raw = json!({
+        "env": [
+            {"name": "LATER", "value": "hidden by the next"},
+            {"name": "HOST", "value": "dev.azure.com"},
+            {"name": "LATER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "BASE", "value": "https://$(HOST)"},
+            {"name": "AZP_URL", "value": "$(BASE)/$(ORG)/$(LATER)"},
+            {"name": "LATER", "value": "too late"},
+        ],
+        "envFrom": [{"configMapRef": {"name": "settings"}}, {"prefix": "X", "secretRef": {"name": "s"}}],
+    });
+    let copies = environment(&raw).copies(&[(4, "ADO_AGENT_URL")]).expect("few");
+    let key = json!({"name": "settings", "key": "ORG", "optional": true});
+    assert_eq!(
+        written(&copies),
+        json!([
+            {"name": "ADO_AGENT_REF_ORG", "value": "$(ORG)"},
+            {"name": "ADO_AGENT_REF_ORG", "valueFrom": {"configMapKeyRef": key}},
+            {"name": "ADO_AGENT_REF_HOST", "value": "dev.azure.com"},
+            {"name": "ADO_AGENT_REF_LATER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "ADO_AGENT_REF_BASE", "value": "https://$(ADO_AGENT_REF_HOST)"},
+            {"name": "ADO_AGENT_URL", "value": "$(ADO_AGENT_REF_BASE)/$(ADO_AGENT_REF_ORG)/$(ADO_AGENT_REF_LATER)"},
+        ])
+    );
+}
+
+#[test]
+fn a_reference_never_finds_what_only_the_sidecar_has() {
+    for name in [
+        "AZURE_CLIENT_ID",
+        "ADO_AGENT_ALLOWED_HOSTS",
+        "ADO_AGENT_POD_NAME",
+        "ADO_AGENT_URL_FROM_3",
+        "ADO_AGENT_REF_A",
+        "no_proxy",
+    ] {
+        let pool = json!({"name": "AZP_POOL", "value": format!("$({name})")});
+        let defined = json!({"env": [{"name": name, "value": "x"}, pool]});
+        let copies = environment(&defined).copies(&[(1, "ADO_AGENT_POOL")]).expect("few");
+        assert_eq!(
+            written(&copies),
+            json!([
+                {"name": format!("ADO_AGENT_REF_{name}"), "value": "x"},
+                {"name": "ADO_AGENT_POOL", "value": format!("$(ADO_AGENT_REF_{name})")},
+            ])
+        );
+        let undefined = json!({ "env": [pool] });
+        let copies = environment(&undefined).copies(&[(0, "ADO_AGENT_POOL")]).expect("few");
+        assert_eq!(
+            written(&copies),
+            json!([{"name": "ADO_AGENT_POOL", "value": format!("$$({name})")}])
+        );
+    }
+}
+
+#[test]
+fn a_reference_to_a_service_stays() {
+    let proxy = json!({"name": "HTTPS_PROXY", "value": "http://$(SQUID_SERVICE_HOST):3128"});
+    let raw = json!({ "env": [proxy] });
+    let copies = environment(&raw).copies(&[(0, "HTTPS_PROXY")]).expect("few");
+    assert_eq!(written(&copies), json!([proxy]));
+}
+
+#[test]
+fn a_prefix_decides_which_key_brings_a_variable() {
+    let raw = json!({"envFrom": [
+        {"prefix": "AZP_", "configMapRef": {"name": "a"}},
+        {"prefix": "OTHER_", "configMapRef": {"name": "b"}},
+        {"secretRef": {"name": "c"}},
+    ]});
+    let environment = environment(&raw);
+    assert_eq!(environment.find("AZP_URL"), Found::Perhaps);
+    assert!(!environment.may_bring("no key") && !environment.may_bring("AZP_..x/"));
+    let references = environment.numbered_references("AZP_URL", "ADO_AGENT_URL_FROM");
+    assert_eq!(
+        written(&references),
+        json!([
+            {"name": "ADO_AGENT_URL_FROM_0", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "URL", "optional": true}}},
+            {"name": "ADO_AGENT_URL_FROM_2", "valueFrom": {"secretKeyRef": {"name": "c", "key": "AZP_URL", "optional": true}}},
+        ])
+    );
+}
+
+#[test]
+fn a_resource_reference_keeps_meaning_the_agent_container() {
+    let raw =
+        json!({"env": [{"name": "AZP_AGENT_NAME", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]});
+    let copies = environment(&raw).copies(&[(0, "ADO_AGENT_NAME")]).expect("few");
+    assert_eq!(
+        written(&copies)[0]["valueFrom"]["resourceFieldRef"]["containerName"],
+        "agent"
+    );
+}
+
+#[track_caller]
+fn refused(raw: &Value, position: usize, part: &str) {
+    let denial = environment(raw).copies(&[(position, "X")]).expect_err("too large");
+    assert_eq!(denial.reason, Reason::PatchTooLarge);
+    assert!(denial.sentence.contains(part), "{}", denial.sentence);
+}
+
+#[test]
+fn a_long_chain_of_references_is_refused() {
+    let env: Vec<Value> = (0..20_000)
+        .map(|n: u32| json!({"name": format!("V{n}"), "value": format!("$(V{})", n.wrapping_sub(1))}))
+        .collect();
+    refused(&json!({ "env": env }), 19_999, "more than 100");
+}
+
+#[test]
+fn long_copies_are_refused() {
+    let long = json!({"name": "A", "value": "x".repeat(70_000)});
+    refused(&json!({ "env": [long] }), 0, "more than 64 KiB");
+    refused(
+        &json!({ "env": [long, {"name": "B", "value": "$(A)"}] }),
+        1,
+        "more than 64 KiB",
+    );
+    // Each reference grows, by the prefix.
+    refused(
+        &json!({ "env": [{"name": "A"}, {"name": "B", "value": "$(A)".repeat(6000)}] }),
+        1,
+        "more than 64 KiB",
+    );
+    // Each reference becomes one to every source.
+    let sources: Vec<Value> = (0..64)
+        .map(|_| json!({"configMapRef": {"name": "x".repeat(60)}}))
+        .collect();
+    let value: String = (0..90).map(|n| format!("$(V{n})")).collect();
+    refused(
+        &json!({ "env": [{"name": "A", "value": value}], "envFrom": sources }),
+        0,
+        "more than 64 KiB",
+    );
+}
