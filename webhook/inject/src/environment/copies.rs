@@ -114,11 +114,13 @@ impl<'a> Environment<'a> {
         Ok(collected)
     }
 
-    /// Positions of all entries by name, in their order.
+    /// Positions of all entries by name, in their order, without those that are removed from the agent container.
     fn all_positions(&self) -> BTreeMap<&'a str, Vec<usize>> {
         let mut positions: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, entry) in self.entries.iter().enumerate() {
-            positions.entry(entry.name).or_default().push(index);
+            if !contract::SECRET_VARIABLES.contains(&entry.name) {
+                positions.entry(entry.name).or_default().push(index);
+            }
         }
         positions
     }

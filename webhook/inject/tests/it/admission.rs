@@ -1,7 +1,7 @@
 //! What others do to a pod after us: the API server's own ServiceAccount and LimitRanger plugins, and azwi.
 
 use crate::case::CREATE;
-use crate::invariants::{agent_name, sidecar};
+use crate::invariants::{agent_name, sidecar, status};
 use contract::Reason;
 use inject::{Decision, ServiceAccount, Settings};
 use serde_json::{Value, json};
@@ -138,10 +138,7 @@ fn istio(pod: &mut Value) {
 
 /// `hide` keeps azwi away from the agent, and our own projection keeps it away from the sidecar.
 fn hidden_or_bound(before: &Value, after: &Value) {
-    let status = before["metadata"]["annotations"][contract::STATUS_ANNOTATION]
-        .as_str()
-        .expect("a status");
-    let status: Value = serde_json::from_str(status).expect("JSON");
+    let status = status(before);
     let agent = agent_name(before);
     let find = |pod: &Value| {
         let list = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();

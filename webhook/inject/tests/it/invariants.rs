@@ -6,18 +6,27 @@ use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
+/// Most operations of a patch, whatever the pod.
+const OPERATIONS_MAX: usize = 150;
+/// Most bytes of a patch, without what the operator set.
+const PATCH_BYTES_MAX: usize = 256 * 1024;
+
 /// Applies the patch to the raw object and checks everything that must hold. Returns the patched pod.
 pub(crate) fn check(pod: &Value, Injection { patch, warnings }: &Injection, settings: &Settings) -> Value {
+    assert!(patch.len() <= PATCH_BYTES_MAX, "a patch of {} bytes", patch.len());
     let patch: Patch = serde_json::from_slice(patch).expect("the patch is a JSON Patch");
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &patch)
         .unwrap_or_else(|error| panic!("the patch does not apply: {error}\n{patch}"));
     operations(&patch);
+    assert!(patch.0.len() <= OPERATIONS_MAX, "{} operations", patch.0.len());
     everything_else_survives(pod, &patched);
     let sidecar = sidecar(&patched);
     has_only_fields_of_the_api(pod, &patched);
     fits_pod_security_restricted(sidecar, &patched);
     names_are_unique(&patched);
+    no_variable_has_a_name_of_the_pods(sidecar);
+    isolation_is_said_in_words_of_the_contract(&patched);
     tokens_go_where_the_operator_says(sidecar, &patched, settings);
     if serde_json::from_value::<Pod>(pod.clone()).is_ok() {
         serde_json::from_value::<Pod>(patched.clone()).expect("the patched pod is still a pod");
@@ -36,13 +45,39 @@ pub(crate) fn sidecar(patched: &Value) -> &Value {
         .expect("the sidecar is the last init container")
 }
 
-/// The agent container, by the status annotation.
-pub(crate) fn agent_name(patched: &Value) -> String {
+/// The status annotation.
+pub(crate) fn status(patched: &Value) -> Value {
     let status = patched["metadata"]["annotations"][contract::STATUS_ANNOTATION]
         .as_str()
         .expect("a status annotation");
-    let status: Value = serde_json::from_str(status).expect("the status is JSON");
+    serde_json::from_str(status).expect("the status is JSON")
+}
+
+/// The agent container, by the status annotation.
+pub(crate) fn agent_name(patched: &Value) -> String {
+    let status = status(patched);
     status["agentContainer"].as_str().expect("the agent's name").to_owned()
+}
+
+/// Whatever the pod sets, each variable of the sidecar is one of the contract's.
+fn no_variable_has_a_name_of_the_pods(sidecar: &Value) {
+    for entry in items(&sidecar["env"]) {
+        let name = entry["name"].as_str().expect("a name");
+        assert!(contract::is_sidecar_variable(name), "{name}");
+    }
+}
+
+fn isolation_is_said_in_words_of_the_contract(patched: &Value) {
+    let status = status(patched);
+    let reasons = items(&status["notIsolated"]);
+    assert_eq!(status["isolated"], reasons.is_empty());
+    for reason in reasons {
+        let word = reason
+            .as_str()
+            .and_then(|reason| reason.split(' ').next())
+            .expect("a word");
+        assert!(contract::NOT_ISOLATED.iter().any(|entry| entry.name == word), "{word}");
+    }
 }
 
 /// Only `add`, but for what the plan says it changes or removes.
@@ -246,8 +281,11 @@ fn tokens_go_where_the_operator_says(sidecar: &Value, patched: &Value, settings:
             let mounts = items(&container["volumeMounts"]);
             let has = |volume: &str| mounts.iter().any(|mount| mount["name"] == volume);
             let is_sidecar = container["name"] == contract::SIDECAR_CONTAINER;
+            let is_agent = list == "containers" && container["name"] == agent_name(patched);
             assert_eq!(has(contract::ASSERTION_VOLUME), is_sidecar && !by_azwi);
             assert_eq!(has(contract::STATE_VOLUME), is_sidecar);
+            assert_eq!(has(contract::NO_API_TOKEN_VOLUME), is_sidecar);
+            assert_eq!(has(contract::HANDOFF_VOLUME), is_sidecar || is_agent);
         }
     }
 }

@@ -93,6 +93,8 @@ fn entry() -> impl Strategy<Value = Value> {
         "no_proxy",
         "A",
         "B",
+        "LD_PRELOAD",
+        "SSL_CERT_FILE",
         "AZURE_FEDERATED_TOKEN_FILE",
         "AZURE_AUTHORITY_HOST",
         "ADO_AGENT_ALLOWED_HOSTS",
@@ -103,6 +105,7 @@ fn entry() -> impl Strategy<Value = Value> {
             "",
             "$(A)",
             "x$(B)$$(A)",
+            "$(LD_PRELOAD)$(SSL_CERT_FILE)$(ADO_AGENT_POD_NAME)",
             "linux",
             "/var/run/secrets/azure/wi/token"
         ])

@@ -77,6 +77,17 @@ fn a_reference_never_finds_what_only_the_sidecar_has() {
 }
 
 #[test]
+fn a_secret_that_is_removed_does_not_come_along() {
+    let raw =
+        json!({ "env": [{"name": "AZP_TOKEN", "value": "s3cret"}, {"name": "AZP_POOL", "value": "$(AZP_TOKEN)"}] });
+    let copies = environment(&raw).copies(&[(1, "ADO_AGENT_POOL")]).expect("few");
+    assert_eq!(
+        written(&copies),
+        json!([{"name": "ADO_AGENT_POOL", "value": "$(AZP_TOKEN)"}])
+    );
+}
+
+#[test]
 fn a_reference_to_a_service_stays() {
     let proxy = json!({"name": "HTTPS_PROXY", "value": "http://$(SQUID_SERVICE_HOST):3128"});
     let raw = json!({ "env": [proxy] });
