@@ -157,7 +157,8 @@ pub(crate) async fn shared_namespaces_and_every_restart_policy(case: Case) -> Re
     for (name, isolated) in [
         ("host-pid", false),
         ("shared-processes", false),
-        ("host-network-1", true),
+        ("host-network-1", false),
+        ("always", true),
     ] {
         let status = status(&get(&case, name).await?)?;
         ensure!(status["isolated"] == isolated, "{name}: {status:#}");

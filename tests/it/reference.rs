@@ -173,6 +173,51 @@ fn commands_and_paths_in_the_documentation_exist() {
     assert!(seen > 20, "only {seen} commands and paths were found");
 }
 
+/// Each promise of the security page names tests that exist.
+#[test]
+fn every_promise_is_held_by_a_test() {
+    let page = read("docs/security.md");
+    let (_, promises) = page
+        .split_once("## What is promised")
+        .expect("docs/security.md says what is promised");
+    let (promises, _) = promises.split_once("\n## ").expect("another section follows");
+    let mut sources = String::new();
+    for folder in ["tests/it", "webhook/inject/tests/it", "sidecar/lifecycle/tests"] {
+        collect(&repository().join(folder), &mut sources);
+    }
+    let mut rows = 0;
+    for row in promises.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let cell = row.split('|').nth(2).unwrap_or_default();
+        let tests: Vec<_> = cell
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.contains('_'))
+            .collect();
+        assert!(!tests.is_empty(), "no test: {row}");
+        for test in tests {
+            assert!(
+                sources.contains(&format!("fn {test}(")),
+                "there is no test {test}: {row}"
+            );
+        }
+        rows += 1;
+    }
+    assert!(rows > 5, "only {rows} promises were found");
+}
+
+/// The text of every file below a folder.
+fn collect(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("it can be listed") {
+        let path = entry.expect("it can be listed").path();
+        if path.is_dir() {
+            collect(&path, text);
+        } else {
+            text.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
+}
+
 /// Every word of a text that starts with the prefix.
 fn names(text: &str, prefix: &str) -> BTreeSet<String> {
     text.match_indices(prefix)

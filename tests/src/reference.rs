@@ -36,6 +36,14 @@ pub fn render() -> String {
     );
     section(
         &mut page,
+        "Why a pod is not isolated",
+        "The first words of the entries of `notIsolated` in the status annotation: why jobs may reach the sidecar's memory, state \
+         or service-account token, the node, or another identity. A container that runs beside the agent's counts, too.",
+        "word",
+        contract::NOT_ISOLATED,
+    );
+    section(
+        &mut page,
         "Names of Azure Workload Identity",
         "The webhook reads these; it does not need the Azure Workload Identity webhook (azwi).",
         "name",
