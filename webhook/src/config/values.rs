@@ -82,7 +82,8 @@ impl Problems {
         if patterns == ["none"] {
             return Some(Vec::new());
         }
-        if patterns.is_empty() || !patterns.iter().all(|pattern| inject::is_image_pattern(pattern)) {
+        let is_pattern = |pattern: &String| pattern != "none" && inject::is_image_pattern(pattern);
+        if patterns.is_empty() || !patterns.iter().all(is_pattern) {
             let expected = "image references, or beginnings such as registry.example/team/* or registry.example/sidecar:*, \
                             separated by commas; * for any, none for no other than --sidecar-image";
             return self.wrong(flag, value, expected);
