@@ -18,6 +18,7 @@ use inject::Settings;
 use crate::server::Limits;
 use args::Args;
 use values::Problems;
+pub use values::check_bundle;
 
 /// Prefix of every variable of the webhook.
 pub const VARIABLE_PREFIX: &str = "ADO_AGENT_WEBHOOK_";

@@ -16,7 +16,7 @@ pub mod metrics;
 mod router;
 pub mod server;
 pub mod tls;
-mod validity;
+pub mod validity;
 
 use std::future::Future;
 use std::io;

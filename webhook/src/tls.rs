@@ -62,10 +62,42 @@ pub enum Error {
     },
 }
 
-/// A pair in use.
-struct Pair {
+/// A certificate chain and its key that can be used together.
+#[derive(Debug)]
+pub struct Pair {
     key: Arc<CertifiedKey>,
     not_after: i64,
+}
+
+impl Pair {
+    /// Reads a pair from the text of its two files; the folder is for sentences.
+    ///
+    /// # Errors
+    /// What is wrong with either, or with both together.
+    pub fn read(folder: &Path, certificate: &[u8], key: &[u8], provider: &CryptoProvider) -> Result<Self, Error> {
+        let path = || folder.join(CERTIFICATE_FILE);
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|_| Error::Certificate { path: path() })?;
+        let leaf = chain.first().ok_or_else(|| Error::Certificate { path: path() })?;
+        let not_after = validity::not_after(leaf).ok_or_else(|| Error::Validity { path: path() })?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Error::Key {
+            path: folder.join(KEY_FILE),
+        })?;
+        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| Error::Pair {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            key: Arc::new(key),
+            not_after,
+        })
+    }
+
+    /// The end of the leaf's validity, in seconds since 1970.
+    pub fn not_after(&self) -> i64 {
+        self.not_after
+    }
 }
 
 /// Hands the current pair to every handshake, whatever name the client asks for.
@@ -218,27 +250,9 @@ impl Reloader {
     fn pair(&self, contents: &Contents) -> Result<Pair, String> {
         match contents {
             Contents::Unreadable(sentence) => Err(sentence.clone()),
-            Contents::Read { certificate, key } => self.parse(certificate, key).map_err(|error| error.to_string()),
+            Contents::Read { certificate, key } => {
+                Pair::read(&self.folder, certificate, key, &self.provider).map_err(|error| error.to_string())
+            }
         }
-    }
-
-    fn parse(&self, certificate: &[u8], key: &[u8]) -> Result<Pair, Error> {
-        let path = || self.folder.join(CERTIFICATE_FILE);
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
-            .collect::<Result<_, _>>()
-            .map_err(|_| Error::Certificate { path: path() })?;
-        let leaf = chain.first().ok_or_else(|| Error::Certificate { path: path() })?;
-        let not_after = validity::not_after(leaf).ok_or_else(|| Error::Validity { path: path() })?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Error::Key {
-            path: self.folder.join(KEY_FILE),
-        })?;
-        let key = CertifiedKey::from_der(chain, key, &self.provider).map_err(|source| Error::Pair {
-            folder: self.folder.clone(),
-            source,
-        })?;
-        Ok(Pair {
-            key: Arc::new(key),
-            not_after,
-        })
     }
 }

@@ -207,14 +207,25 @@ impl Problems {
             Ok(pem) => pem,
             Err(error) => return self.wrong(flag, path, &format!("a readable PEM file ({error})")),
         };
-        let count = CertificateDer::pem_slice_iter(pem.as_bytes()).try_fold(0, |count, one| one.map(|_| count + 1));
-        match count {
-            Ok(1..) if pem.contains("PRIVATE KEY") => self.wrong(flag, path, "certificates without a private key"),
-            Ok(1..) if pem.len() > LARGEST_BUNDLE => self.wrong(flag, path, "a bundle of at most 96 KiB"),
-            Ok(1..) => Some(pem),
-            Ok(_) => self.wrong(flag, path, "a file with at least one PEM certificate"),
-            Err(error) => self.wrong(flag, path, &format!("PEM certificates ({error})")),
+        match check_bundle(&pem) {
+            Ok(()) => Some(pem),
+            Err(expected) => self.wrong(flag, path, &expected),
         }
+    }
+}
+
+/// Whether a text can be the CA bundle.
+///
+/// # Errors
+/// What was expected instead, as the end of a sentence.
+pub fn check_bundle(pem: &str) -> Result<(), String> {
+    let count = CertificateDer::pem_slice_iter(pem.as_bytes()).try_fold(0, |count, one| one.map(|_| count + 1));
+    match count {
+        Ok(1..) if pem.contains("PRIVATE KEY") => Err("certificates without a private key".to_owned()),
+        Ok(1..) if pem.len() > LARGEST_BUNDLE => Err("a bundle of at most 96 KiB".to_owned()),
+        Ok(1..) => Ok(()),
+        Ok(_) => Err("a file with at least one PEM certificate".to_owned()),
+        Err(error) => Err(format!("PEM certificates ({error})")),
     }
 }
 
