@@ -7,6 +7,8 @@ mod ado;
 mod agent;
 #[path = "emulators/control.rs"]
 mod control;
+#[path = "emulators/discovery.rs"]
+mod discovery;
 #[path = "emulators/documentation.rs"]
 mod documentation;
 #[path = "emulators/entra.rs"]
@@ -19,6 +21,8 @@ mod jobs;
 mod program;
 #[path = "emulators/provisioning.rs"]
 mod provisioning;
+#[path = "emulators/versions.rs"]
+mod versions;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -54,6 +58,8 @@ impl Asker {
         self.client
             .request(method, format!("{}/_apis/{path}", self.base))
             .bearer_auth(&self.token)
+            // Every resource has this version, released or not.
+            .header("Accept", "application/json;api-version=7.2-preview")
             .header("X-TFS-FedAuthRedirect", "Suppress")
     }
 

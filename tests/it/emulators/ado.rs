@@ -130,7 +130,7 @@ async fn roles_decide_what_is_seen_and_done() {
         (None, 0, 0, (404, "TaskAgentPoolNotFoundException")),
         (Some(Role::Reader), 1, 1, (403, "AccessDeniedException")),
         (Some(Role::ServiceAccount), 1, 5, (403, "AccessDeniedException")),
-        (Some(Role::Administrator), 1, 7, (200, "")),
+        (Some(Role::Administrator), 1, 27, (200, "")),
     ];
     for (role, seen, bits, added) in cases {
         let world = World::with(Settings {
@@ -145,9 +145,13 @@ async fn roles_decide_what_is_seen_and_done() {
             .await
             .ok();
         assert_eq!(pools["count"], seen, "{role:?}");
-        for bit in [1, 2, 4] {
-            let path = pool(&world, &format!("/permissions/{bit}?api-version=7.2-preview.1"));
-            assert_eq!(asker.get(&path).await.ok(), bits & bit != 0, "{role:?} {bit}");
+        for wanted in [1, 2, 4, 8, 16, 5, 27] {
+            let path = pool(&world, &format!("/permissions/{wanted}?api-version=7.2-preview.1"));
+            assert_eq!(
+                asker.get(&path).await.ok(),
+                bits & wanted == wanted,
+                "{role:?} {wanted}"
+            );
         }
         let manageable = asker
             .get("distributedtask/pools?poolName=linux&actionFilter=manage")

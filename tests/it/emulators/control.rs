@@ -118,6 +118,19 @@ async fn identities_and_tokens_are_made_over_http() {
 }
 
 #[tokio::test]
+async fn the_behavior_is_changed_member_by_member() {
+    let world = World::start().await.unwrap();
+    let control = Control::of(&world).await;
+    let change = json!({ "entitlement_spread_seconds": 30 });
+    control.post("/behavior", &change).await.ok();
+    control.post("/behavior", &json!({})).await.ok();
+    assert_eq!(control.get("/behavior").await.ok()["entitlement_spread_seconds"], 30);
+    assert_eq!(world.ado.behavior().entitlement_spread_seconds, 30);
+    let unknown = control.post("/behavior", &json!({ "no_such_switch": true })).await;
+    assert_eq!(unknown.status, 400);
+}
+
+#[tokio::test]
 async fn what_the_control_port_does_not_understand_is_explained() {
     let world = World::start().await.unwrap();
     let control = Control::of(&world).await;

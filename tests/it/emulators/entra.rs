@@ -172,12 +172,83 @@ async fn what_is_missing_or_wrong_in_the_request_is_named() {
     post(&world, "contoso.onmicrosoft.com", &right).await.ok();
 
     let url = format!("{}/{TENANT}/oauth2/v2.0/token", world.authority_url());
-    assert_eq!(code(&Answer::of(world.client().get(&url)).await), 900_561);
+    for bare in [world.client().get(&url), world.client().get(&url).json(&right)] {
+        assert_eq!(code(&Answer::of(bare).await), 900_561);
+    }
     let json: Value = right
         .iter()
         .map(|(key, value)| ((*key).to_owned(), value.clone()))
         .collect();
     assert_eq!(code(&Answer::of(world.client().post(&url).json(&json)).await), 900_144);
+}
+
+/// What published start scripts do with curl, word for word but for the address: the form goes as multipart, with POST or
+/// with GET.
+#[tokio::test]
+async fn a_form_is_read_as_multipart_too_and_whatever_the_method() {
+    let world = World::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    world.authority.write_pem(&file("ca.pem")).unwrap();
+    std::fs::write(file("assertion"), world.assertion()).unwrap();
+    for arguments in ["--location --request GET", "--location --request POST", ""] {
+        let script = format!(
+            r#"curl --silent --show-error --noproxy '*' --cacert "$CA" {arguments} \
+            "$AZURE_AUTHORITY_HOST$AZURE_TENANT_ID/oauth2/v2.0/token" \
+            --form 'grant_type="client_credentials"' \
+            --form 'client_id="'"$AZURE_CLIENT_ID"'"' \
+            --form 'scope="499b84ac-1321-427f-aa17-267ca6975798/.default"' \
+            --form 'client_assertion_type="urn:ietf:params:oauth:client-assertion-type:jwt-bearer"' \
+            --form 'client_assertion="'"$(cat "$AZURE_FEDERATED_TOKEN_FILE")"'"'"#
+        );
+        let output = tokio::process::Command::new("bash")
+            .args(["-c", &script])
+            .env("CA", file("ca.pem"))
+            .env("AZURE_AUTHORITY_HOST", format!("{}/", world.authority_url()))
+            .env("AZURE_TENANT_ID", TENANT)
+            .env("AZURE_CLIENT_ID", &world.agents.client_id)
+            .env("AZURE_FEDERATED_TOKEN_FILE", file("assertion"))
+            .output()
+            .await
+            .unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        assert!(answer["access_token"].is_string(), "{arguments}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn resources_that_every_tenant_has_get_tokens_for_them() {
+    let world = World::start().await.unwrap();
+    let assertion = world.assertion();
+    for (scope, audience) in [
+        (
+            "https://management.core.windows.net//.default",
+            "https://management.core.windows.net/",
+        ),
+        ("https://management.azure.com/.default", "https://management.azure.com"),
+        ("https://graph.microsoft.com/.default", "https://graph.microsoft.com"),
+    ] {
+        let mut form = form(&world, &assertion);
+        form.retain(|(key, _)| *key != "scope");
+        form.push(("scope", scope.to_owned()));
+        let answer = post(&world, TENANT, &form).await.ok();
+        let token = Token::parse(answer["access_token"].as_str().unwrap()).unwrap();
+        assert_eq!(token.text("aud"), Some(audience));
+    }
+}
+
+#[tokio::test]
+async fn the_older_endpoint_takes_a_resource_and_writes_numbers_as_text() {
+    let world = World::start().await.unwrap();
+    let mut form = form(&world, &world.assertion());
+    form.retain(|(key, _)| *key != "scope");
+    let url = format!("{}/{TENANT}/oauth2/token", world.authority_url());
+    let missing = Answer::of(world.client().post(&url).form(&form)).await;
+    assert_eq!(code(&missing), 900_144);
+    form.push(("resource", AZURE_DEVOPS.to_owned()));
+    let answer = Answer::of(world.client().post(&url).form(&form)).await.ok();
+    assert_eq!(answer["resource"], AZURE_DEVOPS);
+    assert!(answer["expires_in"].is_string() && answer["expires_on"].is_string());
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! What an administrator does once, over REST, as a script would.
 
-use crate::{Asker, pool};
+use crate::{Answer, Asker, pool};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::ado::Role;
+use std::time::Duration;
+use tests::ado::{Behavior, Role};
 use tests::entra::Kind;
 use tests::world::{Settings, World};
 
@@ -62,17 +63,13 @@ async fn an_identity_is_added_and_given_a_role_on_a_new_pool() {
     let roles = format!("securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/{id}");
     let assignment = json!([{ "userId": member, "roleName": "Administrator" }]);
     let assigned = admin.send(Method::PUT, &roles, &assignment).await.ok();
-    let names: Vec<&str> = assigned["value"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|one| one["role"]["name"].as_str())
-        .collect();
+    assert_eq!(assigned["count"], 1, "what was set, and not the creator's role, too");
+    let role = &assigned["value"][0]["role"];
     assert_eq!(
-        names,
-        ["Administrator", "Administrator"],
-        "the creator and the sidecar's identity"
+        (&role["name"], &role["allowPermissions"]),
+        (&json!("Administrator"), &json!(27))
     );
+    assert!(role["description"].is_string());
     assert_eq!(
         sidecar
             .get(&format!("distributedtask/pools/{id}/permissions/2"))
@@ -151,4 +148,94 @@ async fn only_administrators_provision() {
     let roles = format!("{scope}/roleassignments/resources/{}", world.pool.id());
     assert_eq!(sidecar.send(Method::PUT, &roles, &json!([])).await.status, 403);
     assert_eq!(sidecar.get(&format!("{scope}/roledefinitions")).await.ok()["count"], 3);
+}
+
+#[tokio::test]
+async fn a_role_for_an_identity_that_is_not_known_yet_is_no_error_and_no_role() {
+    let world = World::with(Settings {
+        member: false,
+        ..Settings::default()
+    })
+    .await
+    .unwrap();
+    world.ado.set_behavior(Behavior {
+        entitlement_spread_seconds: 30,
+        ..Behavior::default()
+    });
+    let admin = Asker::new(&world, world.admin_token());
+    let roles = format!(
+        "securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/{}",
+        world.pool.id()
+    );
+    let grant = |id: &str| json!([{ "userId": id, "roleName": "Reader" }]);
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    assert_eq!(
+        admin.send(Method::PUT, &roles, &grant(nobody)).await.ok(),
+        json!({ "count": 0, "value": [] })
+    );
+
+    let added = admin
+        .send(Method::POST, ENTITLEMENTS, &entitlement(&world.agents.object_id))
+        .await
+        .ok();
+    let member = added["operationResult"]["result"]["id"].as_str().unwrap();
+    assert_eq!(admin.send(Method::PUT, &roles, &grant(member)).await.ok()["count"], 0);
+    let single = format!("{roles}/{member}");
+    let reader = json!({ "roleName": "Reader" });
+    assert_eq!(admin.send(Method::PUT, &single, &reader).await.ok()["count"], 0);
+    world.ado.clock().advance(Duration::from_secs(31));
+    assert_eq!(admin.send(Method::PUT, &roles, &grant(member)).await.ok()["count"], 1);
+    assert_eq!(admin.send(Method::PUT, &single, &reader).await.ok()["count"], 1);
+
+    let before = admin.get(&roles).await.ok()["count"].as_i64().unwrap();
+    let removed = admin.send(Method::PATCH, &roles, &json!([member])).await;
+    assert_eq!(removed.status, 204);
+    assert_eq!(admin.get(&roles).await.ok()["count"], before - 1);
+}
+
+#[tokio::test]
+async fn an_entitlement_is_read_changed_and_taken_back() {
+    let world = World::start().await.unwrap();
+    let admin = Asker::new(&world, world.admin_token());
+    let added = admin
+        .send(Method::POST, ENTITLEMENTS, &entitlement(&world.agents.object_id))
+        .await
+        .ok();
+    let id = added["operationResult"]["result"]["id"].as_str().unwrap();
+    let path = format!("serviceprincipalentitlements/{id}");
+    let read = admin.get(&path).await.ok();
+    assert_eq!(read["accessLevel"]["accountLicenseType"], "express");
+    assert_eq!(read["servicePrincipal"]["originId"], world.agents.object_id);
+
+    let change = json!([{ "op": "replace", "path": "/accessLevel", "value": { "accountLicenseType": "stakeholder" } }]);
+    let request = admin
+        .request(Method::PATCH, &path)
+        .header("content-type", "application/json-patch+json")
+        .body(change.to_string());
+    let changed = Answer::of(request).await.ok();
+    assert_eq!(
+        (&changed["isSuccess"], &changed["operationResults"][0]["isSuccess"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(
+        admin.get(&path).await.ok()["accessLevel"]["accountLicenseType"],
+        "stakeholder"
+    );
+
+    assert_eq!(admin.delete(&path).await.status, 204);
+    assert_eq!(admin.get(&path).await.status, 404);
+    assert_eq!(
+        Asker::agents(&world).get("connectionData").await.status,
+        401,
+        "no user any more"
+    );
+    for licence in ["none", "professional", "advanced", "earlyAdopter"] {
+        let mut body = entitlement(&world.agents.object_id);
+        body["accessLevel"]["accountLicenseType"] = json!(licence);
+        let added = admin.send(Method::POST, ENTITLEMENTS, &body).await.ok();
+        assert_eq!(
+            added["servicePrincipalEntitlement"]["accessLevel"]["accountLicenseType"],
+            licence
+        );
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::auth::Caller;
 use super::errors::Refusal;
-use super::state::{LISTEN, MANAGE, Organisation, PoolState, State, VIEW};
+use super::hosts::Target;
+use super::state::{ADMINISTER, LISTEN, MANAGE, Organisation, PoolState, State, VIEW};
 use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ pub(super) struct Call<'a> {
     pub(super) organisation: &'a str,
     /// The organisation's URL as the client addresses it.
     pub(super) base: &'a str,
+    /// Whose host was asked, and where the other services are.
+    pub(super) target: &'a Target,
     pub(super) caller: Caller,
     pub(super) now: Timestamp,
 }
@@ -49,7 +52,11 @@ impl Call<'_> {
             return Err(Refusal::pool_not_found(id));
         }
         if permissions & needed != needed {
-            let missing = if needed & MANAGE == 0 { "Listen" } else { "Manage" };
+            let missing = match needed {
+                MANAGE => "Manage",
+                ADMINISTER => "Administer",
+                _ => "Listen",
+            };
             return Err(Refusal::access_denied(&self.caller.name(), missing, &pool.name));
         }
         Ok(pool)

@@ -15,6 +15,7 @@ pub(super) struct Refusal {
 const AGENTS: &str = "Microsoft.TeamFoundation.DistributedTask.WebApi";
 const FRAMEWORK: &str = "Microsoft.TeamFoundation.Framework.Server";
 const SERVICES: &str = "Microsoft.VisualStudio.Services.Common";
+const WEB_API: &str = "Microsoft.VisualStudio.Services.WebApi";
 
 impl Refusal {
     fn new(status: u16, type_key: &'static str, message: impl Into<String>) -> Self {
@@ -94,6 +95,12 @@ impl Refusal {
         Self::new(403, "AccessCheckException", message).of("Microsoft.VisualStudio.Services.Security")
     }
 
+    pub(super) fn entitlement_not_found(id: &str) -> Self {
+        let message = format!("The member with id {id} was not found.");
+        Self::new(404, "MemberNotFoundException", message)
+            .of("Microsoft.VisualStudio.Services.MemberEntitlementManagement")
+    }
+
     /// The identity is no user of the organisation.
     pub(super) fn identity_unknown(tenant: &str, object_id: &str) -> Self {
         let message = format!(
@@ -111,6 +118,55 @@ impl Refusal {
 
     pub(super) fn bad_argument(message: impl Into<String>) -> Self {
         Self::new(400, "VssPropertyValidationException", message).of(SERVICES)
+    }
+
+    pub(super) fn version_not_specified(method: &str) -> Self {
+        let message = format!(
+            "No api-version was supplied for the \"{method}\" request. The version must be supplied either as part of \
+             the Accept header (e.g. \"application/json; api-version=1.0\") or as a query parameter (e.g. \
+             \"?api-version=1.0\")."
+        );
+        Self::new(400, "VssVersionNotSpecifiedException", message).of(WEB_API)
+    }
+
+    pub(super) fn version_not_valid(text: &str) -> Self {
+        let message = format!(
+            "Invalid api version string: \"{text}\". Api version string must be in the format: \
+             {{Major}}.{{Minor}}[-preview[.{{ResourceVersion}}]]."
+        );
+        Self::new(400, "VssInvalidApiResourceVersionException", message).of(WEB_API)
+    }
+
+    pub(super) fn version_out_of_range(text: &str, newest: &str) -> Self {
+        let message = format!(
+            "The requested REST API version of {text} is out of range for this server. The latest REST API version this \
+             server supports is {newest}."
+        );
+        Self::new(400, "VssVersionOutOfRangeException", message).of(WEB_API)
+    }
+
+    pub(super) fn version_out_of_range_for_route(text: &str, route: &str) -> Self {
+        let message = format!(
+            "The request matched route {route}, but the requested REST API version {text} was outside the valid version \
+             range for this route."
+        );
+        Self::new(400, "VssVersionOutOfRangeException", message).of(WEB_API)
+    }
+
+    pub(super) fn version_under_preview(text: &str) -> Self {
+        let message = format!(
+            "The requested version \"{text}\" of the resource is under preview. The -preview flag must be supplied in \
+             the api-version for such requests. For example: \"{text}-preview\""
+        );
+        Self::new(400, "VssInvalidPreviewVersionException", message).of(WEB_API)
+    }
+
+    pub(super) fn content_type_not_supported(declared: &str, method: &str, allowed: &str) -> Self {
+        let message = format!(
+            "The request indicated a Content-Type of \"{declared}\" for method type \"{method}\" which is not \
+             supported. Valid content types for this method are: {allowed}."
+        );
+        Self::new(400, "VssRequestContentTypeNotSupportedException", message).of(WEB_API)
     }
 
     pub(super) fn no_such_route(method: &str, path: &str) -> Self {

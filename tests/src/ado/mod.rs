@@ -5,23 +5,29 @@
 
 mod agents;
 mod auth;
+mod behavior;
 mod call;
 mod connection;
+mod entitlements;
 mod errors;
+mod hosts;
 mod jobs;
 mod limits;
+mod locations;
 mod names;
 mod oauth;
 mod packages;
 mod pool;
 mod pools;
-mod provisioning;
 mod queue;
+mod roles;
 mod router;
 mod sessions;
 mod state;
+mod versions;
 mod view;
 
+pub use behavior::Behavior;
 pub use limits::RateLimit;
 pub use pool::Pool;
 pub use queue::{JobRefused, JobSpec};
@@ -47,7 +53,10 @@ use std::time::Duration;
 pub const HOSTS: &[&str] = &[
     "dev.azure.com",
     "vsaex.dev.azure.com",
+    "vssps.dev.azure.com",
     "*.visualstudio.com",
+    "*.vsaex.visualstudio.com",
+    "*.vssps.visualstudio.com",
     "*.dev.azure.com",
 ];
 
@@ -183,6 +192,7 @@ impl Ado {
             name: who.name.clone(),
             licence,
             administrator: false,
+            known_to_roles: self.clock().now(),
         });
         id
     }
@@ -216,6 +226,17 @@ impl Ado {
     /// Sets locks, sessions and polls to other times.
     pub fn set_timing(&self, timing: Timing) {
         self.lock().timing = timing;
+        self.touch();
+    }
+
+    /// How it behaves where the real service may behave either way.
+    pub fn behavior(&self) -> Behavior {
+        self.lock().behavior.clone()
+    }
+
+    /// Sets how it behaves where the real service may behave either way.
+    pub fn set_behavior(&self, behavior: Behavior) {
+        self.lock().behavior = behavior;
         self.touch();
     }
 

@@ -10,7 +10,7 @@ use crate::http::Reply;
 use serde_json::{Value, json};
 
 impl Ado {
-    /// `GET pools?poolName=&poolId=&poolType=&actionFilter=`: pools that the caller may see, or do this with.
+    /// `GET pools?poolName=&poolId=&poolIds=&poolType=&actionFilter=`: pools that the caller may see, or do this with.
     pub(super) fn pools(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let state = self.lock();
         let organisation = call.organisation(&state);
@@ -30,6 +30,7 @@ impl Ado {
             call.permissions(organisation, pool) & needed == needed
                 && parameter("poolName").is_none_or(|name| pool.name.eq_ignore_ascii_case(name))
                 && parameter("poolId").is_none_or(|id| pool.id.to_string() == id)
+                && parameter("poolIds").is_none_or(|ids| ids.split(',').any(|id| id.trim() == pool.id.to_string()))
         });
         Ok(list(&pools.map(json).collect::<Vec<_>>()))
     }

@@ -4,47 +4,15 @@ use super::Ado;
 use super::auth::{Caller, Seen, no_organisation, sign_in_page, sign_in_redirect, unauthorized};
 use super::call::{Call, list};
 use super::errors::Refusal;
+use super::hosts::{Service, Target};
 use super::names::name;
+use super::{locations, versions};
 use crate::clock::Timestamp;
 use crate::faults::{Effect, Fault};
 use crate::guid;
 use crate::http::{Answer, Handler, Reply, Request};
 use crate::recording::{Authorization, Record};
 use serde_json::Value;
-
-/// Where a request goes.
-struct Target {
-    organisation: String,
-    base: String,
-    /// Segments behind the organisation.
-    rest: Vec<String>,
-    /// Asked at the host of user entitlements.
-    entitlements_host: bool,
-    /// Asked at the host of everything else.
-    main_host: bool,
-}
-
-/// `https://ORG.visualstudio.com/…`, or the organisation as the first segment on any other host.
-fn locate(request: &Request) -> Option<Target> {
-    let host = request.host();
-    let mut rest = request.segments.clone();
-    let (organisation, base) = match host.strip_suffix(".visualstudio.com") {
-        Some(organisation) => (organisation.to_owned(), request.origin()),
-        None if rest.is_empty() => return None,
-        None => {
-            let organisation = rest.remove(0);
-            let base = format!("{}/{organisation}", request.origin());
-            (organisation, base)
-        }
-    };
-    Some(Target {
-        organisation,
-        base,
-        rest,
-        entitlements_host: host == "vsaex.dev.azure.com",
-        main_host: host == "dev.azure.com" || host.ends_with(".visualstudio.com"),
-    })
-}
 
 /// A reply, its route's name, and who asked.
 struct Served {
@@ -73,7 +41,7 @@ impl Handler for Ado {
     async fn answer(&self, request: Request) -> Answer {
         let now = self.clock().now();
         let mut fault = None;
-        let mut served = match locate(&request) {
+        let mut served = match Target::of(&request) {
             None => Served::nobody(no_organisation(), "unknown"),
             Some(target) => {
                 fault = self.faults().strike(&request.method, &target.rest);
@@ -150,17 +118,11 @@ impl Ado {
                 request,
                 organisation: &target.organisation,
                 base: &target.base,
+                target,
                 caller,
                 now,
             };
-            let wrong_host = (path.get(1) == Some(&"serviceprincipalentitlements")) == target.main_host
-                && (target.entitlements_host || target.main_host);
-            let result = if wrong_host {
-                Err(Refusal::no_such_route(&request.method, &request.path))
-            } else {
-                self.route(&call, &path, &target.rest).await
-            };
-            result.unwrap_or_else(|refusal| refusal.reply())
+            self.resource(&call, &path, &target.rest).await
         };
         if let Some(budget) = budget {
             budget.decorate(&mut reply, now);
@@ -181,14 +143,41 @@ impl Ado {
         }
     }
 
+    /// The answer of a resource, if this host has it and the request is made as the service wants requests.
+    async fn resource(&self, call: &Call<'_>, path: &[&str], rest: &[String]) -> Reply {
+        let (request, host) = (call.request, call.target.service);
+        let location = locations::find(path);
+        let here = match location {
+            Some(location) => location.is_at(host),
+            None => host.is_at(Service::Main),
+        };
+        if request.method == "OPTIONS" && path.first() == Some(&"_apis") {
+            return list(&locations::of(host));
+        }
+        if !here {
+            return Refusal::no_such_route(&request.method, &request.path).reply();
+        }
+        let version = match location.map(|location| versions::check(request, location)).transpose() {
+            Ok(version) => version,
+            Err(refusal) => return refusal.reply(),
+        };
+        let result = self.route(call, path, rest).await;
+        let mut reply = result.unwrap_or_else(|refusal| refusal.reply());
+        if let Some(version) = version {
+            versions::decorate(&mut reply, &version);
+        }
+        reply
+    }
+
     async fn route(&self, call: &Call<'_>, path: &[&str], rest: &[String]) -> Result<Reply, Refusal> {
         let method = call.request.method.as_str();
         match (method, path) {
             ("GET", ["_apis", "connectiondata"]) => self.connection_data(call),
-            ("OPTIONS", ["_apis", ..]) => Ok(self.locations()),
+            ("GET", ["_apis", "resourceareas", area @ ..]) => self.resource_areas(call, area),
             ("GET", ["_apis", "featureavailability", "featureflags", _]) => Ok(self.feature_flag(&rest[3])),
             ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => Ok(Reply::empty(204)),
             ("POST", ["_apis", "serviceprincipalentitlements"]) => self.add_entitlement(call),
+            (_, ["_apis", "serviceprincipalentitlements", id]) => self.entitlement(call, id),
             ("GET", ["_apis", "securityroles", "scopes", scope, "roledefinitions"]) => self.role_definitions(scope),
             (
                 _,

@@ -1,5 +1,6 @@
 //! What Azure DevOps knows: organisations, members, pools, agents, jobs. Plain values; time is passed in.
 
+use super::behavior::Behavior;
 use crate::clock::Timestamp;
 use crate::guid;
 use crate::jwt::PublicKey;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// What a member's licence allows.
+/// A member's licence (`accountLicenseType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Licence {
@@ -15,6 +16,43 @@ pub enum Licence {
     Basic,
     /// `stakeholder`: may look at pools, whatever its role.
     Stakeholder,
+    /// `professional`.
+    Professional,
+    /// `advanced`, called Basic + Test Plans.
+    Advanced,
+    /// `earlyAdopter`.
+    EarlyAdopter,
+    /// `none`: as a stakeholder.
+    None,
+}
+
+impl Licence {
+    const ALL: [Self; 6] = [
+        Self::Basic,
+        Self::Stakeholder,
+        Self::Professional,
+        Self::Advanced,
+        Self::EarlyAdopter,
+        Self::None,
+    ];
+
+    /// Its name on the wire.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "express",
+            Self::Stakeholder => "stakeholder",
+            Self::Professional => "professional",
+            Self::Advanced => "advanced",
+            Self::EarlyAdopter => "earlyAdopter",
+            Self::None => "none",
+        }
+    }
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|licence| licence.name().eq_ignore_ascii_case(name))
+    }
 }
 
 /// A role on an organisation's pool.
@@ -22,10 +60,10 @@ pub enum Licence {
 pub enum Role {
     /// May look.
     Reader,
-    /// May listen and use.
+    /// May look and listen.
     #[serde(rename = "Service Account")]
     ServiceAccount,
-    /// May register and remove agents and give roles.
+    /// May register and remove agents, use the pool and give roles; may not listen.
     Administrator,
 }
 
@@ -49,12 +87,26 @@ impl Role {
             .find(|role| role.name().eq_ignore_ascii_case(name))
     }
 
-    /// What it allows: View 1, Manage 2, Listen 4, Use 16.
+    /// What people read about it.
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::Reader => "Reader can only view agent pools.",
+            Self::ServiceAccount => {
+                "Service Account can view agents, create sessions, and listen for jobs from the agent pool."
+            }
+            Self::Administrator => "Administrator can administer, manage, view and use agent pools.",
+        }
+    }
+
+    /// What it allows: View 1, Manage 2, Listen 4, AdministerPermissions 8, Use 16.
+    ///
+    /// Administrator's 27 is what public walk-throughs print (`allowPermissions`), without Listen as azure-pipelines-agent#931
+    /// reports; Service Account's bits are the words of "Set pipeline permissions" in Microsoft's documentation.
     pub fn permissions(self) -> u32 {
         match self {
             Self::Reader => VIEW,
-            Self::ServiceAccount => VIEW | LISTEN | USE,
-            Self::Administrator => VIEW | MANAGE | LISTEN | USE,
+            Self::ServiceAccount => VIEW | LISTEN,
+            Self::Administrator => VIEW | MANAGE | ADMINISTER | USE,
         }
     }
 }
@@ -62,6 +114,7 @@ impl Role {
 pub(super) const VIEW: u32 = 1;
 pub(super) const MANAGE: u32 = 2;
 pub(super) const LISTEN: u32 = 4;
+pub(super) const ADMINISTER: u32 = 8;
 pub(super) const USE: u32 = 16;
 
 /// Times of the service.
@@ -95,6 +148,7 @@ impl Default for Timing {
 pub(super) struct State {
     pub(super) organisations: Vec<Organisation>,
     pub(super) timing: Timing,
+    pub(super) behavior: Behavior,
     pub(super) agent_tokens: HashMap<String, AgentToken>,
     pub(super) package: Option<Package>,
 }
@@ -137,6 +191,8 @@ pub(super) struct Member {
     pub(super) licence: Licence,
     /// Project Collection Administrator.
     pub(super) administrator: bool,
+    /// From when role assignments find it.
+    pub(super) known_to_roles: Timestamp,
 }
 
 pub(super) struct PoolState {
@@ -257,8 +313,8 @@ impl Organisation {
             by_role
         };
         match member.licence {
-            Licence::Basic => all,
-            Licence::Stakeholder => all & VIEW,
+            Licence::Basic | Licence::Professional | Licence::Advanced | Licence::EarlyAdopter => all,
+            Licence::Stakeholder | Licence::None => all & VIEW,
         }
     }
 

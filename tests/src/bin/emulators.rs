@@ -18,6 +18,12 @@ struct Arguments {
     /// Address on which everything listens.
     #[arg(long, default_value = "127.0.0.1")]
     address: IpAddr,
+    /// Address of Entra, if another: with one address a service, all can have port 443, as clients of Azure expect.
+    #[arg(long)]
+    entra_address: Option<IpAddr>,
+    /// Address of Azure DevOps, if another.
+    #[arg(long)]
+    ado_address: Option<IpAddr>,
     /// Port of Entra; 0 is any free port.
     #[arg(long, default_value_t = 0)]
     entra_port: u16,
@@ -91,13 +97,14 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let at = |port| Listen {
-        address: SocketAddr::new(arguments.address, port),
+    let listen = |address: Option<IpAddr>, port| Listen {
+        address: SocketAddr::new(address.unwrap_or(arguments.address), port),
         names: arguments.names.clone(),
     };
+    let at = |port| listen(None, port);
     let world = World::with(Settings {
-        entra: at(arguments.entra_port),
-        ado: at(arguments.ado_port),
+        entra: listen(arguments.entra_address, arguments.entra_port),
+        ado: listen(arguments.ado_address, arguments.ado_port),
         issuer: (at(arguments.issuer_port).address, issuer_host(&arguments)),
         tenant: arguments.tenant.clone(),
         organisation: arguments.organisation.clone(),

@@ -1,6 +1,7 @@
 //! From a request to the right function: faults, route, headers, record.
 
 use super::errors::Refusal;
+use super::token::Endpoint;
 use super::{Entra, graph};
 use crate::clock::Timestamp;
 use crate::faults::{Effect, Fault};
@@ -57,8 +58,12 @@ impl Entra {
         let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
             [tenant, "oauth2", "v2.0", "token"] => {
-                let (reply, who) = self.exchange(tenant, request).await;
+                let (reply, who) = self.exchange(tenant, Endpoint::V2, request).await;
                 (reply, "POST token", who)
+            }
+            [tenant, "oauth2", "token"] => {
+                let (reply, who) = self.exchange(tenant, Endpoint::V1, request).await;
+                (reply, "POST token (v1)", who)
             }
             [_, "discovery", "instance"] => (self.instance_discovery(request), "GET instance discovery", None),
             [tenant, "v2.0", ".well-known", "openid-configuration"] => {

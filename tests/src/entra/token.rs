@@ -1,4 +1,10 @@
-//! The token endpoint: `POST /{tenant}/oauth2/v2.0/token` with a federated assertion, and nothing else.
+//! The token endpoints with a federated assertion, and nothing else: `POST /{tenant}/oauth2/v2.0/token` with a scope, and
+//! the older `POST /{tenant}/oauth2/token` with a resource.
+//!
+//! Published scripts send a multipart form (curl's `--form`), several with GET (`curl --location --request GET --form …`,
+//! which is how the article that this project comes from signs in); so a form is read whatever the method and in both
+//! encodings. A JSON body is not read (AADSTS900144, microsoftgraph/microsoft-graph-docs#20272), and GET without a form is
+//! refused (AADSTS900561).
 
 use super::directory::{Identity, Kind};
 use super::errors::{Refusal, refuse};
@@ -13,6 +19,13 @@ use std::time::Duration;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// Which of the two endpoints was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    V1,
+    V2,
+}
+
 /// The parameters that the exchange needs.
 struct Form {
     client_id: String,
@@ -22,14 +35,22 @@ struct Form {
 
 impl Entra {
     /// Answers a request for a token, and remembers how it went.
-    pub(super) async fn exchange(&self, tenant: &str, request: &Request) -> (Reply, Option<String>) {
+    pub(super) async fn exchange(
+        &self,
+        tenant: &str,
+        endpoint: Endpoint,
+        request: &Request,
+    ) -> (Reply, Option<String>) {
         let now = self.clock().now();
         let mut exchange = Exchange::new(now, tenant);
-        let result = self.grant(tenant, request, now, &mut exchange).await;
+        let result = self.grant(tenant, endpoint, request, now, &mut exchange).await;
         let reply = match result {
-            Ok((identity, token, lifetime)) => {
-                exchange.name = Some(identity.name.clone());
-                success(&identity, &token, lifetime)
+            Ok(granted) => {
+                exchange.name = Some(granted.identity.name.clone());
+                match endpoint {
+                    Endpoint::V1 => granted.reply_v1(now),
+                    Endpoint::V2 => granted.reply(),
+                }
             }
             Err(refusal) => {
                 exchange.code = Some(refusal.code);
@@ -44,15 +65,18 @@ impl Entra {
     async fn grant(
         &self,
         tenant: &str,
+        endpoint: Endpoint,
         request: &Request,
         now: Timestamp,
         exchange: &mut Exchange,
-    ) -> Result<(Identity, String, Duration), Refusal> {
-        if request.method != "POST" {
+    ) -> Result<Granted, Refusal> {
+        let form = request.form().or_else(|| request.multipart());
+        let form = form.filter(|form| !form.is_empty());
+        if request.method != "POST" && form.is_none() {
             return refuse(900_561, &request.method);
         }
         let tenant = self.known_tenant(tenant)?;
-        let form = read(request, exchange)?;
+        let form = read(&form.unwrap_or_default(), endpoint, exchange)?;
         let identity = self.trusted(&tenant, &form, now)?;
         let issuer = form.assertion.text("iss").unwrap_or_default();
         let key_id = form.assertion.key_id().unwrap_or_default();
@@ -71,7 +95,12 @@ impl Entra {
             .unwrap_or_else(|| usual_lifetime(identity.kind));
         drop(state);
         let token = self.sign_token(&identity, &form.resource, now, lifetime);
-        Ok((identity, token, lifetime))
+        Ok(Granted {
+            identity,
+            resource: form.resource,
+            token,
+            lifetime,
+        })
     }
 
     /// The tenant's id.
@@ -105,7 +134,7 @@ impl Entra {
             .directory
             .tenant(tenant)
             .is_some_and(|tenant| tenant.has_azure_devops || form.resource != AZURE_DEVOPS);
-        let exists = [AZURE_DEVOPS, "https://graph.microsoft.com"].contains(&form.resource.as_str());
+        let exists = exists(&form.resource);
         if !installed || !exists {
             return refuse(500_011, &form.resource);
         }
@@ -145,23 +174,62 @@ fn usual_lifetime(kind: Kind) -> Duration {
     }
 }
 
-fn success(who: &Identity, token: &str, lifetime: Duration) -> Reply {
-    let seconds = lifetime.as_secs().saturating_sub(1);
-    let mut body = json!({
-        "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
-    });
-    if who.kind == Kind::ManagedIdentity && seconds > 7200 {
-        body["refresh_in"] = (seconds / 2).into();
+/// A token and whose it is.
+struct Granted {
+    identity: Identity,
+    resource: String,
+    token: String,
+    lifetime: Duration,
+}
+
+impl Granted {
+    fn reply(&self) -> Reply {
+        let seconds = self.lifetime.as_secs().saturating_sub(1);
+        let mut body = json!({
+            "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": self.token,
+        });
+        if self.identity.kind == Kind::ManagedIdentity && seconds > 7200 {
+            body["refresh_in"] = (seconds / 2).into();
+        }
+        Reply::json(200, &body)
     }
-    Reply::json(200, &body)
+
+    /// The older endpoint writes its numbers as text and names the resource.
+    fn reply_v1(&self, now: Timestamp) -> Reply {
+        let seconds = self.lifetime.as_secs().saturating_sub(1);
+        let expires = now.seconds() + i64::try_from(seconds).unwrap_or(i64::MAX);
+        Reply::json(
+            200,
+            &json!({
+                "token_type": "Bearer", "expires_in": seconds.to_string(), "ext_expires_in": seconds.to_string(),
+                "expires_on": expires.to_string(), "not_before": now.seconds().to_string(),
+                "resource": self.resource, "access_token": self.token,
+            }),
+        )
+    }
+}
+
+/// Resources that exist in every tenant, by each of their names: Azure DevOps, Microsoft Graph, Azure Resource Manager.
+const RESOURCES: &[&str] = &[
+    AZURE_DEVOPS,
+    "00000003-0000-0000-c000-000000000000",
+    "https://graph.microsoft.com",
+    "797f4846-ba00-4fd7-ba43-dac1f8f63013",
+    "https://management.azure.com",
+    "https://management.core.windows.net",
+];
+
+/// Names that are addresses are the same with and without a slash at their end; `az login` writes one.
+fn exists(resource: &str) -> bool {
+    RESOURCES.contains(&resource)
+        || resource.starts_with("https://") && resource.strip_suffix('/').is_some_and(|name| RESOURCES.contains(&name))
 }
 
 /// Scopes that mean nothing to a client without a user, and do no harm.
 const OPENID_SCOPES: [&str; 3] = ["openid", "profile", "offline_access"];
 
 /// Reads the form in the order in which Entra complains.
-fn read(request: &Request, exchange: &mut Exchange) -> Result<Form, Refusal> {
-    let form = request.form().unwrap_or_default();
+fn read(form: &[(String, String)], endpoint: Endpoint, exchange: &mut Exchange) -> Result<Form, Refusal> {
     let parameter = |name: &str| -> Result<String, Refusal> {
         match form.iter().find(|(key, value)| key == name && !value.is_empty()) {
             Some((_, value)) => Ok(value.clone()),
@@ -174,14 +242,9 @@ fn read(request: &Request, exchange: &mut Exchange) -> Result<Form, Refusal> {
     if grant != "client_credentials" {
         return refuse(70003, grant);
     }
-    let scope = parameter("scope")?;
-    // Microsoft's library for Go, which KEDA uses, adds those of OpenID Connect to every request.
-    let mut scopes = scope.split(' ').filter(|scope| !OPENID_SCOPES.contains(scope));
-    let (Some(resource), None) = (
-        scopes.next().and_then(|scope| scope.strip_suffix("/.default")),
-        scopes.next(),
-    ) else {
-        return refuse(70011, scope);
+    let resource = match endpoint {
+        Endpoint::V1 => parameter("resource")?,
+        Endpoint::V2 => resource_of(&parameter("scope")?)?,
     };
     if parameter("client_secret").is_ok() {
         return refuse(7_000_215, client_id);
@@ -202,7 +265,18 @@ fn read(request: &Request, exchange: &mut Exchange) -> Result<Form, Refusal> {
     exchange.subject = assertion.text("sub").map(str::to_owned);
     Ok(Form {
         client_id,
-        resource: resource.to_owned(),
+        resource,
         assertion,
     })
+}
+
+/// The one resource of a scope `RESOURCE/.default`.
+fn resource_of(scope: &str) -> Result<String, Refusal> {
+    // Microsoft's library for Go, which KEDA uses, adds those of OpenID Connect to every request.
+    let mut scopes = scope.split(' ').filter(|scope| !OPENID_SCOPES.contains(scope));
+    let resource = scopes.next().and_then(|scope| scope.strip_suffix("/.default"));
+    match (resource, scopes.next()) {
+        (Some(resource), None) => Ok(resource.to_owned()),
+        _ => refuse(70011, scope),
+    }
 }

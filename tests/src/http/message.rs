@@ -96,6 +96,11 @@ impl Request {
         serde_json::from_slice(&self.body).ok()
     }
 
+    /// The body as a multipart form; `None` where it is something else.
+    pub fn multipart(&self) -> Option<Vec<(String, String)>> {
+        super::multipart::fields(self.header("content-type")?, &self.body)
+    }
+
     /// The body as an urlencoded form; `None` where it is declared as something else.
     pub fn form(&self) -> Option<Vec<(String, String)>> {
         let declared = self.header("content-type")?.split(';').next()?.trim();

@@ -3,6 +3,7 @@
 mod body;
 mod listen;
 mod message;
+mod multipart;
 
 pub use body::Pace;
 pub use listen::Listen;

@@ -6,9 +6,9 @@ use crate::cluster_issuer::Mint;
 use crate::entra::{AZURE_DEVOPS, FederatedCredential, Identity, Kind};
 use crate::faults::{Faults, Rule};
 use crate::http::{Answer, Handler, Reply, Request, Server};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ GET    /faults/ado    /entra        what goes wrong
 POST   /faults/ado    /entra        {\"fault\": \"throttle\", \"retry_after\": \"5\", \"route\": \"GET /_apis/**\", \"after\": 0, \"count\": 1}
 DELETE /faults/ado    /entra        everything works again
 POST   /clock                       {\"service\": \"ado\" | \"entra\" | \"issuer\", \"skew_seconds\": 3600}; no service: all
+GET    /behavior                    where the real Azure DevOps may behave either way
+POST   /behavior                    {\"entitlement_spread_seconds\": 30}: members that are left out stay
 POST   /timing                      {\"lock_seconds\": 300, \"session_seconds\": 300, \"poll_seconds\": 50}
 POST   /jobs                        {\"pool\": \"linux\", \"name\": \"build\", \"demands\": [], \"script\": \"sleep 3\"}
 POST   /jobs/ID/finish              {\"result\": \"succeeded\"}
@@ -89,7 +91,7 @@ impl Default for TimingBody {
 struct JobBody {
     pool: Option<String>,
     #[serde(flatten)]
-    rest: serde_json::Map<String, Value>,
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +173,11 @@ impl Control {
                     poll: Duration::from_secs(wanted.poll_seconds),
                     ..Timing::default()
                 });
+                done()
+            }
+            ("GET", ["behavior"]) => Reply::json(200, &json!(ado.behavior())),
+            ("POST", ["behavior"]) => {
+                ado.set_behavior(changed(&ado.behavior(), body(request)?)?);
                 done()
             }
             ("POST", ["jobs"]) => self.queue(body(request)?)?,
@@ -330,6 +337,15 @@ impl Control {
 
 fn body<T: DeserializeOwned>(request: &Request) -> Result<T> {
     serde_json::from_slice(&request.body).map_err(|error| bad(&error))
+}
+
+/// A value with some of its members replaced.
+fn changed<T: Serialize + DeserializeOwned>(value: &T, members: Map<String, Value>) -> Result<T> {
+    let mut all = serde_json::to_value(value).map_err(|error| bad(&error))?;
+    if let Some(all) = all.as_object_mut() {
+        all.extend(members);
+    }
+    serde_json::from_value(all).map_err(|error| bad(&error))
 }
 
 fn bad(error: &serde_json::Error) -> (u16, String) {
