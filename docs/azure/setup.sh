@@ -48,6 +48,8 @@ CA_FILE=${CA_FILE:-}                              # PEM file, where a private CA
 ADO_TOKEN=${ADO_TOKEN:-}                          # an access token of an administrator of the organisation
 AGENT_OBJECT_ID=${AGENT_OBJECT_ID:-}              # printed by the azure half
 KEDA_OBJECT_ID=${KEDA_OBJECT_ID:-}                # empty: no KEDA
+GRANT_ATTEMPTS=${GRANT_ATTEMPTS:-20}              # how often a role is given until it is there
+GRANT_PAUSE=${GRANT_PAUSE:-15}                    # seconds between
 CAPABILITIES=${CAPABILITIES:-'{}'}                # JSON: what the placeholder offers beyond the usual, for your jobs' demands
 
 devops() {
@@ -114,11 +116,31 @@ pool() {
     "$(jq -n --arg name "$POOL" '{name: $name, autoProvision: false, autoUpdate: false}')" | jq -er .id
 }
 
-# grant POOL_ID IDENTITY_ID ROLE
+# grant POOL_ID IDENTITY_ID ROLE: gives the role and reads it back. For an identity that it does not know, Azure DevOps answers
+# 200 with an empty list; one that became a user a moment ago can be such. So it is given again until it is there.
 grant() {
-  local url=$ADO_URL/_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/$1
-  call PUT "$url?api-version=7.1-preview.1" "$(jq -n --arg id "$2" --arg role "$3" '[{userId: $id, roleName: $role}]')" |
-    jq -r --arg role "$3" --arg pool "$1" '"role \($role) on pool \($pool)"'
+  local url attempt answer
+  url="$ADO_URL/_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/$1?api-version=7.1-preview.1"
+  for ((attempt = 1; attempt <= GRANT_ATTEMPTS; attempt++)); do
+    answer=$(call PUT "$url" "$(jq -n --arg id "$2" --arg role "$3" '[{userId: $id, roleName: $role}]')") || exit
+    if has_role "$2" "$3" <<<"$answer"; then
+      answer=$(call GET "$url") || exit
+      if has_role "$2" "$3" <<<"$answer"; then
+        echo "role $3 on pool $1"
+        return
+      fi
+    fi
+    echo "role $3 on pool $1: not there yet, as for a user that is new ($attempt of $GRANT_ATTEMPTS)" >&2
+    [ "$attempt" -eq "$GRANT_ATTEMPTS" ] || sleep "$GRANT_PAUSE"
+  done
+  fail "role $3 on pool $1: Azure DevOps never showed it for identity $2. Run this again in some minutes, or give the role by hand:" \
+    "Organization settings, Agent pools, $POOL, Security"
+}
+
+# has_role IDENTITY_ID ROLE: whether the list of role assignments on standard input says so.
+has_role() {
+  jq -e --arg id "$1" --arg role "$2" \
+    'any(.value[]; (.identity.id | ascii_downcase) == ($id | ascii_downcase) and .role.name == $role)' >/dev/null
 }
 
 # placeholder POOL_ID: an agent that is only a row in the pool. Azure DevOps queues a job only where an agent, online or not,
@@ -131,7 +153,7 @@ placeholder() {
     return
   fi
   # The newest version, so that no demand for a version is out of its reach.
-  version=$(call GET "$ADO_URL/_apis/distributedtask/packages/agent?platform=linux-x64&top=1&api-version=7.1" |
+  version=$(call GET "$ADO_URL/_apis/distributedtask/packages/agent?platform=linux-x64&top=1&api-version=7.1-preview" |
     jq -er '.value[0].version | "\(.major).\(.minor).\(.patch)"')
   call POST "$ADO_URL/_apis/distributedtask/pools/$1/agents?api-version=7.1" "$(
     jq -n --arg name "$PLACEHOLDER" --arg version "$version" --argjson more "$CAPABILITIES" '{

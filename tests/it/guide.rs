@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tests::ado::{Ado, AdoView, JobRefused, JobSpec, Licence, Role};
+use tests::ado::{Ado, AdoView, Behavior, JobRefused, JobSpec, Licence, Role};
 use tests::clock::Clock;
 use tests::entra::{Entra, Identity, Kind};
 use tests::http::Listen;
@@ -205,6 +205,41 @@ async fn without_keda_there_is_no_placeholder() {
     assert_eq!(roles(&view, &setting.agents), Some(Role::Administrator));
     assert_eq!(roles(&view, &setting.keda), None);
     assert!(view.agents(POOL).is_empty());
+}
+
+#[tokio::test]
+async fn a_role_is_given_until_it_is_there() {
+    let setting = Setting::new().await;
+    setting.ado.set_behavior(Behavior {
+        entitlement_spread_seconds: 2,
+        ..Behavior::default()
+    });
+    let said = setting.run(&[("GRANT_PAUSE", "0.5"), ("GRANT_ATTEMPTS", "100")]).await;
+    assert!(said.success, "{}", said.err);
+    assert!(said.err.contains("not there yet"), "{}", said.err);
+    let view = setting.ado.view();
+    assert_eq!(roles(&view, &setting.agents), Some(Role::Administrator));
+    assert_eq!(roles(&view, &setting.keda), Some(Role::Reader));
+}
+
+#[tokio::test]
+async fn a_role_that_never_comes_is_a_failure_that_says_so() {
+    let setting = Setting::new().await;
+    setting.ado.set_behavior(Behavior {
+        entitlement_spread_seconds: 3600,
+        ..Behavior::default()
+    });
+    let said = setting.run(&[("GRANT_PAUSE", "0"), ("GRANT_ATTEMPTS", "2")]).await;
+    assert!(!said.success, "{}", said.out);
+    assert!(!said.out.contains("role Administrator"), "{}", said.out);
+    assert!(
+        said.err.contains("(2 of 2)") && said.err.contains("never showed it"),
+        "{}",
+        said.err
+    );
+    let view = setting.ado.view();
+    assert_eq!(roles(&view, &setting.agents), None);
+    assert!(view.agents(POOL).is_empty(), "it went no further");
 }
 
 #[tokio::test]
