@@ -15,12 +15,16 @@ mod documentation;
 mod entra;
 #[path = "emulators/faults.rs"]
 mod faults;
+#[path = "emulators/hosted.rs"]
+mod hosted;
 #[path = "emulators/jobs.rs"]
 mod jobs;
 #[path = "emulators/program.rs"]
 mod program;
 #[path = "emulators/provisioning.rs"]
 mod provisioning;
+#[path = "emulators/sessions.rs"]
+mod sessions;
 #[path = "emulators/versions.rs"]
 mod versions;
 

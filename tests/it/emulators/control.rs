@@ -2,6 +2,7 @@
 
 use crate::{Answer, Asker};
 use serde_json::{Value, json};
+use tests::ado::DeletedAgent;
 use tests::http::{Listen, Server};
 use tests::jwt::Token;
 use tests::world::World;
@@ -126,8 +127,32 @@ async fn the_behavior_is_changed_member_by_member() {
     control.post("/behavior", &json!({})).await.ok();
     assert_eq!(control.get("/behavior").await.ok()["entitlement_spread_seconds"], 30);
     assert_eq!(world.ado.behavior().entitlement_spread_seconds, 30);
+    control
+        .post(
+            "/behavior",
+            &json!({ "deleted_agent": "invalid-client", "plan_version": 7 }),
+        )
+        .await
+        .ok();
+    assert_eq!(world.ado.behavior().deleted_agent, DeletedAgent::InvalidClient);
     let unknown = control.post("/behavior", &json!({ "no_such_switch": true })).await;
     assert_eq!(unknown.status, 400);
+}
+
+#[tokio::test]
+async fn the_rate_limit_is_set_and_lifted_over_http() {
+    let world = World::start().await.unwrap();
+    let (control, asker) = (Control::of(&world).await, Asker::agents(&world));
+    let limit = json!({ "requests": 1, "window_seconds": 300, "delayed": 1 });
+    control.post("/rate-limit", &limit).await.ok();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let answer = asker.get("distributedtask/pools").await;
+        seen.push((answer.status, !answer.header("retry-after").is_empty()));
+    }
+    assert_eq!(seen, [(200, false), (200, true), (429, true)]);
+    control.delete("/rate-limit").await.ok();
+    asker.get("distributedtask/pools").await.ok();
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ const TASK_AREA: &str = "a85b8835-c1a1-4aac-ae97-1c3d0ba72dbd";
 const ENTITLEMENTS_AREA: &str = "68ddce18-2501-45f1-a17b-7931a9922690";
 
 /// A client that finds Azure's own host names at the emulator.
-fn azure_client(world: &World) -> reqwest::Client {
+pub(crate) fn azure_client(world: &World) -> reqwest::Client {
     let mut client = reqwest::Client::builder()
         .tls_backend_preconfigured(world.authority.client_config())
         .no_proxy();

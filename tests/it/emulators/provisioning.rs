@@ -137,8 +137,8 @@ async fn only_administrators_provision() {
         sidecar
             .send(Method::POST, "distributedtask/pools", &json!({ "name": "x" }))
             .await
-            .status,
-        403
+            .refusal(),
+        (403, "AccessDeniedException")
     );
     assert_eq!(
         sidecar.delete(&pool(&world, "")).await.refusal(),

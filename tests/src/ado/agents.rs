@@ -1,10 +1,10 @@
 //! Agents over REST: list, add, replace, change, delete.
 
-use super::Ado;
 use super::auth::Caller;
 use super::call::{Call, list};
 use super::errors::Refusal;
 use super::state::{AgentState, Client, Job, LISTEN, MANAGE, PoolState, VIEW};
+use super::{Ado, Behavior};
 use crate::clock::Timestamp;
 use crate::guid;
 use crate::http::{Reply, Request};
@@ -58,28 +58,42 @@ impl Ado {
         let mut agent = AgentState::listing_only(id, &name, BTreeMap::new(), call.now);
         agent.enabled = body.get("enabled").and_then(Value::as_bool).unwrap_or(true);
         agent.describe(&body);
-        agent.set_key(&body, call.base)?;
-        let reply = Reply::json(200, &agent.json(pool, Include::ALL));
+        agent.set_key(&body, call.target.token_url())?;
+        let registered = agent.json(pool, Include::ALL);
         pool.agents.push(agent);
-        Ok(reply)
+        Ok(self.registration(call, &state.behavior, registered))
     }
 
     /// Replaces the key and what the agent says about itself; id, name, `enabled` and history stay.
     pub(super) fn replace_agent(&self, call: &Call<'_>, pool: i64, agent: i64) -> Result<Reply, Refusal> {
         let body = call.body()?;
         let mut state = self.lock();
+        let behavior = state.behavior.clone();
         let pool = call.pool_mut(&mut state, pool, MANAGE)?;
         find(pool, agent)?;
-        pool.end_session(agent, call.now);
-        let (base, name) = (call.base, text(&body, "name"));
+        if behavior.replace_ends_session {
+            pool.end_session(agent, call.now);
+        }
+        let name = text(&body, "name");
         let found = pool.agent_mut(agent).expect("it was found a moment ago");
         if name.is_some_and(|name| !name.eq_ignore_ascii_case(&found.name)) {
             return Err(Refusal::bad_argument("An agent keeps its name when it is replaced."));
         }
         found.describe(&body);
-        found.set_key(&body, base)?;
-        let found = find(pool, agent)?;
-        Ok(Reply::json(200, &found.json(pool, Include::ALL)))
+        found.set_key(&body, call.target.token_url())?;
+        let registered = find(pool, agent)?.json(pool, Include::ALL);
+        Ok(self.registration(call, &behavior, registered))
+    }
+
+    /// The answer to a registration.
+    fn registration(&self, call: &Call<'_>, behavior: &Behavior, mut agent: Value) -> Reply {
+        if behavior.server_url_property {
+            // Properties are typed (actions/runner `PropertiesCollection.cs`).
+            agent["properties"] = json!({
+                "ServerUrl": { "$type": "System.String", "$value": call.target.collection_url() },
+            });
+        }
+        Reply::json(200, &agent)
     }
 
     /// Changes single members, `enabled` above all.
@@ -202,7 +216,7 @@ impl AgentState {
     }
 
     /// Makes a client for the public key; without a key the agent can never listen.
-    fn set_key(&mut self, body: &Value, base: &str) -> Result<(), Refusal> {
+    fn set_key(&mut self, body: &Value, token_url: String) -> Result<(), Refusal> {
         let Some(key) = body.pointer("/authorization/publicKey").filter(|key| key.is_object()) else {
             self.client = None;
             return Ok(());
@@ -222,9 +236,13 @@ impl AgentState {
                 .as_ref()
                 .map_or_else(guid::random, |client| client.id.clone()),
             key: PublicKey { n, e },
-            url: format!("{base}/_apis/oauth2/token"),
+            url: token_url,
         });
         Ok(())
+    }
+
+    pub(super) fn status(&self) -> &'static str {
+        if self.session.is_some() { "online" } else { "offline" }
     }
 
     pub(super) fn json(&self, pool: &PoolState, include: Include) -> Value {
@@ -234,12 +252,13 @@ impl AgentState {
             "version": self.version,
             "osDescription": self.os,
             "enabled": self.enabled,
-            "status": if self.session.is_some() { "online" } else { "offline" },
+            "status": self.status(),
             "provisioningState": self.provisioning,
             "accessPoint": "CodexAccessMapping",
             "maxParallelism": self.max_parallelism,
             "createdOn": self.created.iso(),
             "statusChangedOn": self.status_changed.iso(),
+            "_links": {},
         });
         let mut add = |name: &str, value: Option<Value>| {
             if let (Some(value), Some(agent)) = (value, agent.as_object_mut()) {
@@ -284,7 +303,7 @@ impl Call<'_> {
     pub(super) fn agent(&self, pool: i64) -> Result<i64, Refusal> {
         match &self.caller {
             Caller::Agent(token) if token.pool == pool => Ok(token.agent),
-            Caller::Agent(_) | Caller::Member { .. } => {
+            Caller::Agent(_) | Caller::Job { .. } | Caller::Member { .. } => {
                 Err(Refusal::access_denied(&self.caller.name(), "Listen", &pool.to_string()))
             }
         }

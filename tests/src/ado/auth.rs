@@ -3,7 +3,7 @@
 
 use super::errors::Refusal;
 use super::state::{AgentToken, Organisation, State};
-use super::{Ado, ExpiredToken};
+use super::{Ado, DeletedAgent, ExpiredToken};
 use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
 use crate::jwt::Token;
@@ -23,6 +23,13 @@ pub(super) enum Caller {
     },
     /// An agent with its own token.
     Agent(AgentToken),
+    /// The worker of a job, with the token of its message.
+    Job {
+        /// Its request.
+        request: u64,
+        /// Its plan.
+        plan: String,
+    },
 }
 
 impl Caller {
@@ -30,6 +37,7 @@ impl Caller {
         match self {
             Self::Member { name, .. } => name.clone(),
             Self::Agent(token) => format!("agent {}", token.agent),
+            Self::Job { request, .. } => format!("job {request}"),
         }
     }
 }
@@ -77,8 +85,10 @@ impl Ado {
         drop(state);
         let result = result.map_err(|denial| match denial {
             Denial::Unknown(refusal) => refusal.reply().with("x-vss-resourcetenant", tenant),
-            Denial::Unauthorized if secret.is_none() && is_browser(request) => sign_in_redirect(request, &tenant),
-            Denial::Unauthorized => unauthorized(&tenant),
+            // What the header is for: without it everybody is sent to the sign-in page, whatever `Accept` says
+            // (azidentity `azure_pipelines_credential.go`, azure-devops-docs#13661).
+            Denial::Unauthorized if !suppresses_redirect(request) => sign_in_redirect(request, &tenant),
+            Denial::Unauthorized => unauthorized(request, &tenant),
             Denial::Expired => self.expired(request, &tenant),
         });
         (seen, result)
@@ -94,12 +104,23 @@ impl Ado {
     ) -> Result<Caller, Denial> {
         if let Some(token) = state.agent_tokens.get(secret) {
             *age = Some(now.seconds() - token.issued.seconds());
-            let valid = token.organisation.eq_ignore_ascii_case(&organisation.name) && now < token.expires;
+            let gone = organisation
+                .pool(token.pool)
+                .is_none_or(|pool| pool.agent(token.agent).is_none());
+            let refused = gone && state.behavior.deleted_agent == DeletedAgent::InvalidClient;
+            let valid = token.organisation.eq_ignore_ascii_case(&organisation.name) && now < token.expires && !refused;
             return if valid {
                 Ok(Caller::Agent(token.clone()))
             } else {
                 Err(Denial::Unauthorized)
             };
+        }
+        let mut jobs = organisation.pools.iter().flat_map(|pool| &pool.jobs);
+        if let Some(job) = jobs.find(|job| job.token == secret) {
+            return Ok(Caller::Job {
+                request: job.id,
+                plan: job.plan_id.clone(),
+            });
         }
         if let Some(object_id) = organisation.pats.get(secret) {
             return member(organisation, object_id).ok_or(Denial::Unauthorized);
@@ -135,7 +156,7 @@ impl Ado {
         if page {
             sign_in_page(tenant)
         } else {
-            unauthorized(tenant)
+            unauthorized(request, tenant)
         }
     }
 }
@@ -155,30 +176,29 @@ fn suppresses_redirect(request: &Request) -> bool {
     header.is_some_and(|value| value.eq_ignore_ascii_case("suppress"))
 }
 
-fn is_browser(request: &Request) -> bool {
-    !suppresses_redirect(request)
-        && request
-            .header("accept")
-            .is_some_and(|accept| accept.contains("text/html"))
-}
-
-/// 401 with all challenges of the hosted service.
-pub(super) fn unauthorized(tenant: &str) -> Reply {
+/// 401 with all challenges of the hosted service, each in a line of its own.
+pub(super) fn unauthorized(request: &Request, tenant: &str) -> Reply {
     let realm = "https://tfsprodweu4.visualstudio.com/";
-    Reply::html(
-        401,
-        "<!DOCTYPE html><html><head><title>Access Denied: The Personal Access Token used has expired.</title></head>\
-         <body><p>TF400813: The user '' is not authorized to access this resource.</p></body></html>",
-    )
-    .with(
-        "www-authenticate",
-        format!("Bearer authorization_uri=https://login.microsoftonline.com/{tenant}"),
-    )
-    .with("www-authenticate", format!("Basic realm=\"{realm}\""))
-    .with("www-authenticate", "TFS-Federated")
-    .with("x-tfs-fedauthrealm", realm)
-    .with("x-tfs-fedauthissuer", realm)
-    .with("x-vss-resourcetenant", tenant)
+    // Changes are told in JSON (azure-devops-auth-samples#52).
+    let reply = if ["GET", "POST", "OPTIONS"].contains(&request.method.as_str()) {
+        Reply::html(
+            401,
+            "<!DOCTYPE html><html><head><title>Access Denied: The Personal Access Token used has expired.</title></head>\
+             <body><p>TF400813: The user '' is not authorized to access this resource.</p></body></html>",
+        )
+    } else {
+        Refusal::unauthorized().reply()
+    };
+    reply
+        .with(
+            "www-authenticate",
+            format!("Bearer authorization_uri=https://login.microsoftonline.com/{tenant}"),
+        )
+        .with("www-authenticate", format!("Basic realm=\"{realm}\""))
+        .with("www-authenticate", "TFS-Federated")
+        .with("x-tfs-fedauthrealm", realm)
+        .with("x-tfs-fedauthissuer", realm)
+        .with("x-vss-resourcetenant", tenant)
 }
 
 /// 203 with the sign-in page.
@@ -191,12 +211,15 @@ pub(super) fn sign_in_page(tenant: &str) -> Reply {
     .with("x-vss-resourcetenant", tenant)
 }
 
-/// 302 to the sign-in page.
+/// 302 to the sign-in page; who follows it gets a page with 203 (Azure/azure-sdk-for-cpp#5786).
 pub(super) fn sign_in_redirect(request: &Request, tenant: &str) -> Reply {
     let reply_to = format!("{}{}", request.origin(), request.path);
-    let location =
-        format!("https://spsprodweu4.vssps.visualstudio.com/_signin?realm=dev.azure.com&reply_to={reply_to}");
-    Reply::html(302, "<html><head><title>Object moved</title></head></html>")
+    let page = super::hosts::sign_in(request);
+    let location = format!("{page}?realm=dev.azure.com&reply_to={reply_to}");
+    let body = format!(
+        "<html><head><title>Object moved</title></head><body><h2>Object moved to <a href=\"{location}\">here</a>.</h2></body></html>"
+    );
+    Reply::html(302, body)
         .with("location", location)
         .with("x-vss-resourcetenant", tenant)
 }

@@ -26,7 +26,7 @@ impl Call<'_> {
         match &self.caller {
             Caller::Member { id, .. } => organisation.permissions(pool, id),
             Caller::Agent(token) if token.pool == pool.id => VIEW | LISTEN,
-            Caller::Agent(_) => 0,
+            Caller::Agent(_) | Caller::Job { .. } => 0,
         }
     }
 

@@ -47,6 +47,10 @@ impl Refusal {
         Self::new(404, "TaskAgentNotFoundException", message)
     }
 
+    pub(super) fn is_agent_not_found(&self) -> bool {
+        self.type_key == "TaskAgentNotFoundException"
+    }
+
     pub(super) fn agent_exists(pool: i64, agent: &str) -> Self {
         let message = format!("Pool {pool} already contains an agent with name {agent}.");
         Self::new(409, "TaskAgentExistsException", message)
@@ -88,6 +92,18 @@ impl Refusal {
         )
     }
 
+    /// For pools as such (azure-devops-docs#13093).
+    pub(super) fn pools_denied(who: &str) -> Self {
+        Self::new(
+            403,
+            "AccessDeniedException",
+            format!(
+                "Access denied. {who} needs Manage permissions to perform the action. For more information, contact the \
+                 Azure DevOps Server administrator."
+            ),
+        )
+    }
+
     pub(super) fn organisation_denied(who: &str) -> Self {
         let message = format!(
             "Access Denied: {who} needs the following permission(s) to perform this action: Edit instance-level information"
@@ -107,6 +123,11 @@ impl Refusal {
             "TF401444: Please sign-in at least once as {tenant}\\{tenant}\\{object_id} in a web browser to enable access \
              to the service."
         );
+        Self::new(401, "UnauthorizedRequestException", message).of(FRAMEWORK)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let message = "TF400813: The user '' is not authorized to access this resource.";
         Self::new(401, "UnauthorizedRequestException", message).of(FRAMEWORK)
     }
 

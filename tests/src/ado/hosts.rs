@@ -31,6 +31,8 @@ impl Service {
     }
 }
 
+const COLLECTION: &str = "DefaultCollection";
+
 /// Where a request goes.
 pub(super) struct Target {
     pub(super) organisation: String,
@@ -41,8 +43,23 @@ pub(super) struct Target {
     /// Whose host was asked.
     pub(super) service: Service,
     form: Form,
-    /// With a colon, if the client named one.
     port: String,
+}
+
+/// The sign-in page: on a host of its own for Azure's names, else here.
+pub(super) fn sign_in(request: &Request) -> String {
+    let host = request.host();
+    if host == "dev.azure.com" || host.ends_with(".dev.azure.com") || host.ends_with(".visualstudio.com") {
+        let port = port(request);
+        return format!("https://spsprodweu4.vssps.visualstudio.com{port}/_signin");
+    }
+    format!("{}/_signin", request.origin())
+}
+
+/// With a colon, if the client named one.
+fn port(request: &Request) -> String {
+    let host = request.host();
+    request.authority.get(host.len()..).unwrap_or_default().to_owned()
 }
 
 /// How the organization is written.
@@ -59,7 +76,7 @@ impl Target {
     /// `None` where the request names no organization.
     pub(super) fn of(request: &Request) -> Option<Self> {
         let host = request.host();
-        let port = request.authority[host.len().min(request.authority.len())..].to_owned();
+        let port = port(request);
         let mut rest = request.segments.clone();
         if let Some(name) = host.strip_suffix(".visualstudio.com") {
             let (organisation, service) = match name.split_once('.') {
@@ -68,14 +85,15 @@ impl Target {
                 Some((organisation, "vssps")) => (organisation, Service::Identity),
                 Some(_) => return None,
             };
-            return Some(Self {
+            let target = Self {
                 organisation: organisation.to_owned(),
                 base: request.origin(),
                 rest,
                 service,
                 form: Form::Legacy,
                 port,
-            });
+            };
+            return Some(target.in_collection());
         }
         if rest.is_empty() {
             return None;
@@ -87,14 +105,45 @@ impl Target {
             _ => (Service::Any, Form::Elsewhere),
         };
         let organisation = rest.remove(0);
-        Some(Self {
+        let target = Self {
             base: format!("{}/{organisation}", request.origin()),
             organisation,
             rest,
             service,
             form,
             port,
-        })
+        };
+        Some(target.in_collection())
+    }
+
+    /// Older URLs name the one collection of an organization.
+    fn in_collection(mut self) -> Self {
+        if self.rest.first().is_some_and(|first| first == COLLECTION) {
+            self.rest.remove(0);
+            self.base = format!("{}/{COLLECTION}", self.base);
+        }
+        self
+    }
+
+    /// Where agents get their own tokens: on a host of the organization, in whichever form that is written
+    /// (azure-pipelines-agent#1775, #2171).
+    pub(super) fn token_url(&self) -> String {
+        let (organisation, port) = (&self.organisation, &self.port);
+        match self.form {
+            Form::Path | Form::Legacy => {
+                format!("https://{organisation}.vssps.visualstudio.com{port}/_apis/oauth2/token")
+            }
+            Form::Elsewhere => format!("{}/_apis/oauth2/token", self.base),
+        }
+    }
+
+    /// The older URL of the organization, with its collection.
+    pub(super) fn collection_url(&self) -> String {
+        let (organisation, port) = (&self.organisation, &self.port);
+        match self.form {
+            Form::Path | Form::Legacy => format!("https://{organisation}.visualstudio.com{port}/{COLLECTION}"),
+            Form::Elsewhere => format!("{}/{COLLECTION}", self.base),
+        }
     }
 
     /// The organization's URL at a service, in the form in which the client addresses it, without a slash at its end.

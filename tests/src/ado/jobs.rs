@@ -59,11 +59,9 @@ impl Ado {
             .iter_mut()
             .find(mine)
             .ok_or_else(|| Refusal::job_not_found(id))?;
-        if job.result.as_deref() == Some("abandoned") {
-            return Err(Refusal::job_token_expired(id));
-        }
+        // Whoever finished it, the worker among them (azure-pipelines-agent#5563).
         if job.finished.is_some() {
-            return Err(Refusal::job_not_found(id));
+            return Err(Refusal::job_token_expired(id));
         }
         job.received.get_or_insert(call.now);
         match body.get("result").filter(|result| !result.is_null()) {
@@ -95,7 +93,7 @@ fn is_wanted(job: &Job, request: &Request) -> bool {
 }
 
 /// Results come as words or as numbers (`TaskResult`).
-fn result_name(result: &Value) -> Result<&'static str, Refusal> {
+pub(super) fn result_name(result: &Value) -> Result<&'static str, Refusal> {
     const NAMES: [&str; 6] = [
         "succeeded",
         "succeededWithIssues",
@@ -119,7 +117,7 @@ impl Job {
         let mut job = json!({
             "requestId": self.id,
             "queueTime": self.queued.iso(),
-            "serviceOwner": "00025394-6065-48ca-87d9-7f5672854ef7",
+            "serviceOwner": super::connection::HOSTED,
             "hostId": self.plan_id,
             "scopeId": self.plan_id,
             "planType": "Build",
@@ -137,7 +135,12 @@ impl Job {
         let agents = || {
             let agents = pool.matching(&self.demands).into_iter();
             agents
-                .map(|agent| json!({ "id": agent.id, "name": agent.name, "enabled": agent.enabled }))
+                .map(|agent| {
+                    json!({
+                        "id": agent.id, "name": agent.name, "version": agent.version, "enabled": agent.enabled,
+                        "status": agent.status(), "provisioningState": agent.provisioning,
+                    })
+                })
                 .collect::<Vec<_>>()
         };
         let optional = [

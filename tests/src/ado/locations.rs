@@ -233,7 +233,7 @@ const LOCATIONS: &[Location] = &[
 
 /// Areas that clients look up before their first call: id, name, service. `securityroles` is in none, on the real service
 /// either: `az devops invoke --area securityroles` says that the area is not present (azure-devops-cli-extension#1315).
-const AREAS: &[(&str, &str, Service)] = &[
+pub(super) const AREAS: &[(&str, &str, Service)] = &[
     ("a85b8835-c1a1-4aac-ae97-1c3d0ba72dbd", TASK, Service::Main),
     (
         "68ddce18-2501-45f1-a17b-7931a9922690",

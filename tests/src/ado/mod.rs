@@ -17,6 +17,7 @@ mod locations;
 mod names;
 mod oauth;
 mod packages;
+mod plans;
 mod pool;
 mod pools;
 mod queue;
@@ -27,7 +28,7 @@ mod state;
 mod versions;
 mod view;
 
-pub use behavior::Behavior;
+pub use behavior::{Behavior, ConnectionData, DeletedAgent};
 pub use limits::RateLimit;
 pub use pool::Pool;
 pub use queue::{JobRefused, JobSpec};

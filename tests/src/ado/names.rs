@@ -9,6 +9,7 @@ pub(super) fn name(method: &str, path: &[&str]) -> &'static str {
         ("GET", ["_emulator", "agent-package", ..]) => "GET agent package",
         ("GET", ["_apis", "featureavailability", ..]) => "GET featureFlags/{name}",
         ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => "POST customerintelligence",
+        ("POST", [_, "_apis", "distributedtask", "hubs", _, "plans", _, "events"]) => "POST plans/{id}/events",
         ("GET", ["_apis", "resourceareas", ..]) => "GET ResourceAreas",
         ("POST", ["_apis", "serviceprincipalentitlements"]) => "POST serviceprincipalentitlements",
         ("GET", ["_apis", "serviceprincipalentitlements", _]) => "GET serviceprincipalentitlements/{id}",

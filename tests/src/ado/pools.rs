@@ -44,7 +44,9 @@ impl Ado {
     pub(super) fn create_pool(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let body = call.body()?;
         let mut state = self.lock();
-        let creator = call.administrator(call.organisation(&state))?;
+        let creator = call
+            .administrator(call.organisation(&state))
+            .map_err(|_| Refusal::pools_denied(&call.caller.name()))?;
         let organisation = call.organisation_mut(&mut state);
         let name = text(&body, "name").filter(|name| !name.trim().is_empty());
         let name = name.ok_or_else(|| Refusal::bad_argument("The pool needs a name."))?;
@@ -56,6 +58,7 @@ impl Ado {
             return Err(Refusal::pool_exists(&name));
         }
         let pool = organisation.add_pool(&name, call.now);
+        pool.creator = (creator.clone(), call.caller.name());
         pool.roles.insert(creator, Role::Administrator);
         pool.set(&body);
         Ok(Reply::json(200, &json(pool)))
@@ -111,6 +114,7 @@ impl Call<'_> {
 }
 
 fn json(pool: &PoolState) -> Value {
+    let owner = json!({ "id": pool.creator.0, "displayName": pool.creator.1, "uniqueName": pool.creator.1 });
     json!({
         "id": pool.id,
         "name": pool.name,
@@ -126,5 +130,8 @@ fn json(pool: &PoolState) -> Value {
         "poolType": "automation",
         "options": "none",
         "scope": "00000000-0000-0000-0000-000000000000",
+        "createdBy": owner,
+        "owner": owner,
+        "properties": {},
     })
 }

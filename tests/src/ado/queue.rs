@@ -95,6 +95,7 @@ impl Job {
             agent: None,
             acknowledged: false,
             url,
+            token: format!("job.{}.{}", guid::random(), guid::random()),
         }
     }
 
@@ -122,18 +123,29 @@ impl Job {
     }
 
     /// The message that brings the job: the members of a real one that a stub agent needs, under their real names.
-    fn message(&self) -> String {
+    fn message(&self, plan_version: u32) -> String {
         json!({
             "messageType": "PipelineAgentJobRequest",
-            "plan": { "planId": self.plan_id, "planType": "Build", "version": 7, "scopeIdentifier": self.plan_id },
+            "plan": { "planId": self.plan_id, "planType": "Build", "version": plan_version, "scopeIdentifier": self.plan_id },
             "timeline": { "id": self.plan_id, "changeId": 1 },
             "jobId": self.job_id,
             "jobDisplayName": self.name,
             "jobName": "__default",
             "requestId": self.id,
             "lockedUntil": self.locked_until.map(Timestamp::iso),
-            "resources": { "endpoints": [{ "name": "SystemVssConnection", "url": self.url }] },
-            "variables": {},
+            "resources": { "endpoints": [{
+                "name": "SystemVssConnection",
+                "url": format!("{}/", self.url),
+                "authorization": { "scheme": "OAuth", "parameters": { "AccessToken": self.token } },
+            }] },
+            // What the listener and the worker of today, and those of 2019, read without asking whether it is there.
+            "variables": {
+                "system.serverType": { "value": "Hosted" },
+                "system.collectionUri": { "value": format!("{}/", self.url) },
+                "system.teamProjectId": { "value": self.plan_id },
+                "system.definitionId": { "value": "1" },
+                "build.buildId": { "value": self.id.to_string() },
+            },
             "steps": [{
                 "type": "task",
                 "displayName": "script",
@@ -176,7 +188,7 @@ impl PoolState {
     }
 
     /// Gives the oldest jobs to idle agents that are online and enabled.
-    pub(super) fn assign_jobs(&mut self, now: Timestamp, timing: &Timing) {
+    pub(super) fn assign_jobs(&mut self, now: Timestamp, timing: &Timing, plan_version: u32) {
         for index in 0..self.jobs.len() {
             if !self.jobs[index].is_queued() {
                 continue;
@@ -188,12 +200,12 @@ impl PoolState {
                 .map(|agent| agent.id)
                 .next();
             if let Some(agent) = chosen {
-                self.assign(index, agent, now, timing);
+                self.assign(index, agent, now, timing, plan_version);
             }
         }
     }
 
-    fn assign(&mut self, index: usize, agent: i64, now: Timestamp, timing: &Timing) {
+    fn assign(&mut self, index: usize, agent: i64, now: Timestamp, timing: &Timing, plan_version: u32) {
         let Some(agent) = self.agents.iter_mut().find(|found| found.id == agent) else {
             return;
         };
@@ -207,7 +219,7 @@ impl PoolState {
             session.messages.push(Message {
                 id: session.last_message,
                 kind: "PipelineAgentJobRequest",
-                body: job.message(),
+                body: job.message(plan_version),
                 request: Some(job.id),
             });
         }

@@ -42,6 +42,9 @@ impl Handler for Ado {
         let now = self.clock().now();
         let mut fault = None;
         let mut served = match Target::of(&request) {
+            _ if request.segments.first().is_some_and(|first| first == "_signin") => {
+                Served::nobody(sign_in_page(""), "sign-in page")
+            }
             None => Served::nobody(no_organisation(), "unknown"),
             Some(target) => {
                 fault = self.faults().strike(&request.method, &target.rest);
@@ -54,6 +57,7 @@ impl Handler for Ado {
         let mut status = 0;
         if let Answer::Reply(reply) = &mut served.answer {
             status = reply.status;
+            reply.compress_for(&request);
             let activity = guid::random();
             reply.headers.extend([
                 ("date", self.clock().now().http_date()),
@@ -111,6 +115,9 @@ impl Ado {
             Err(reply) => return served(reply.into()),
         };
         let budget = self.inner.limits.spend(&caller.name(), now);
+        if let Some(delay) = budget.and_then(|budget| budget.delay()) {
+            tokio::time::sleep(delay).await;
+        }
         let mut reply = if budget.is_some_and(|budget| budget.is_exceeded()) {
             Refusal::throttled().reply()
         } else {
@@ -176,6 +183,7 @@ impl Ado {
             ("GET", ["_apis", "resourceareas", area @ ..]) => self.resource_areas(call, area),
             ("GET", ["_apis", "featureavailability", "featureflags", _]) => Ok(self.feature_flag(&rest[3])),
             ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => Ok(Reply::empty(204)),
+            ("POST", [_, "_apis", "distributedtask", "hubs", _, "plans", plan, "events"]) => self.job_event(call, plan),
             ("POST", ["_apis", "serviceprincipalentitlements"]) => self.add_entitlement(call),
             (_, ["_apis", "serviceprincipalentitlements", id]) => self.entitlement(call, id),
             ("GET", ["_apis", "securityroles", "scopes", scope, "roledefinitions"]) => self.role_definitions(scope),
@@ -254,11 +262,11 @@ impl Ado {
             }
             Some(Fault::SignInPage) => sign_in_page(&tenant),
             Some(Fault::SignInRedirect) => sign_in_redirect(request, &tenant),
-            Some(Fault::Unauthorized) => unauthorized(&tenant),
+            Some(Fault::Unauthorized) => unauthorized(request, &tenant),
             Some(Fault::IdentityUnknown) => {
                 let object_id = match caller {
                     Some(Caller::Member { object_id, .. }) => object_id.as_str(),
-                    Some(Caller::Agent(_)) | None => "00000000-0000-0000-0000-000000000000",
+                    Some(Caller::Agent(_) | Caller::Job { .. }) | None => "00000000-0000-0000-0000-000000000000",
                 };
                 let reply = Refusal::identity_unknown(&tenant, object_id).reply();
                 reply.with("x-vss-resourcetenant", tenant)

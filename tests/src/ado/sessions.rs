@@ -1,11 +1,12 @@
 //! Sessions and the long poll. A message is delivered again on each poll until it is deleted: an agent polls its session
 //! twice at once and throws the answers of its keep-alive away.
 
-use super::Ado;
 use super::agents::{Include, find, text, texts};
+use super::auth::unauthorized;
 use super::call::Call;
 use super::errors::Refusal;
 use super::state::{LISTEN, Message, PoolState, Session, State};
+use super::{Ado, DeletedAgent};
 use crate::guid;
 use crate::http::Reply;
 use serde_json::json;
@@ -23,7 +24,9 @@ impl Ado {
         }
         let agent = find(pool, caller)?;
         let owner = text(&body, "ownerName").unwrap_or_default();
-        if let Some(session) = agent.session.as_ref().filter(|session| session.owner != owner) {
+        // Whoever asks: a listener that was killed and started again under the same host name meets its own session
+        // (azure-pipelines-agent#720, #1709, azure-devops-docs#12215).
+        if let Some(session) = &agent.session {
             return Err(Refusal::session_conflict(&agent.name, &session.owner));
         }
         let id = guid::random();
@@ -34,9 +37,7 @@ impl Ado {
         {
             agent.system = texts(body.get("systemCapabilities"));
         }
-        if agent.session.is_none() {
-            agent.status_changed = call.now;
-        }
+        agent.status_changed = call.now;
         agent.session = Some(Session {
             id: id.clone(),
             owner: owner.clone(),
@@ -75,7 +76,14 @@ impl Ado {
             let (message, hold) = {
                 let mut state = self.lock();
                 let hold = state.timing.poll;
-                (self.take_message(call, &mut state, pool, caller, session, last)?, hold)
+                let tenant = call.organisation(&state).tenant.clone();
+                let invalid = state.behavior.deleted_agent == DeletedAgent::InvalidClient;
+                match self.take_message(call, &mut state, pool, caller, session, last) {
+                    Err(refusal) if invalid && refusal.is_agent_not_found() => {
+                        return Ok(unauthorized(call.request, &tenant));
+                    }
+                    taken => (taken?, hold),
+                }
             };
             if let Some(message) = message {
                 self.touch();

@@ -111,6 +111,9 @@ impl Role {
     }
 }
 
+/// The id of a pool's creator where no member made it.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
 pub(super) const VIEW: u32 = 1;
 pub(super) const MANAGE: u32 = 2;
 pub(super) const LISTEN: u32 = 4;
@@ -120,9 +123,10 @@ pub(super) const USE: u32 = 16;
 /// Times of the service.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// How long a job's lock lives without renewal. Default: five minutes.
+    /// How long a job's lock lives without renewal. Default: ten minutes, as the agents' logs of 2020 to 2024 show
+    /// (azure-pipelines-agent#3468, #3587, #3878, #4939).
     pub lock: Duration,
-    /// After which time without a poll a session ends. Default: five minutes.
+    /// After which time without a poll a session ends. Default: five minutes (microsoft/vso-agent#202).
     pub session: Duration,
     /// How long an empty poll is held. Default: 50 seconds.
     pub poll: Duration,
@@ -135,7 +139,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            lock: Duration::from_secs(300),
+            lock: Duration::from_secs(600),
             session: Duration::from_secs(300),
             poll: Duration::from_secs(50),
             agent_token: Duration::from_secs(3000),
@@ -201,6 +205,8 @@ pub(super) struct PoolState {
     pub(super) auto_provision: bool,
     pub(super) auto_update: bool,
     pub(super) created: Timestamp,
+    /// Who made it: id and name of the member.
+    pub(super) creator: (String, String),
     /// Role by member id.
     pub(super) roles: BTreeMap<String, Role>,
     pub(super) agents: Vec<AgentState>,
@@ -268,6 +274,8 @@ pub(super) struct Job {
     pub(super) acknowledged: bool,
     /// Where the jobs' own requests go, for the message.
     pub(super) url: String,
+    /// The worker's own token.
+    pub(super) token: String,
 }
 
 impl Organisation {
@@ -282,6 +290,14 @@ impl Organisation {
             last_id: 0,
             last_request: 0,
         }
+    }
+
+    /// By its name, or by its id as in the access mapping for services.
+    fn is_called(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+            || name
+                .strip_prefix(['A', 'a'])
+                .is_some_and(|id| id.eq_ignore_ascii_case(&self.instance))
     }
 
     pub(super) fn next_id(&mut self) -> i64 {
@@ -326,6 +342,7 @@ impl Organisation {
             auto_provision: false,
             auto_update: true,
             created: now,
+            creator: (NOBODY.to_owned(), "Microsoft.VisualStudio.Services.TFS".to_owned()),
             roles: BTreeMap::new(),
             agents: Vec::new(),
             jobs: Vec::new(),
@@ -338,18 +355,18 @@ impl State {
     pub(super) fn organisation(&self, name: &str) -> Option<&Organisation> {
         self.organisations
             .iter()
-            .find(|organisation| organisation.name.eq_ignore_ascii_case(name))
+            .find(|organisation| organisation.is_called(name))
     }
 
     pub(super) fn organisation_mut(&mut self, name: &str) -> Option<&mut Organisation> {
         self.organisations
             .iter_mut()
-            .find(|organisation| organisation.name.eq_ignore_ascii_case(name))
+            .find(|organisation| organisation.is_called(name))
     }
 
     /// Lets time do its work: sessions end, locks run out, jobs find agents.
     pub(super) fn advance(&mut self, now: Timestamp) {
-        let timing = self.timing;
+        let (timing, plan_version) = (self.timing, self.behavior.plan_version);
         for pool in self
             .organisations
             .iter_mut()
@@ -357,7 +374,7 @@ impl State {
         {
             pool.end_sessions(now, &timing);
             pool.abandon_jobs(now);
-            pool.assign_jobs(now, &timing);
+            pool.assign_jobs(now, &timing, plan_version);
         }
     }
 }

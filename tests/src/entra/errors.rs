@@ -28,6 +28,10 @@ const fn code(code: u32, status: u16, error: &'static str, text: &'static str) -
 }
 
 /// Every code that the emulator knows.
+///
+/// 70021 and its kin came with 400 `invalid_request` until 2022 (azure-workload-identity#340, #616), and come with 401
+/// `invalid_client` since 2023 (external-secrets#2783, azure-workload-identity#1200, microsoft/Agents#202 for 7002137);
+/// 7002138 is quoted in Azure/login#515 and #517.
 pub const CODES: &[Code] = &[
     code(50027, 401, "invalid_client", "JWT token is invalid or malformed."),
     code(
@@ -87,8 +91,8 @@ pub const CODES: &[Code] = &[
     ),
     code(
         70021,
-        400,
-        "invalid_request",
+        401,
+        "invalid_client",
         "No matching federated identity record found for presented assertion. {}",
     ),
     code(
@@ -213,20 +217,20 @@ pub const CODES: &[Code] = &[
     ),
     code(
         700211,
-        400,
-        "invalid_request",
+        401,
+        "invalid_client",
         "No matching federated identity record found for presented assertion issuer '{}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation",
     ),
     code(
         700212,
-        400,
-        "invalid_request",
+        401,
+        "invalid_client",
         "No matching federated identity record found for presented assertion audience '{}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation",
     ),
     code(
         700213,
-        400,
-        "invalid_request",
+        401,
+        "invalid_client",
         "No matching federated identity record found for presented assertion subject '{}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation",
     ),
     code(
@@ -258,6 +262,18 @@ pub const CODES: &[Code] = &[
         400,
         "invalid_request",
         "The endpoint only accepts POST requests. Received a {} request.",
+    ),
+    code(
+        7002137,
+        401,
+        "invalid_client",
+        "No matching federated identity record found for presented assertion subject '{}'. Please make sure the federated identity credential Subject is correct.",
+    ),
+    code(
+        7002138,
+        401,
+        "invalid_client",
+        "No matching federated identity record found for presented assertion subject '{}'. The subject matches with case-insensitive comparison, but not with case-sensitive comparison. Check your federated identity credential Subject, Audience and Issuer against the presented assertion. See documentation at: https://learn.microsoft.com/entra/workload-id/workload-identity-federation. See breaking change notification and remediation at: https://learn.microsoft.com/en-us/entra/identity-platform/reference-breaking-changes#august-2024.",
     ),
     code(7000112, 400, "unauthorized_client", "Application '{}' is disabled."),
     code(

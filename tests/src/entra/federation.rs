@@ -155,12 +155,16 @@ pub(super) fn trusts(entry: &Entry, assertion: &Token, now: Timestamp) -> Result
     if of_issuer.is_empty() {
         return refuse(700_211, issuer);
     }
+    let differs_in_case_only = of_issuer
+        .iter()
+        .any(|credential| credential.subject.eq_ignore_ascii_case(subject));
     let of_subject: Vec<_> = of_issuer
         .into_iter()
         .filter(|credential| credential.subject == subject)
         .collect();
     if of_subject.is_empty() {
-        return refuse(700_213, subject);
+        let code = if differs_in_case_only { 7_002_138 } else { 700_213 };
+        return refuse(code, subject);
     }
     let for_audience = of_subject
         .iter()

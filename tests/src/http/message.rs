@@ -2,9 +2,12 @@
 
 use super::body::{Pace, Paced};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 use serde_json::Value;
+use std::io::Write;
 
 /// A request, read to its end.
 #[derive(Debug, Clone)]
@@ -187,6 +190,20 @@ impl Reply {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// Compresses the content with gzip where the client takes that.
+    pub fn compress_for(&mut self, request: &Request) {
+        let accepted = request.header("accept-encoding").unwrap_or_default().split(',');
+        let mut accepted = accepted.map(|coding| coding.split(';').next().unwrap_or_default().trim());
+        if self.body.is_empty() || !accepted.any(|coding| coding.eq_ignore_ascii_case("gzip")) {
+            return;
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let written = encoder.write_all(&self.body).and_then(|()| encoder.finish());
+        self.body = written.expect("memory takes everything").into();
+        self.headers.push(("content-encoding", "gzip".to_owned()));
+        self.headers.push(("vary", "Accept-Encoding".to_owned()));
     }
 
     pub(super) fn into_response(self) -> hyper::Response<Paced> {

@@ -25,8 +25,10 @@ POST   /faults/ado    /entra        {\"fault\": \"throttle\", \"retry_after\": \
 DELETE /faults/ado    /entra        everything works again
 POST   /clock                       {\"service\": \"ado\" | \"entra\" | \"issuer\", \"skew_seconds\": 3600}; no service: all
 GET    /behavior                    where the real Azure DevOps may behave either way
-POST   /behavior                    {\"entitlement_spread_seconds\": 30}: members that are left out stay
-POST   /timing                      {\"lock_seconds\": 300, \"session_seconds\": 300, \"poll_seconds\": 50}
+POST   /behavior                    {\"replace_ends_session\": true, \"plan_version\": 7}: members that are left out stay
+POST   /rate-limit                  {\"requests\": 100, \"window_seconds\": 300, \"delayed\": 20, \"delay_millis\": 2000}
+DELETE /rate-limit
+POST   /timing                      {\"lock_seconds\": 600, \"session_seconds\": 300, \"poll_seconds\": 50}
 POST   /jobs                        {\"pool\": \"linux\", \"name\": \"build\", \"demands\": [], \"script\": \"sleep 3\"}
 POST   /jobs/ID/finish              {\"result\": \"succeeded\"}
 GET    /identities
@@ -173,6 +175,14 @@ impl Control {
                     poll: Duration::from_secs(wanted.poll_seconds),
                     ..Timing::default()
                 });
+                done()
+            }
+            ("POST", ["rate-limit"]) => {
+                ado.set_rate_limit(Some(body(request)?));
+                done()
+            }
+            ("DELETE", ["rate-limit"]) => {
+                ado.set_rate_limit(None);
                 done()
             }
             ("GET", ["behavior"]) => Reply::json(200, &json!(ado.behavior())),
