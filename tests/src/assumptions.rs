@@ -1,32 +1,35 @@
-//! Everything that the emulators do without proof: what no source says, or says only weakly. Nothing was tried against a
-//! real organisation or tenant. `docs/emulators.md` shows the table; a test keeps it up to date.
+//! Everything that the emulators do without proof: what no source says, or where sources contradict each other. Nothing was
+//! tried against a real organization or tenant. What is settled has its source beside the code that does it.
+//! `docs/emulators.md` shows the table; a test keeps it up to date.
 
 use std::fmt::Write;
 
-/// One behaviour without proof.
+/// One behavior without proof.
 #[derive(Debug, Clone, Copy)]
 pub struct Assumption {
     /// Which service.
     pub service: &'static str,
     /// What the emulator does.
-    pub behaviour: &'static str,
-    /// What is known, and what a wrong guess would change.
+    pub behavior: &'static str,
+    /// What is known.
     pub basis: &'static str,
+    /// What, tried once against the real service, would settle it.
+    pub settled_by: &'static str,
 }
 
-const fn entra(behaviour: &'static str, basis: &'static str) -> Assumption {
+const fn entra(behavior: &'static str, basis: &'static str, settled_by: &'static str) -> Assumption {
     Assumption {
         service: "Entra",
-        behaviour,
+        behavior,
         basis,
+        settled_by,
     }
 }
 
-const fn ado(behaviour: &'static str, basis: &'static str) -> Assumption {
+const fn ado(behavior: &'static str, basis: &'static str, settled_by: &'static str) -> Assumption {
     Assumption {
         service: "Azure DevOps",
-        behaviour,
-        basis,
+        ..entra(behavior, basis, settled_by)
     }
 }
 
@@ -34,155 +37,195 @@ const fn ado(behaviour: &'static str, basis: &'static str) -> Assumption {
 pub const ASSUMPTIONS: &[Assumption] = &[
     entra(
         "Order of checks: method, tenant, parameters, client, resource, federated credential (issuer, subject, audience), signature, time, conditional access.",
-        "Only the single codes are known. Where two things are wrong at once, the real service may name the other.",
+        "Only the single codes are known.",
+        "Requests with two mistakes at once.",
     ),
     entra(
-        "An identity without any visible federated credential gets 70021; otherwise 700211, 700213, 700212 by what differs first.",
-        "All four codes are reported for new credentials; their order is not documented.",
-    ),
-    entra(
-        "70021 and 70021x come with status 400 and `invalid_request`.",
-        "As in the sample of the Azure Workload Identity documentation; `invalid_client` has been reported from memory.",
+        "An identity without any visible federated credential gets 70021; otherwise 700211, 700213 or 7002138, 700212 by what differs first. 7002137 never comes by itself.",
+        "All are reported; 70021 and 700211 both for new credentials.",
+        "One request without any credential, one with each value wrong.",
     ),
     entra(
         "Status and `error` of codes without a published sample (50027, 50166, 53003, 70003, 7000218, 900382, …).",
-        "Clients are told to react to neither code nor text; ours takes every code as a pace, never as final.",
+        "Clients are told to react to neither; ours takes every code as a pace, never as final.",
+        "One refusal of each kind.",
     ),
     entra(
         "50166: the issuer cannot be reached or answers with an error; 90061: it answers with what is no key set of its own.",
         "Both are reported for unreachable issuers, without the difference.",
+        "An issuer that is down, and one that serves garbage.",
     ),
     entra(
         "Issuers' keys are kept for an hour and fetched again for an unknown key id.",
         "That it caches is known, for how long is not.",
+        "A rotation of the issuer's key, watched in its access log.",
     ),
     entra(
         "Assertions may be off by five minutes.",
         "The usual leeway of Microsoft's token checks.",
+        "Assertions four and six minutes old beyond their end.",
     ),
     entra(
-        "A multipart or JSON body counts as a form without parameters: 900144.",
-        "Inferred; not tried against the real endpoint.",
+        "GET with a form in its body is answered as POST; GET without one gets 900561.",
+        "Five published scripts do it, the article's among them, and no report of 900561 for it was found. Multipart with POST is certain.",
+        "The article's curl, once.",
     ),
     entra(
         "White space around the assertion makes it malformed (50027).",
         "The strict reading; clients should trim.",
+        "One request with a newline at its end.",
     ),
     entra(
-        "A managed identity with a federated credential gets a token of 24 hours with `refresh_in`; an application 60 to 90 minutes without.",
-        "24 hours are reported for managed identities on virtual machines, not for the federated way.",
+        "A managed identity's answer has `refresh_in`, an application's has not.",
+        "24 hours for managed identities are confirmed (Azure/login#180, Azure/azure-cli#28915); the member is documented for long lives only.",
+        "One exchange as a managed identity.",
     ),
     entra(
         "A federated credential that was removed is unknown at once.",
         "Propagation is documented for new ones only.",
+        "Requests during the minutes after a removal.",
+    ),
+    entra(
+        "Azure DevOps goes by its id only; the scope `https://app.vssps.visualstudio.com/.default` gets 500011.",
+        "The address is among the names of Azure DevOps' service principal in public listings.",
+        "One request with this scope.",
     ),
     ado(
-        "404 for unknown pool and agent; a pool without the right to view it is unknown, too.",
-        "Type keys are known, the status is inferred.",
-    ),
-    ado("404 for an ended session.", "The type key is known, the status is not."),
-    ado(
-        "DELETE of agents, sessions, messages and pools answers 204.",
-        "200 and 204 are both documented.",
+        "404 for an unknown pool, agent, session or user; a pool without the right to view it is unknown, too.",
+        "Type keys and texts are confirmed (azure-pipelines-agent#489), clients go by them; the status is inferred.",
+        "One request for each.",
     ),
     ado(
-        "Deleting an idle agent that is online is allowed.",
-        "Maintainers' advice is about offline agents.",
+        "DELETE of messages and of entitlements, and PATCH of role assignments, answer 204.",
+        "204 is confirmed for agents, pools and sessions.",
+        "One request of each.",
     ),
     ado(
-        "After the deletion of an agent its running poll gets 404 `TaskAgentNotFoundException`, its old token is good for nothing else, and its client is unknown (400 `invalid_client`).",
-        "That its polls fail is known, with what is not.",
+        "After the deletion of an agent its running poll gets 404 `TaskAgentNotFoundException`; the switch `deleted_agent` makes its token and its client invalid instead, for ever.",
+        "Both ends are reported (azure-pipelines-agent#126, #374); which a running listener meets first is open.",
+        "A listener's log while its agent is deleted.",
     ),
     ado(
-        "PUT (replace) keeps id, name, `enabled`, `createdOn`, user capabilities where the body has none, and `clientId`; it ends the session.",
-        "Id, name and `enabled` are known; the rest is open. The agent takes the client id from the answer.",
+        "PUT (replace) keeps id, name, `enabled`, `createdOn`, user capabilities where the body has none, and `clientId`.",
+        "Id, name and `enabled` are known; the agent takes the client id from the answer.",
+        "Two registrations of one agent, compared.",
     ),
     ado(
-        "A new session of the same owner takes over at once; of another owner it conflicts until five minutes have passed without a poll.",
-        "The conflict is known; five minutes come from an old issue of the agent's predecessor.",
+        "PUT does not end the agent's session; the switch `replace_ends_session` makes it.",
+        "Sources contradict each other: `config.sh --help`, against azure-devops-docs#12215 and actions/runner#3624.",
+        "`config.sh --replace` beside a listener that runs.",
+    ),
+    ado(
+        "A session ends five minutes after its last poll.",
+        "microsoft/vso-agent#202, of 2016; reports since then say \"some minutes\".",
+        "A listener killed with SIGKILL, then `POST sessions` until it is let in.",
     ),
     ado(
         "Capabilities sent with a new session replace the system capabilities.",
-        "Inferred from their purpose.",
+        "Inferred from their purpose; the agent always sends all of them.",
+        "A session with fewer capabilities.",
     ),
     ado(
         "`receiveTime` is set when the agent polls the message or renews the lock.",
         "KEDA counts jobs without it; when exactly it is set is inferred.",
+        "The job request, read while a message waits.",
     ),
     ado(
         "A job whose message was not deleted goes back to the queue when its agent ends the session.",
         "The agent leaves a second message undeleted for this purpose; when the service acts is not known.",
+        "A `--once` agent with two jobs in the queue.",
     ),
     ado(
         "A job whose lock ran out ends as `abandoned`, and its agent can be deleted then.",
-        "The lock of about five minutes is known, the result is the enumeration's word for it.",
+        "Ten minutes are confirmed, the result is the enumeration's word for it.",
+        "An agent killed with a job, watched for a quarter of an hour.",
+    ),
+    ado(
+        "A listener may finish a job also where the plan leaves that to the worker; `JobCompleted` for another job, or twice, gets 404.",
+        "The agent of today does neither.",
+        "Both requests by hand.",
     ),
     ado(
         "Disabled and offline agents count as matching, so that jobs are accepted and KEDA's `parent` works.",
         "Offline is known; disabled is one user's report.",
+        "A job for a pool whose only agent is disabled and offline.",
     ),
     ado(
-        "An expired Entra token gets 203 with the sign-in page on GET and POST, 401 on others, and always 401 with `X-TFS-FedAuthRedirect: Suppress`.",
-        "203 and 401 by method are reported; what the header changes is open. `set_expired_token` sets it either way.",
+        "Every unusable credential but an expired Entra token is redirected (302) without `X-TFS-FedAuthRedirect: Suppress` and gets 401 with it, whatever the method; so is a request without any.",
+        "302 is reported for wrong credentials of several kinds, 401 without the header for an expired personal access token (kedacore/keda#3159); clients must take 302, 203 and 401 alike.",
+        "A request of each kind with and without the header.",
     ),
     ado(
-        "302 only for requests that accept `text/html` and carry no credential.",
-        "Browser-like is not defined anywhere; clients must take 302, 203 and 401 alike.",
+        "The api-version is checked after the identity and before the resource; the query goes before `Accept`, that before `Content-Type`.",
+        "Microsoft's clients send it in `Accept`, some in `Content-Type`, too; the service's refusal names query and `Accept`.",
+        "Requests with different versions in two places, and one with `Content-Type` only.",
     ),
     ado(
-        "Any other unusable token gets 401, a token of another tenant included.",
-        "Reported with `X-VSS-ResourceTenant`, not for every kind of token.",
+        "Pools and agents are released (7.1), everything else is under preview; every resource but entitlements exists since 1.0.",
+        "By Microsoft's released client for Python, and by refusals of single resources.",
+        "`OPTIONS _apis` of an organization, compared with `locations.rs`.",
     ),
     ado(
-        "TF401444 comes as 401 `UnauthorizedRequestException`.",
-        "As in reports of KEDA users.",
+        "`ResourceAreas/{id}` answers `null` for an unknown area; `OPTIONS` needs a credential.",
+        "Not documented.",
+        "Both requests.",
     ),
     ado(
-        "A stakeholder may only view pools, whatever its role.",
+        "Access mappings, definitions and change numbers of `connectionData`.",
+        "Owner and monikers are known from clients' source and from a public comparison of a sibling service; the rest was made by hand.",
+        "One `connectionData?connectOptions=1` of an organization.",
+    ),
+    ado(
+        "Agents get their tokens at `ORGANIZATION.vssps.visualstudio.com`, also of an organization at `dev.azure.com`; `properties.ServerUrl`, where it comes (a switch), names `DefaultCollection`.",
+        "The host stands in logs (azure-pipelines-agent#1775, #2171); the property is read by the agent's source.",
+        "The answer to one registration.",
+    ),
+    ado(
+        "A stakeholder, and a user without a licence, may only view pools, whatever the role.",
         "Documents ask for at least Basic; what happens otherwise is not said.",
+        "An agent's registration with such a user.",
     ),
     ado(
-        "Service Account may view, listen and use, not manage.",
-        "Documents say that it does not suffice to register.",
+        "`permissions/{bits}` answers `false` for a pool that the caller may not view; giving roles needs AdministerPermissions.",
+        "That it answers a boolean is in Microsoft's client (`hasPoolPermissions`); the bits are known from role definitions.",
+        "Both requests without the right.",
     ),
     ado(
-        "`permissions/{bits}` answers a naked boolean, `false` for a pool that the caller may not view.",
-        "Documented as \"Has Pool Permissions\", not tried.",
-    ),
-    ado(
-        "Adding an entitlement again succeeds with the same identity id.",
-        "Not documented; a script may not rely on it.",
-    ),
-    ado(
-        "An entitlement for an object id that is no service principal of the organisation's tenant: 200, `isSuccess: false`, VS403283.",
-        "That a 2xx may say no is known; the text belongs to this case by general knowledge only.",
-    ),
-    ado(
-        "A message is plain text (no `encryptionKey` in the session), and holds only the members that a stub agent needs.",
-        "The real agent accepts plain text by its source; job plan, timeline and log routes are not there.",
+        "Adding an entitlement again succeeds with the same identity id; one for an object id that is no service principal of the organization's tenant gets 200, `isSuccess: false`, VS403283.",
+        "The shape of such a refusal is in Microsoft's Terraform provider; the text belongs to this case by general knowledge only.",
+        "Both requests.",
     ),
     ado(
         "The rate limit counts requests, and a blocked request costs nothing.",
         "The real one counts consumption (200 units in five minutes), whose price per request is not published.",
+        "`X-RateLimit-*` of a busy identity.",
     ),
     ado(
-        "The text of `Current server time is` in a refused agent assertion.",
-        "The agent looks for these words; the rest of the sentence is ours.",
+        "The sentence around `Current server time is` in a refused agent assertion.",
+        "The agent looks for these words.",
+        "A listener with a wrong clock.",
     ),
-    ado("An unknown organisation answers 404 with HTML.", "Not documented."),
+    ado(
+        "An unknown organization answers 404 with HTML.",
+        "One public write-up of a live probe.",
+        "One request.",
+    ),
 ];
 
 /// The table of the documentation.
 pub fn table() -> String {
-    let mut table = String::from("| service | the emulator | what is known |\n|---|---|---|\n");
+    let mut table =
+        String::from("| service | the emulator | what is known | what would settle it |\n|---|---|---|---|\n");
     for Assumption {
         service,
-        behaviour,
+        behavior,
         basis,
+        settled_by,
     } in ASSUMPTIONS
     {
         let cell = |text: &str| text.replace('|', "\\|");
-        writeln!(table, "| {service} | {} | {} |", cell(behaviour), cell(basis)).expect("a string takes everything");
+        let (behavior, basis, settled_by) = (cell(behavior), cell(basis), cell(settled_by));
+        writeln!(table, "| {service} | {behavior} | {basis} | {settled_by} |").expect("a string takes everything");
     }
     table
 }

@@ -98,7 +98,7 @@ reasons! {
     AssertionRejected = "assertion-rejected",
     /// The service-account token lives longer than Entra accepts (AADSTS70023).
     AssertionTooLong = "assertion-too-long",
-    /// Entra knows no federated credential for this issuer, subject and audience, or not yet (AADSTS70021, 700211, 700212, 700213).
+    /// Entra knows no federated credential for this issuer, subject and audience, or not yet (AADSTS70021, 700211, 700212, 700213, 7002137), or they differ in letter case (7002138).
     CredentialMissing = "credential-missing",
     /// Entra cannot read the cluster's issuer document or keys (AADSTS50166, 90061).
     IssuerUnreachable = "issuer-unreachable",

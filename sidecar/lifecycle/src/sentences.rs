@@ -362,7 +362,7 @@ pub(crate) fn no_answer(settings: &Settings) -> String {
 
 pub(crate) fn job_still_assigned(settings: &Settings) -> String {
     format!(
-        "Azure DevOps at {} still has a job assigned to it; it can be removed once the job has ended or its lock has run out, about five minutes after the agent's last sign of life.",
+        "Azure DevOps at {} still has a job assigned to it; it can be removed once the job has ended or its lock has run out, about ten minutes after the agent's last sign of life.",
         settings.url
     )
 }

@@ -18,7 +18,10 @@ const CODES: &[(Reason, &[u64])] = &[
         Reason::EntraUnavailable,
         &[50033, 50087, 90006, 90012, 90024, 90033, 90090, 90091],
     ),
-    (Reason::CredentialMissing, &[70021, 700211, 700212, 700213]),
+    (
+        Reason::CredentialMissing,
+        &[70021, 700211, 700212, 700213, 7002137, 7002138],
+    ),
     (Reason::IssuerUnreachable, &[50166, 90061]),
     (Reason::AssertionExpired, &[700024]),
     (Reason::AssertionRejected, &[7000272, 700027, 700025]),

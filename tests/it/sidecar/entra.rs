@@ -20,6 +20,8 @@ async fn every_code_has_its_reason_and_is_named() {
         (700211, Reason::CredentialMissing),
         (700212, Reason::CredentialMissing),
         (700213, Reason::CredentialMissing),
+        (7002137, Reason::CredentialMissing),
+        (7002138, Reason::CredentialMissing),
         (50166, Reason::IssuerUnreachable),
         (90061, Reason::IssuerUnreachable),
         (700024, Reason::AssertionExpired),

@@ -116,6 +116,8 @@ impl Ado {
         Ok(Reply::json(200, &found.json(pool, Include::ALL)))
     }
 
+    /// 204 (AzureDevOpsAPIUtils `Remove-AzureDevOpsAgent.ps1`), for an idle agent also while it is online
+    /// (azure-pipelines-agent#126, #2887).
     pub(super) fn delete_agent(&self, call: &Call<'_>, pool: i64, agent: i64) -> Result<Reply, Refusal> {
         let mut state = self.lock();
         let pool = call.pool_mut(&mut state, pool, MANAGE)?;

@@ -56,6 +56,7 @@ impl Refusal {
         Self::new(409, "TaskAgentExistsException", message)
     }
 
+    /// The text: azure-devops-docs#10586.
     pub(super) fn job_still_running(pool: &str, agent: &str) -> Self {
         let message = format!("Agent \"{agent}\" is running a job for pool \"{pool}\"");
         Self::new(400, "TaskAgentJobStillRunningException", message)
@@ -81,6 +82,7 @@ impl Refusal {
         Self::new(404, "TaskAgentSessionExpiredException", message)
     }
 
+    /// 403: azure-pipelines-agent#5090.
     pub(super) fn access_denied(who: &str, permission: &str, pool: &str) -> Self {
         Self::new(
             403,
@@ -117,7 +119,7 @@ impl Refusal {
             .of("Microsoft.VisualStudio.Services.MemberEntitlementManagement")
     }
 
-    /// The identity is no user of the organisation.
+    /// The identity is no user of the organisation; word for word as in kedacore/keda#4867 and #7578.
     pub(super) fn identity_unknown(tenant: &str, object_id: &str) -> Self {
         let message = format!(
             "TF401444: Please sign-in at least once as {tenant}\\{tenant}\\{object_id} in a web browser to enable access \
@@ -131,6 +133,7 @@ impl Refusal {
         Self::new(401, "UnauthorizedRequestException", message).of(FRAMEWORK)
     }
 
+    /// The text: Azure DevOps documentation, "Rate and usage limits".
     pub(super) fn throttled() -> Self {
         let message = "TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource \
                        'Concurrency' in namespace 'User'.";

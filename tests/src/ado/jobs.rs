@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
 use serde_json::{Value, json};
 
-/// The service gives no more.
+/// The service gives no more, with `$top` neither (kedacore/keda#6819).
 const LONGEST_LIST: usize = 200;
 /// So many finished jobs are listed where nothing else is asked for.
 const COMPLETED_BY_DEFAULT: usize = 25;
@@ -112,7 +112,7 @@ pub(super) fn result_name(result: &Value) -> Result<&'static str, Refusal> {
 }
 
 impl Job {
-    /// As a `TaskAgentJobRequest`. `matchedAgents` are missing where `$top` is asked for, as in the real service.
+    /// As a `TaskAgentJobRequest`. `matchedAgents` are missing where `$top` is asked for (kedacore/keda#4387).
     pub(super) fn json(&self, pool: &PoolState, matched: bool) -> Value {
         let mut job = json!({
             "requestId": self.id,

@@ -79,7 +79,8 @@ struct Inner {
     state: Mutex<State>,
 }
 
-/// What GET and POST answer to an Entra token that has expired; other methods always answer 401.
+/// What GET and POST answer to an Entra token that has expired; other methods always answer 401
+/// (Azure-Samples/azure-devops-auth-samples#52).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExpiredToken {
     /// 401 where the request carries `X-TFS-FedAuthRedirect: Suppress`, else 203 with the sign-in page.

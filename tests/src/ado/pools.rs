@@ -75,6 +75,7 @@ impl Ado {
         Ok(Reply::json(200, &json(pool)))
     }
 
+    /// 204 (MicrosoftDocs/vsts-rest-api-specs#419).
     pub(super) fn delete_pool(&self, call: &Call<'_>, pool: i64) -> Result<Reply, Refusal> {
         let mut state = self.lock();
         call.pool(&state, pool, MANAGE)?;
@@ -82,7 +83,8 @@ impl Ado {
         Ok(Reply::empty(204))
     }
 
-    /// `GET pools/{id}/permissions/{bits}`: whether the caller has all of these permissions.
+    /// `GET pools/{id}/permissions/{bits}`: whether the caller has all of these permissions, as a bare boolean
+    /// (azure-devops-node-api `hasPoolPermissions`).
     pub(super) fn has_permissions(&self, call: &Call<'_>, pool: i64, bits: i64) -> Result<Reply, Refusal> {
         let state = self.lock();
         let organisation = call.organisation(&state);

@@ -1,5 +1,6 @@
 //! Sessions and the long poll. A message is delivered again on each poll until it is deleted: an agent polls its session
-//! twice at once and throws the answers of its keep-alive away.
+//! twice at once and throws the answers of its keep-alive away. Messages are plain text, which the agent takes where the
+//! session has no `encryptionKey` (azure-pipelines-agent `MessageListener.cs:392-401`).
 
 use super::agents::{Include, find, text, texts};
 use super::auth::unauthorized;
@@ -52,6 +53,7 @@ impl Ado {
         ))
     }
 
+    /// 204 (azure-pipelines-agent#5563).
     pub(super) fn close_session(&self, call: &Call<'_>, pool: i64, session: &str) -> Result<Reply, Refusal> {
         let caller = call.agent(pool)?;
         let mut state = self.lock();

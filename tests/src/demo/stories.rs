@@ -295,7 +295,7 @@ impl Scene<'_> {
         );
         self.teller.say(
             "story",
-            "the agent stays, disabled, until its job's lock runs out (5 minutes after the agent's death); then it can be deleted",
+            "the agent stays, disabled, until its job's lock runs out (10 minutes after the agent's death); then it can be deleted",
         );
         Ok(())
     }

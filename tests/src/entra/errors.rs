@@ -31,7 +31,7 @@ const fn code(code: u32, status: u16, error: &'static str, text: &'static str) -
 ///
 /// 70021 and its kin came with 400 `invalid_request` until 2022 (azure-workload-identity#340, #616), and come with 401
 /// `invalid_client` since 2023 (external-secrets#2783, azure-workload-identity#1200, microsoft/Agents#202 for 7002137);
-/// 7002138 is quoted in Azure/login#515 and #517.
+/// 7002138 is quoted in Azure/login#515 and #517, 700024 with 401 in Azure/azure-cli#28708.
 pub const CODES: &[Code] = &[
     code(50027, 401, "invalid_client", "JWT token is invalid or malformed."),
     code(

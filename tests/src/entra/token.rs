@@ -166,7 +166,8 @@ impl Entra {
     }
 }
 
-/// 24 hours for a managed identity; a random 60 to 90 minutes for an application.
+/// 24 hours for a managed identity (Azure/login#180, Azure/azure-cli#28915); a random 60 to 90 minutes for an application
+/// (Microsoft Entra documentation, "Configurable token lifetimes").
 fn usual_lifetime(kind: Kind) -> Duration {
     match kind {
         Kind::ManagedIdentity => Duration::from_secs(86_400),

@@ -640,7 +640,7 @@ impl Pod {
         self.agent_ends();
     }
 
-    /// The process of the agent is gone: its session ends, its job keeps the lock for five minutes.
+    /// The process of the agent is gone: its session ends, its job keeps the lock for ten minutes.
     fn agent_dies(&mut self) {
         if let Container::Running { registered: Some(id) } = self.agent
             && let Some(agent) = self.ado.agents.get_mut(&id)
@@ -648,7 +648,7 @@ impl Pod {
         {
             agent.online = false;
             if let Some(job) = agent.job {
-                self.after(300_000, Happening::LockRunsOut(id, job));
+                self.after(600_000, Happening::LockRunsOut(id, job));
             }
         }
         self.agent = Container::Ended;
