@@ -26,8 +26,8 @@ pub(crate) fn azure_client(world: &World) -> reqwest::Client {
     client.build().unwrap()
 }
 
-fn locations(answer: Value) -> Vec<Value> {
-    answer["value"].as_array().unwrap().clone()
+fn locations(mut answer: Value) -> Vec<Value> {
+    serde_json::from_value(answer["value"].take()).unwrap()
 }
 
 fn names(locations: &[Value]) -> Vec<&str> {

@@ -120,7 +120,7 @@ async fn a_deleted_token_file_comes_back_for_the_next_life_of_the_container() {
     let pod = stage.start(Workload::Deployment, image).await.unwrap();
     online(&stage, &pod).await;
     pod.kill(AGENT).unwrap();
-    listens_again(&pod).await;
+    listens_again(&stage, &pod).await;
     pod.delete(None);
     over(&pod).await;
     assert_ended_with(&pod, &[Reason::Removed]);

@@ -26,7 +26,7 @@ async fn an_agent_that_is_killed_in_a_deployment_registers_again_and_is_removed_
     let pod = stage.start(Workload::Deployment, AgentImage::EXAMPLE).await.unwrap();
     online(&stage, &pod).await;
     pod.kill(AGENT).unwrap();
-    listens_again(&pod).await;
+    listens_again(&stage, &pod).await;
     assert_eq!(stage.world.pool.agents().len(), 1, "--replace keeps the id");
     pod.delete(None);
     over(&pod).await;

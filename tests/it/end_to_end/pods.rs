@@ -2,7 +2,7 @@
 
 use contract::{Reason, SIDECAR_CONTAINER};
 use std::time::Duration;
-use tests::ado::JobSpec;
+use tests::ado::{AdoView, JobSpec, Timing};
 use tests::demo::stage::{AGENT, Stage};
 use tests::kubelet::{Pod, What};
 
@@ -31,8 +31,18 @@ pub(crate) async fn online(stage: &Stage, pod: &Pod) {
     }
 }
 
-/// Waits until the container's second life has registered and listens.
-pub(crate) async fn listens_again(pod: &Pod) {
+/// Waits until the container's second life has registered, has met the session that its killed first life left open, and listens
+/// once that has lapsed.
+pub(crate) async fn listens_again(stage: &Stage, pod: &Pod) {
+    let conflict = |view: &AdoView| {
+        let mut requests = view.requests.iter();
+        requests.any(|request| request.route == "POST sessions" && request.status == 409)
+    };
+    let ado = &stage.world.ado;
+    if let Err(error) = ado.wait_until("a conflict of sessions", PATIENCE, conflict).await {
+        panic!("{error}\n{}", pod.describe());
+    }
+    ado.clock().advance(Timing::default().session + Duration::from_secs(1));
     let waited = pod.wait_for("a second life that listens", PATIENCE, |state| {
         let log = pod.logs(AGENT);
         state.container(AGENT).restarts == 1

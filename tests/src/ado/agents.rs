@@ -3,7 +3,8 @@
 use super::auth::Caller;
 use super::call::{Call, list};
 use super::errors::Refusal;
-use super::state::{AgentState, Client, Job, LISTEN, MANAGE, PoolState, VIEW};
+use super::rights::{LISTEN, MANAGE, VIEW};
+use super::state::{AgentState, Client, Job, PoolState};
 use super::{Ado, Behavior};
 use crate::clock::Timestamp;
 use crate::guid;

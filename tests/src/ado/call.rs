@@ -3,7 +3,8 @@
 use super::auth::Caller;
 use super::errors::Refusal;
 use super::hosts::Target;
-use super::state::{ADMINISTER, LISTEN, MANAGE, Organisation, PoolState, State, VIEW};
+use super::rights::{ADMINISTER, LISTEN, MANAGE, VIEW};
+use super::state::{Organisation, PoolState, State};
 use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
 use serde_json::{Value, json};

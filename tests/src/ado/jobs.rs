@@ -3,7 +3,8 @@
 use super::Ado;
 use super::call::{Call, list};
 use super::errors::Refusal;
-use super::state::{Job, LISTEN, PoolState, VIEW};
+use super::rights::{LISTEN, VIEW};
+use super::state::{Job, PoolState};
 use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
 use serde_json::{Value, json};

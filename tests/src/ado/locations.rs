@@ -25,7 +25,7 @@ const OLDEST: Version = Version(1, 0);
 const NEVER_RELEASED: Version = Version(0, 0);
 
 /// A resource and its route.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Location {
     /// Location id.
     pub(super) id: &'static str,

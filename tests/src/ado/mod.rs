@@ -21,6 +21,7 @@ mod plans;
 mod pool;
 mod pools;
 mod queue;
+mod rights;
 mod roles;
 mod router;
 mod sessions;
@@ -32,7 +33,8 @@ pub use behavior::{Behavior, ConnectionData, DeletedAgent};
 pub use limits::RateLimit;
 pub use pool::Pool;
 pub use queue::{JobRefused, JobSpec};
-pub use state::{Licence, Role, Timing};
+pub use rights::{Licence, Role};
+pub use state::Timing;
 pub use view::{AdoView, AgentView, JobState, JobView, PoolView};
 
 use crate::clock::Clock;

@@ -2,7 +2,8 @@
 
 use super::Ado;
 use super::queue::{JobRefused, JobSpec};
-use super::state::{AgentState, Job, PoolState, Role};
+use super::rights::Role;
+use super::state::{AgentState, Job, PoolState};
 use super::view::{AgentView, JobView};
 use crate::clock::Timestamp;
 use crate::entra::Identity;

@@ -5,7 +5,8 @@ use super::agents::text;
 use super::auth::Caller;
 use super::call::{Call, list};
 use super::errors::Refusal;
-use super::state::{MANAGE, Organisation, PoolState, Role, USE, VIEW};
+use super::rights::{MANAGE, Role, USE, VIEW};
+use super::state::{Organisation, PoolState};
 use crate::http::Reply;
 use serde_json::{Value, json};
 

@@ -1,124 +1,15 @@
 //! What Azure DevOps knows: organisations, members, pools, agents, jobs. Plain values; time is passed in.
 
 use super::behavior::Behavior;
+use super::rights::{Licence, Role, VIEW};
 use crate::clock::Timestamp;
 use crate::guid;
 use crate::jwt::PublicKey;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// A member's licence (`accountLicenseType`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Licence {
-    /// `express`, called Basic.
-    Basic,
-    /// `stakeholder`: may look at pools, whatever its role.
-    Stakeholder,
-    /// `professional`.
-    Professional,
-    /// `advanced`, called Basic + Test Plans.
-    Advanced,
-    /// `earlyAdopter`.
-    EarlyAdopter,
-    /// `none`: as a stakeholder.
-    None,
-}
-
-impl Licence {
-    const ALL: [Self; 6] = [
-        Self::Basic,
-        Self::Stakeholder,
-        Self::Professional,
-        Self::Advanced,
-        Self::EarlyAdopter,
-        Self::None,
-    ];
-
-    /// Its name on the wire.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Basic => "express",
-            Self::Stakeholder => "stakeholder",
-            Self::Professional => "professional",
-            Self::Advanced => "advanced",
-            Self::EarlyAdopter => "earlyAdopter",
-            Self::None => "none",
-        }
-    }
-
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|licence| licence.name().eq_ignore_ascii_case(name))
-    }
-}
-
-/// A role on an organisation's pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
-    /// May look.
-    Reader,
-    /// May look and listen.
-    #[serde(rename = "Service Account")]
-    ServiceAccount,
-    /// May register and remove agents, use the pool and give roles; may not listen.
-    Administrator,
-}
-
-impl Role {
-    /// All roles.
-    pub const ALL: [Self; 3] = [Self::Reader, Self::ServiceAccount, Self::Administrator];
-
-    /// Its name as Azure DevOps writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reader => "Reader",
-            Self::ServiceAccount => "Service Account",
-            Self::Administrator => "Administrator",
-        }
-    }
-
-    /// Reads a name, in whatever case.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.name().eq_ignore_ascii_case(name))
-    }
-
-    /// What people read about it.
-    pub(super) fn description(self) -> &'static str {
-        match self {
-            Self::Reader => "Reader can only view agent pools.",
-            Self::ServiceAccount => {
-                "Service Account can view agents, create sessions, and listen for jobs from the agent pool."
-            }
-            Self::Administrator => "Administrator can administer, manage, view and use agent pools.",
-        }
-    }
-
-    /// What it allows: View 1, Manage 2, Listen 4, AdministerPermissions 8, Use 16.
-    ///
-    /// Administrator's 27 is what public walk-throughs print (`allowPermissions`), without Listen as azure-pipelines-agent#931
-    /// reports; Service Account's bits are the words of "Set pipeline permissions" in Microsoft's documentation.
-    pub fn permissions(self) -> u32 {
-        match self {
-            Self::Reader => VIEW,
-            Self::ServiceAccount => VIEW | LISTEN,
-            Self::Administrator => VIEW | MANAGE | ADMINISTER | USE,
-        }
-    }
-}
-
 /// The id of a pool's creator where no member made it.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-
-pub(super) const VIEW: u32 = 1;
-pub(super) const MANAGE: u32 = 2;
-pub(super) const LISTEN: u32 = 4;
-pub(super) const ADMINISTER: u32 = 8;
-pub(super) const USE: u32 = 16;
 
 /// Times of the service.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
 //! What tests look at and wait for: a copy of the pools as they are, as plain values.
 
-use super::state::{AgentState, Job, PoolState, Role, State};
+use super::rights::Role;
+use super::state::{AgentState, Job, PoolState, State};
 use crate::clock::Timestamp;
 use crate::recording::Record;
 use serde::Serialize;

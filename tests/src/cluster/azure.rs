@@ -35,6 +35,9 @@ const AZURE_DEVOPS_HOSTS: &[&str] = &[
     "vsaex.dev.azure.com",
     "vssps.dev.azure.com",
     "example.visualstudio.com",
+    // Where agents get their own tokens, and the sign-in page.
+    "example.vssps.visualstudio.com",
+    "spsprodweu4.vssps.visualstudio.com",
 ];
 
 /// What has to be made before a process enters the node's network, which has no way out.

@@ -1,13 +1,19 @@
 //! The control port: everything that a test does through the library, for people and other programs, as plain HTTP.
 
+mod bodies;
+
 use super::World;
-use crate::ado::{JobSpec, Licence, Role, Timing};
+use crate::ado::{JobSpec, Licence, Timing};
 use crate::cluster_issuer::Mint;
 use crate::entra::{AZURE_DEVOPS, FederatedCredential, Identity, Kind};
 use crate::faults::{Faults, Rule};
 use crate::http::{Answer, Handler, Reply, Request, Server};
+use bodies::{
+    AssertionBody, ChangeBody, ClockBody, CredentialBody, FinishBody, IdentityBody, JobBody, MemberBody, TimingBody,
+    TokenBody,
+};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::io;
 use std::net::SocketAddr;
@@ -61,90 +67,6 @@ impl Handler for Control {
             .unwrap_or_else(|(status, sentence)| Reply::text(status, sentence + "\n"))
             .into()
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClockBody {
-    service: Option<String>,
-    skew_seconds: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct TimingBody {
-    lock_seconds: u64,
-    session_seconds: u64,
-    poll_seconds: u64,
-}
-
-impl Default for TimingBody {
-    fn default() -> Self {
-        let usual = Timing::default();
-        Self {
-            lock_seconds: usual.lock.as_secs(),
-            session_seconds: usual.session.as_secs(),
-            poll_seconds: usual.poll.as_secs(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct JobBody {
-    pool: Option<String>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FinishBody {
-    result: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IdentityBody {
-    name: String,
-    kind: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ChangeBody {
-    disabled: Option<bool>,
-    blocked: Option<u32>,
-    token_lifetime_seconds: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CredentialBody {
-    name: String,
-    issuer: String,
-    subject: String,
-    audiences: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MemberBody {
-    role: Option<Role>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenBody {
-    lifetime_seconds: Option<u64>,
-    resource: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AssertionBody {
-    namespace: String,
-    account: String,
-    lifetime_seconds: Option<u64>,
 }
 
 impl Control {
