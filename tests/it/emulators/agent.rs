@@ -130,7 +130,8 @@ impl Agent {
     }
 }
 
-fn quick_polls(world: &World) {
+/// Empty polls are not held.
+pub(crate) fn quick_polls(world: &World) {
     world.ado.set_timing(Timing {
         poll: Duration::from_millis(100),
         ..Timing::default()

@@ -1,19 +1,12 @@
 //! Sessions of agents that come back, are replaced or deleted; and jobs whose worker finishes them.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, quick_polls};
 use crate::{Answer, Asker, SOON, pool};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tests::ado::{Behavior, DeletedAgent, JobSpec, JobState, Timing};
+use tests::ado::{Behavior, DeletedAgent, JobSpec, JobState};
 use tests::world::World;
-
-fn quick_polls(world: &World) {
-    world.ado.set_timing(Timing {
-        poll: Duration::from_millis(100),
-        ..Timing::default()
-    });
-}
 
 #[tokio::test]
 async fn a_live_session_conflicts_whoever_asks_until_five_minutes_have_passed() {
