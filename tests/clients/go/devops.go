@@ -59,7 +59,7 @@ func useAzureDevOps(ctx context.Context, token string) {
 
 	_, err = taskagent.NewClient(ctx, connect(organizationURL, "Bearer x.y.z"))
 	holds(err != nil, err)
-	done(devops, "a token that is none is refused")
+	done(devops, "a wrong token is refused")
 }
 
 func pools(ctx context.Context, agents taskagent.Client) int {

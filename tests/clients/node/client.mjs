@@ -93,7 +93,7 @@ async function azureDevOps(token) {
   done(client, "ORGANIZATION.visualstudio.com: add and delete an agent");
 
   await assert.rejects(connect(environment.AZP_URL, "x.y.z").getTaskAgentApi(), { statusCode: 401 });
-  done(client, "a token that is none is refused");
+  done(client, "a wrong token is refused");
 }
 
 async function pools(agents) {

@@ -1,0 +1,156 @@
+//! Where a program runs: a network of its own, with nothing but a loopback, on which Azure's host names lead to the emulators.
+//! Names, port 443 and certificates are as in Azure, so the clients need no setting that a pod in production would not have.
+
+use super::install::output;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tests::ado::{JobState, Role};
+use tests::cluster_issuer::Mint;
+use tests::entra::Kind;
+use tests::http::Listen;
+use tests::world::{NAMESPACE, ORGANISATION, POOL, Settings, World};
+
+/// First argument of this program when it is started again in namespaces of its own.
+pub(crate) const INSIDE: &str = "inside-the-namespaces";
+
+/// A program that hangs is ended after this time.
+const LIMIT: Duration = Duration::from_secs(120);
+
+const ENTRA: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const ADO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+/// Azure DevOps' hosts that every program has to ask.
+const ASKED: [&str; 3] = ["contoso.visualstudio.com", "dev.azure.com", "vsaex.dev.azure.com"];
+/// Those that an answer may send it to.
+const MORE: [&str; 3] = [
+    "vssps.dev.azure.com",
+    "contoso.vssps.visualstudio.com",
+    "contoso.vsaex.visualstudio.com",
+];
+
+/// The command that runs this program again, in there, with a program of a client.
+pub(crate) fn command(program: &[OsString]) -> Result<Command> {
+    let this = std::env::current_exe().context("this program has no path")?;
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--propagation=private"]);
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg("--").arg(this).arg(INSIDE).args(program);
+    Ok(command)
+}
+
+/// In there: starts the emulators, runs the program, and compares what it left with what it said.
+pub(crate) fn inside(program: &[OsString]) -> Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, hosts_file()).context("cannot write the hosts file")?;
+    output(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"))?;
+    tokio::runtime::Runtime::new()
+        .context("cannot start a runtime")?
+        .block_on(run(program, folder.path()))
+}
+
+fn hosts_file() -> String {
+    let mut lines = format!("127.0.0.1 localhost\n{ENTRA} login.microsoftonline.com\n");
+    for host in ASKED.iter().chain(&MORE) {
+        lines.push_str(&format!("{ADO} {host}\n"));
+    }
+    lines
+}
+
+async fn run(program: &[OsString], folder: &Path) -> Result<()> {
+    let at = |address: Ipv4Addr| Listen {
+        address: SocketAddr::new(IpAddr::V4(address), 443),
+        names: Vec::new(),
+    };
+    let world = World::with(Settings {
+        entra: at(ENTRA),
+        ado: at(ADO),
+        ..Settings::default()
+    })
+    .await
+    .context("the emulators cannot be started")?;
+    let second = world.ado.add_pool(ORGANISATION, "second");
+    second.set_role(&world.agents, Some(Role::Reader));
+    let newcomer = world
+        .entra
+        .add_identity(&world.settings.tenant, Kind::Application, "newcomer");
+    let control = world.serve_control(Listen::default().address).await?;
+
+    let file = |name: &str, content: &str| -> Result<OsString> {
+        let path = folder.join(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path.into())
+    };
+    let authority = file("ca.pem", world.authority.pem())?;
+    let stranger = Mint::new(NAMESPACE, "stranger").lifetime(Duration::from_secs(3600));
+    let control = format!("http://{}", control.address());
+    let variables: [(&str, OsString); 17] = [
+        ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+        ("HOME", folder.into()),
+        // How each of the languages is told whom to trust.
+        ("SSL_CERT_FILE", authority.clone()),
+        ("SSL_CERT_DIR", folder.join("none").into()),
+        ("REQUESTS_CA_BUNDLE", authority.clone()),
+        ("NODE_EXTRA_CA_CERTS", authority),
+        // As Azure Workload Identity sets them.
+        ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/".into()),
+        ("AZURE_TENANT_ID", world.settings.tenant.clone().into()),
+        ("AZURE_CLIENT_ID", world.agents.client_id.clone().into()),
+        (
+            "AZURE_FEDERATED_TOKEN_FILE",
+            file("azure-identity-token", &world.assertion())?,
+        ),
+        // As agents' images have them.
+        ("AZP_URL", format!("https://dev.azure.com/{ORGANISATION}").into()),
+        ("AZP_POOL", POOL.into()),
+        // For the programs themselves.
+        ("LEGACY_URL", format!("https://{ORGANISATION}.visualstudio.com").into()),
+        (
+            "STRANGERS_TOKEN_FILE",
+            file("strangers-token", &world.issuer.mint(&stranger))?,
+        ),
+        ("ADMINISTRATORS_TOKEN", world.admin_token().into()),
+        ("NEWCOMERS_OBJECT_ID", newcomer.object_id.clone().into()),
+        ("CONTROL", control.into()),
+    ];
+    let mut child = tokio::process::Command::new(&program[0])
+        .args(&program[1..])
+        .env_clear()
+        .envs(variables)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program[0].display()))?;
+    let status = tokio::time::timeout(LIMIT, child.wait())
+        .await
+        .with_context(|| format!("it does not end within {LIMIT:?}"))??;
+    ensure!(
+        status.success(),
+        "it ended with {status}\n{:#?}",
+        world.ado.view().requests.last()
+    );
+    compare(&world)
+}
+
+/// What the program did is what the emulators saw.
+fn compare(world: &World) -> Result<()> {
+    let view = world.ado.view();
+    let pool = view.pool(POOL).context("the pool is gone")?;
+    ensure!(pool.agents.is_empty(), "agents are left: {:?}", pool.agents);
+    ensure!(!pool.roles.contains_key("newcomer"), "a role is left: {:?}", pool.roles);
+    let jobs: Vec<_> = pool.jobs.iter().map(|job| (job.state, job.result.as_deref())).collect();
+    ensure!(jobs == [(JobState::Finished, Some("succeeded"))], "jobs: {jobs:?}");
+    let asked: BTreeSet<&str> = view.requests.iter().map(|request| request.host.as_str()).collect();
+    ensure!(asked.is_superset(&BTreeSet::from(ASKED)), "it asked {asked:?} only");
+    Ok(())
+}
