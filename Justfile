@@ -12,7 +12,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p tests --test cluster -- -D warnings
+    cargo clippy -p tests --test cluster --test clients -- -D warnings
     cargo deny check bans licenses sources
 
 # all tests

@@ -29,6 +29,7 @@ const AZURE_DEVOPS: &[&str] = &[
     "pools: by name",
     "pools: by id",
     "pools: by ids",
+    "pools: permissions",
     "pools: an unknown one is refused",
     "agents: add",
     "agents: the same name again is refused",

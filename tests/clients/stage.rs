@@ -150,6 +150,9 @@ fn compare(world: &World) -> Result<()> {
     ensure!(!pool.roles.contains_key("newcomer"), "a role is left: {:?}", pool.roles);
     let jobs: Vec<_> = pool.jobs.iter().map(|job| (job.state, job.result.as_deref())).collect();
     ensure!(jobs == [(JobState::Finished, Some("succeeded"))], "jobs: {jobs:?}");
+    // The last operation of each program: a wrong token.
+    let last = view.requests.last().map(|request| request.status);
+    ensure!(last == Some(401), "the last answer was {last:?}");
     let asked: BTreeSet<&str> = view.requests.iter().map(|request| request.host.as_str()).collect();
     ensure!(asked.is_superset(&BTreeSet::from(ASKED)), "it asked {asked:?} only");
     Ok(())

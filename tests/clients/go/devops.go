@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"os"
 	"sort"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/microsoft/azure-devops-go-api/azuredevops/v7"
@@ -90,6 +91,16 @@ func pools(ctx context.Context, agents taskagent.Client) int {
 	byIds := taskagent.GetAgentPoolsByIdsArgs{PoolIds: &[]int{ids["second"]}}
 	equal(names(must(agents.GetAgentPoolsByIds(ctx, byIds))), []string{"second"})
 	done(devops, "pools: by ids")
+	permitted := func(pool, bits int) (is bool) {
+		route := map[string]string{"poolId": strconv.Itoa(pool), "permissions": strconv.Itoa(bits)}
+		raw := generic{&agents.(*taskagent.ClientImpl).Client}
+		check(raw.call(ctx, "GET", "162778f3-4b48-48f3-9d58-436fb9c407bc", route, nil, nil, &is))
+		return is
+	}
+	// Administrator of the one, with Manage (2) and without Listen (4); Reader of the other.
+	equal([]bool{permitted(id, 2), permitted(id, 4)}, []bool{true, false})
+	equal([]bool{permitted(ids["second"], 1), permitted(ids["second"], 2)}, []bool{true, false})
+	done(devops, "pools: permissions")
 	_, err := agents.GetAgentPool(ctx, taskagent.GetAgentPoolArgs{PoolId: to(99999)})
 	refused(err, 404, "TaskAgentPoolNotFoundException")
 	done(devops, "pools: an unknown one is refused")

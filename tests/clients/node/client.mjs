@@ -108,6 +108,11 @@ async function pools(agents) {
   done(client, "pools: by id");
   assert.deepEqual((await agents.getAgentPoolsByIds([found.second])).map((one) => one.name), ["second"]);
   done(client, "pools: by ids");
+  const permitted = (pool, bits) => agents.hasPoolPermissions(pool, bits);
+  // Administrator of the one, with Manage (2) and without Listen (4); Reader of the other.
+  assert.deepEqual([await permitted(pool.id, 2), await permitted(pool.id, 4)], [true, false]);
+  assert.deepEqual([await permitted(found.second, 1), await permitted(found.second, 2)], [true, false]);
+  done(client, "pools: permissions");
   assert.equal(await agents.getAgentPool(99999), null);
   done(client, "pools: an unknown one is refused");
   return pool.id;

@@ -230,6 +230,16 @@ def pools(package, agents):
     done(package, "pools: by id")
     equal([one.name for one in agents.get_agent_pools_by_ids([found["second"]])], ["second"])
     done(package, "pools: by ids")
+    permitted = lambda pool, bits: agents._send(
+        "GET",
+        "162778f3-4b48-48f3-9d58-436fb9c407bc",
+        "7.1-preview.1",
+        {"poolId": pool, "permissions": bits},
+    ).json()
+    # Administrator of the one, with Manage (2) and without Listen (4); Reader of the other.
+    seen = (permitted(pool.id, 2), permitted(pool.id, 4), permitted(found["second"], 1), permitted(found["second"], 2))
+    equal(seen, (True, False, True, False))
+    done(package, "pools: permissions")
     refused = refusal(AzureDevOpsServiceError, lambda: agents.get_agent_pool(99999))
     equal(refused.type_key, "TaskAgentPoolNotFoundException")
     done(package, "pools: an unknown one is refused")
