@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::programs::repository;
+use tests::programs::{self, repository};
 
 /// What has to be run, and where.
 pub(crate) struct Program {
@@ -28,9 +28,10 @@ pub(crate) fn install(language: Language) -> Result<Program> {
 }
 
 fn python(sources: &Path) -> Result<Program> {
-    let version = output(Command::new("python3").args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]))?;
+    // A virtual environment is good for the interpreter that made it.
+    let interpreter = output(Command::new("python3").args(["-c", "import sys; print(sys.base_prefix, sys.version)"]))?;
     let requirements = sources.join("requirements.txt");
-    let folder = once(&[&requirements], &format!("python-{version}"), |folder| {
+    let folder = once("python", &interpreter, &[&requirements], |folder| {
         // A virtual environment names its own place, so it is made where it stays.
         output(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let mut pip = Command::new(folder.join("bin/python"));
@@ -58,7 +59,7 @@ fn node(sources: &Path) -> Result<Program> {
         "Node.js {version} is too old for @azure/identity: install {OLDEST} or newer"
     );
     let locked = ["package.json", "package-lock.json"].map(|name| sources.join(name));
-    let folder = once(&[&locked[0], &locked[1]], &format!("node-{version}"), |folder| {
+    let folder = once("node", &version, &[&locked[0], &locked[1]], |folder| {
         fs::create_dir_all(folder)?;
         for file in &locked {
             fs::copy(file, folder.join(file.file_name().unwrap_or_default()))?;
@@ -85,15 +86,15 @@ fn go(sources: &Path) -> Result<Program> {
     })
 }
 
-/// The folder for what these files ask for, filled by `make` unless it has been.
-fn once(locked: &[&PathBuf], name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let mut content = Vec::new();
+/// The folder for what these files ask for, of this version of the language, filled by `make` unless it has been.
+fn once(language: &str, version: &str, locked: &[&PathBuf], make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let mut content = version.as_bytes().to_vec();
     for file in locked {
         content.extend(fs::read(file).with_context(|| format!("cannot read {}", file.display()))?);
     }
     let hash = digest(&SHA256, &content);
     let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    let folder = cache()?.join(format!("{name}-{hash}"));
+    let folder = cache()?.join(format!("{language}-{hash}"));
     let complete = folder.join("complete");
     if !complete.exists() {
         // What an interrupted installation has left is not trusted.
@@ -108,15 +109,7 @@ fn once(locked: &[&PathBuf], name: &str, make: impl FnOnce(&Path) -> Result<()>)
 
 /// `${XDG_CACHE_HOME:-~/.cache}/ado-agent-injector/clients`.
 fn cache() -> Result<PathBuf> {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let cache = absolute("XDG_CACHE_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".cache")))
-        .context("neither XDG_CACHE_HOME nor HOME names an absolute path: set one of them")?;
-    let folder = cache.join("ado-agent-injector").join("clients");
+    let folder = programs::cache()?.join("clients");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }

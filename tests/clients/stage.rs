@@ -2,7 +2,7 @@
 //! Names, port 443 and certificates are as in Azure, so the clients need no setting that a pod in production would not have.
 
 use super::install::output;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tests::ado::{JobState, Role};
 use tests::cluster_issuer::Mint;
-use tests::entra::Kind;
+use tests::entra::{Identity, Kind};
 use tests::http::Listen;
 use tests::world::{NAMESPACE, ORGANISATION, POOL, Settings, World};
 
@@ -85,6 +85,37 @@ async fn run(program: &[OsString], folder: &Path) -> Result<()> {
         .add_identity(&world.settings.tenant, Kind::Application, "newcomer");
     let control = world.serve_control(Listen::default().address).await?;
 
+    let variables = variables(&world, &newcomer, control.address(), folder)?;
+    let mut child = tokio::process::Command::new(&program[0])
+        .args(&program[1..])
+        .env_clear()
+        .envs(variables)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program[0].display()))?;
+    let status = tokio::time::timeout(LIMIT, child.wait())
+        .await
+        .with_context(|| format!("it does not end within {LIMIT:?}"))??;
+    if !status.success() {
+        let last = world.ado.view().requests.pop();
+        let last = last.map(|last| format!("{} {}, answered with {}", last.method, last.path, last.status));
+        bail!(
+            "it ended with {status}, after {}",
+            last.as_deref().unwrap_or("no request")
+        );
+    }
+    compare(&world)
+}
+
+/// What the program finds in its environment, and nothing else.
+fn variables(
+    world: &World,
+    newcomer: &Identity,
+    control: SocketAddr,
+    folder: &Path,
+) -> Result<Vec<(&'static str, OsString)>> {
     let file = |name: &str, content: &str| -> Result<OsString> {
         let path = folder.join(name);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
@@ -92,8 +123,7 @@ async fn run(program: &[OsString], folder: &Path) -> Result<()> {
     };
     let authority = file("ca.pem", world.authority.pem())?;
     let stranger = Mint::new(NAMESPACE, "stranger").lifetime(Duration::from_secs(3600));
-    let control = format!("http://{}", control.address());
-    let variables: [(&str, OsString); 17] = [
+    Ok(vec![
         ("PATH", std::env::var_os("PATH").unwrap_or_default()),
         ("HOME", folder.into()),
         // How each of the languages is told whom to trust.
@@ -120,26 +150,8 @@ async fn run(program: &[OsString], folder: &Path) -> Result<()> {
         ),
         ("ADMINISTRATORS_TOKEN", world.admin_token().into()),
         ("NEWCOMERS_OBJECT_ID", newcomer.object_id.clone().into()),
-        ("CONTROL", control.into()),
-    ];
-    let mut child = tokio::process::Command::new(&program[0])
-        .args(&program[1..])
-        .env_clear()
-        .envs(variables)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("{} cannot be started", program[0].display()))?;
-    let status = tokio::time::timeout(LIMIT, child.wait())
-        .await
-        .with_context(|| format!("it does not end within {LIMIT:?}"))??;
-    ensure!(
-        status.success(),
-        "it ended with {status}\n{:#?}",
-        world.ado.view().requests.last()
-    );
-    compare(&world)
+        ("CONTROL", format!("http://{control}").into()),
+    ])
 }
 
 /// What the program did is what the emulators saw.

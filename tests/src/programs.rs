@@ -12,6 +12,23 @@ pub fn repository() -> &'static Path {
         .expect("the tests crate lies in the repository's top folder")
 }
 
+/// `${XDG_CACHE_HOME:-~/.cache}/ado-agent-injector`: what is kept outside the repository and may be deleted at any time.
+///
+/// # Errors
+/// Neither variable names an absolute path in UTF-8.
+pub fn cache() -> anyhow::Result<PathBuf> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let cache = absolute("XDG_CACHE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".cache")))
+        .filter(|path| path.to_str().is_some())
+        .context("neither XDG_CACHE_HOME nor HOME names an absolute path in UTF-8: set one of them")?;
+    Ok(cache.join("ado-agent-injector"))
+}
+
 /// Path of `ado-agent-webhook`, `ado-agent-sidecar` or `stub-agent`.
 ///
 /// Cargo does not build another package's programs for a test, and a stale one would be tested silently. So this asks

@@ -14,15 +14,7 @@ pub struct Layout {
 impl Layout {
     /// `${XDG_CACHE_HOME:-~/.cache}/ado-agent-injector/cluster`, made if it is not there.
     pub fn find() -> Result<Self> {
-        let absolute = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        let cache = absolute("XDG_CACHE_HOME")
-            .or_else(|| Some(absolute("HOME")?.join(".cache")))
-            .filter(|path| path.to_str().is_some())
-            .context("neither XDG_CACHE_HOME nor HOME names an absolute path in UTF-8: set one of them")?;
+        let cache = crate::programs::cache()?;
         // The node mounts file systems of its own over these, so that nothing of it shows on the machine.
         for hidden in super::namespace::PRIVATE_FOLDERS {
             ensure!(
@@ -31,7 +23,7 @@ impl Layout {
                 cache.display()
             );
         }
-        let top = cache.join("ado-agent-injector").join("cluster");
+        let top = cache.join("cluster");
         fs::create_dir_all(&top).with_context(|| format!("cannot make {}", top.display()))?;
         Ok(Self { top })
     }
