@@ -10,14 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::programs::{self, repository};
 
-/// What has to be run, and where.
-pub(crate) struct Program {
-    /// Program and arguments.
-    pub(crate) command: Vec<OsString>,
-}
-
-/// Installs what is not there yet. Everything from the network comes now: the programs run without one.
-pub(crate) fn install(language: Language) -> Result<Program> {
+/// Installs what is not there yet, and says which command runs the program. Everything from the network comes now: the
+/// programs run without one.
+pub(crate) fn install(language: Language) -> Result<Vec<OsString>> {
     let sources = repository().join("tests/clients").join(language.name());
     match language {
         Language::Python => python(&sources),
@@ -27,7 +22,7 @@ pub(crate) fn install(language: Language) -> Result<Program> {
     .with_context(|| format!("the clients of {} cannot be installed", language.name()))
 }
 
-fn python(sources: &Path) -> Result<Program> {
+fn python(sources: &Path) -> Result<Vec<OsString>> {
     // A virtual environment is good for the interpreter that made it.
     let interpreter = output(Command::new("python3").args(["-c", "import sys; print(sys.base_prefix, sys.version)"]))?;
     let requirements = sources.join("requirements.txt");
@@ -46,12 +41,10 @@ fn python(sources: &Path) -> Result<Program> {
         pip.args(["--require-hashes", "--only-binary=:all:", "--requirement"]);
         output(pip.arg(&requirements)).map(drop)
     })?;
-    Ok(Program {
-        command: vec![folder.join("bin/python").into(), sources.join("client.py").into()],
-    })
+    Ok(vec![folder.join("bin/python").into(), sources.join("client.py").into()])
 }
 
-fn node(sources: &Path) -> Result<Program> {
+fn node(sources: &Path) -> Result<Vec<OsString>> {
     const OLDEST: u32 = 20;
     let version = output(Command::new("node").args(["--print", "process.versions.node.split('.')[0]"]))?;
     ensure!(
@@ -71,19 +64,15 @@ fn node(sources: &Path) -> Result<Program> {
     // Packages are looked for beside the program.
     let program = folder.join("client.mjs");
     fs::copy(sources.join("client.mjs"), &program).with_context(|| format!("cannot write {}", program.display()))?;
-    Ok(Program {
-        command: vec!["node".into(), program.into()],
-    })
+    Ok(vec!["node".into(), program.into()])
 }
 
-fn go(sources: &Path) -> Result<Program> {
+fn go(sources: &Path) -> Result<Vec<OsString>> {
     let program = cache()?.join("go").join("clients");
     let mut go = Command::new("go");
     go.args(["build", "-trimpath", "-mod=readonly", "-buildvcs=false", "-o"]);
     output(go.arg(&program).arg(".").current_dir(sources).env("CGO_ENABLED", "0"))?;
-    Ok(Program {
-        command: vec![program.into()],
-    })
+    Ok(vec![program.into()])
 }
 
 /// The folder for what these files ask for, of this version of the language, filled by `make` unless it has been.

@@ -102,7 +102,7 @@ fn one(language: Language) -> Result<Passed> {
     let program = install::install(language)?;
     let installation = start.elapsed();
     let start = Instant::now();
-    let lines = shown(&program.command)?;
+    let lines = shown(&program)?;
     let run = start.elapsed();
     let clients = language
         .clients()
