@@ -183,52 +183,69 @@ async function session(agents, pool, agent, privateKey) {
   assert.deepEqual([opened.ownerName, opened.agent.id], ["host-1", agent.id]);
   assert.equal((await agents.getAgent(pool, agent.id)).status, TaskAgentStatus.Online);
   done(client, "session: create");
-  const second = { ...wanted, ownerName: "host-2" };
-  await refused(listener.createAgentSession(second, pool), 409, "TaskAgentSessionConflictException");
+  // Under the same name, as a listener that was killed and started again.
+  await refused(listener.createAgentSession(wanted, pool), 409, "TaskAgentSessionConflictException");
   done(client, "session: a second one is refused");
 
-  const queued = await fetch(`${environment.CONTROL}/jobs`, {
-    method: "POST",
-    body: JSON.stringify({ pool: POOL, name: "build" }),
-  });
-  assert.equal(queued.status, 200);
-  const job = (await queued.json()).id;
-  const message = await listener.getMessage(pool, opened.sessionId);
-  assert.equal(message.messageType, "PipelineAgentJobRequest");
-  assert.equal(JSON.parse(message.body).requestId, job);
+  const first = await takeJob(listener, pool, opened.sessionId, "first");
   done(client, "session: get the message with a job");
-  await listener.deleteMessage(pool, message.messageId, opened.sessionId);
+  await listener.deleteMessage(pool, first.message, opened.sessionId);
   done(client, "session: delete the message");
-  const renewed = await listener.updateAgentRequest({ requestId: job }, pool, job, NO_LOCK_TOKEN);
-  assert.equal(renewed.requestId, job);
+  const { requestId } = first.job;
+  const renew = () => listener.updateAgentRequest({ requestId }, pool, requestId, NO_LOCK_TOKEN);
+  const renewed = await renew();
+  assert.equal(renewed.requestId, requestId);
   assert.ok(renewed.lockedUntil > new Date(Date.now() + 60_000), `${renewed.lockedUntil}`);
   done(client, "session: renew the job");
   const busy = await agents.getAgent(pool, agent.id, false, true);
-  assert.deepEqual([busy.assignedRequest.requestId, busy.assignedRequest.jobName], [job, "build"]);
+  assert.deepEqual([busy.assignedRequest.requestId, busy.assignedRequest.jobName], [requestId, "first"]);
   await refused(agents.deleteAgent(pool, agent.id), 400, "TaskAgentJobStillRunningException");
   done(client, "agents: a busy one cannot be deleted");
-  const finish = { requestId: job, finishTime: new Date(), result: TaskResult.Succeeded };
-  await listener.updateAgentRequest(finish, pool, job, NO_LOCK_TOKEN);
-  assert.equal((await listener.getAgentRequest(pool, job)).result, TaskResult.Succeeded);
+  await jobCompleted(first.job);
+  assert.equal((await listener.getAgentRequest(pool, requestId)).result, TaskResult.Succeeded);
   const idle = await agents.getAgent(pool, agent.id, false, true, true);
-  assert.deepEqual([idle.assignedRequest, idle.lastCompletedRequest.requestId], [undefined, job]);
-  done(client, "session: finish the job");
+  assert.deepEqual([idle.assignedRequest, idle.lastCompletedRequest.requestId], [undefined, requestId]);
+  done(client, "session: the worker finishes the job");
+  await refused(renew(), 400, "TaskAgentJobTokenExpiredException");
+  done(client, "session: a finished job cannot be renewed");
+
+  const { message, job } = await takeJob(listener, pool, opened.sessionId, "second");
+  await listener.deleteMessage(pool, message, opened.sessionId);
+  const finish = { requestId: job.requestId, finishTime: new Date(), result: TaskResult.Succeeded };
+  await listener.updateAgentRequest(finish, pool, job.requestId, NO_LOCK_TOKEN);
+  assert.equal((await listener.getAgentRequest(pool, job.requestId)).result, TaskResult.Succeeded);
+  done(client, "session: the listener finishes a job");
   await listener.deleteAgentSession(pool, opened.sessionId);
   assert.equal((await agents.getAgent(pool, agent.id)).status, TaskAgentStatus.Offline);
   done(client, "session: delete");
 }
 
-/** Calls a resource of the entitlements' area by its location id. */
-async function entitlements(connection) {
-  const area = await (await connection.getLocationsApi()).getResourceArea("68ddce18-2501-45f1-a17b-7931a9922690");
-  const locations = new VsoClient(area.locationUrl, connection.rest);
+/** Queues a job over the emulators' control port. Returns the id of the message that brings it, and what it says. */
+async function takeJob(listener, pool, sessionId, name) {
+  const queued = await fetch(`${environment.CONTROL}/jobs`, { method: "POST", body: JSON.stringify({ pool: POOL, name }) });
+  assert.equal(queued.status, 200);
+  const message = await listener.getMessage(pool, sessionId);
+  assert.equal(message.messageType, "PipelineAgentJobRequest");
+  const job = JSON.parse(message.body);
+  assert.deepEqual([job.requestId, job.jobDisplayName], [(await queued.json()).id, name]);
+  return { message: message.messageId, job };
+}
+
+/** The worker's last word, with the token of its job. */
+async function jobCompleted({ plan, jobId, requestId, resources }) {
+  const [endpoint] = resources.endpoints;
+  const worker = connect(endpoint.url, endpoint.authorization.parameters.AccessToken);
+  const { scopeIdentifier, planType, planId } = plan;
+  const call = generic(worker, "distributedtask");
+  const event = { name: "JobCompleted", jobId, requestId, result: "succeeded" };
+  await call("create", "557624af-b29e-4c20-8ab0-0399d2204f3f", { scopeIdentifier, hubName: planType, planId }, event);
+}
+
+/** Calls a resource of an area by its location id, as the package's clients do it. */
+function generic(connection, area, url = connection.serverUrl) {
+  const locations = new VsoClient(url, connection.rest);
   return async (method, location, routeValues, body) => {
-    const { requestUrl, apiVersion } = await locations.getVersioningData(
-      "7.1-preview.1",
-      area.name,
-      location,
-      routeValues,
-    );
+    const { requestUrl, apiVersion } = await locations.getVersioningData("7.1-preview.1", area, location, routeValues);
     const options = { acceptHeader: `application/json;api-version=${apiVersion}` };
     const parameters = body === undefined ? [requestUrl, options] : [requestUrl, body, options];
     return (await connection.rest[method](...parameters)).result;
@@ -237,7 +254,9 @@ async function entitlements(connection) {
 
 async function entitlementAndRole(connection, pool) {
   const administrator = connect(environment.AZP_URL, environment.ADMINISTRATORS_TOKEN);
-  const call = await entitlements(administrator);
+  const locations = await administrator.getLocationsApi();
+  const area = await locations.getResourceArea("68ddce18-2501-45f1-a17b-7931a9922690");
+  const call = generic(administrator, area.name, area.locationUrl);
   const all = "f03dbf50-80f8-41b7-8ca2-65b6a178caba";
   const one = "1d491a66-190b-43ae-86b8-9c2688c55186";
   const originId = environment.NEWCOMERS_OBJECT_ID;

@@ -144,7 +144,7 @@ def with_msal():
 # --- Azure DevOps -----------------------------------------------------------------------------------------------------------
 
 
-class Sessions(Client):
+class Generic(Client):
     """What an agent calls, by location id: the package has no client for it."""
 
     def _call(self, method, location, route, query=None, content=None):
@@ -169,6 +169,13 @@ class Sessions(Client):
     def request(self, pool, request):
         location = "fc825784-c92a-4299-9221-998a02d1b54f"
         return self._call("GET", location, {"poolId": pool, "requestId": request}).json()
+
+    def job_completed(self, plan, job, request):
+        """The worker's last word, with the token of its job."""
+        location = "557624af-b29e-4c20-8ab0-0399d2204f3f"
+        route = {"scopeIdentifier": plan["scopeIdentifier"], "hubName": plan["planType"], "planId": plan["planId"]}
+        event = {"name": "JobCompleted", "jobId": job, "requestId": request, "result": "succeeded"}
+        return self._call("POST", location, route, content=event)
 
     def update_request(self, pool, request, change):
         location = "fc825784-c92a-4299-9221-998a02d1b54f"
@@ -306,44 +313,64 @@ def own_token(agent, key):
 
 
 def session(package, agents, pool, agent, key):
-    listener = Sessions(ORGANIZATION_URL, BasicTokenAuthentication({"access_token": own_token(agent, key)}))
+    listener = Generic(ORGANIZATION_URL, BasicTokenAuthentication({"access_token": own_token(agent, key)}))
     done(package, "session: a token of the agent's own")
     wanted = {"ownerName": "host-1", "agent": {"id": agent.id, "name": AGENT}}
     opened = listener.create(pool, wanted)
     equal((opened["ownerName"], opened["agent"]["id"]), ("host-1", agent.id))
     equal(agents.get_agent(pool, agent.id).status, "online")
     done(package, "session: create")
-    second = lambda: listener.create(pool, {**wanted, "ownerName": "host-2"})
-    equal(refusal(AzureDevOpsServiceError, second).type_key, "TaskAgentSessionConflictException")
+    # Under the same name, as a listener that was killed and started again.
+    refused = refusal(AzureDevOpsServiceError, lambda: listener.create(pool, wanted))
+    equal(refused.type_key, "TaskAgentSessionConflictException")
     done(package, "session: a second one is refused")
 
-    queued = requests.post(os.environ["CONTROL"] + "/jobs", json={"pool": POOL, "name": "build"}, timeout=30)
-    equal(queued.status_code, 200)
-    job = queued.json()["id"]
-    message = listener.message(pool, opened["sessionId"])
-    equal(message["messageType"], "PipelineAgentJobRequest")
-    equal(json.loads(message["body"])["requestId"], job)
+    message, job = take_job(listener, pool, opened["sessionId"], "first")
     done(package, "session: get the message with a job")
-    listener.delete_message(pool, message["messageId"], opened["sessionId"])
+    listener.delete_message(pool, message, opened["sessionId"])
     done(package, "session: delete the message")
-    renewed = listener.update_request(pool, job, {})
-    equal(renewed["requestId"], job)
+    request = job["requestId"]
+    renewed = listener.update_request(pool, request, {})
+    equal(renewed["requestId"], request)
     holds(renewed["lockedUntil"] > time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 60)), renewed)
     done(package, "session: renew the job")
     busy = agents.get_agent(pool, agent.id, include_assigned_request=True)
-    equal((busy.assigned_request.request_id, busy.assigned_request.job_name), (job, "build"))
+    equal((busy.assigned_request.request_id, busy.assigned_request.job_name), (request, "first"))
     refused = refusal(AzureDevOpsServiceError, lambda: agents.delete_agent(pool, agent.id))
     equal(refused.type_key, "TaskAgentJobStillRunningException")
     done(package, "agents: a busy one cannot be deleted")
-    finish = {"finishTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "result": "succeeded"}
-    listener.update_request(pool, job, finish)
-    equal(listener.request(pool, job)["result"], "succeeded")
+    connection = job["resources"]["endpoints"][0]
+    jobs_token = connection["authorization"]["parameters"]["AccessToken"]
+    worker = Generic(connection["url"], BasicTokenAuthentication({"access_token": jobs_token}))
+    worker.job_completed(job["plan"], job["jobId"], request)
+    equal(listener.request(pool, request)["result"], "succeeded")
     idle = agents.get_agent(pool, agent.id, include_assigned_request=True, include_last_completed_request=True)
-    equal((idle.assigned_request, idle.last_completed_request.request_id), (None, job))
-    done(package, "session: finish the job")
+    equal((idle.assigned_request, idle.last_completed_request.request_id), (None, request))
+    done(package, "session: the worker finishes the job")
+    refused = refusal(AzureDevOpsServiceError, lambda: listener.update_request(pool, request, {}))
+    equal(refused.type_key, "TaskAgentJobTokenExpiredException")
+    done(package, "session: a finished job cannot be renewed")
+
+    message, job = take_job(listener, pool, opened["sessionId"], "second")
+    listener.delete_message(pool, message, opened["sessionId"])
+    finish = {"finishTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "result": "succeeded"}
+    listener.update_request(pool, job["requestId"], finish)
+    equal(listener.request(pool, job["requestId"])["result"], "succeeded")
+    done(package, "session: the listener finishes a job")
     listener.delete(pool, opened["sessionId"])
     equal(agents.get_agent(pool, agent.id).status, "offline")
     done(package, "session: delete")
+
+
+def take_job(listener, pool, opened, name):
+    """Queues a job over the emulators' control port. Returns the id of the message that brings it, and what it says."""
+    queued = requests.post(os.environ["CONTROL"] + "/jobs", json={"pool": POOL, "name": name}, timeout=30)
+    equal(queued.status_code, 200)
+    message = listener.message(pool, opened)
+    equal(message["messageType"], "PipelineAgentJobRequest")
+    job = json.loads(message["body"])
+    equal((job["requestId"], job["jobDisplayName"]), (queued.json()["id"], name))
+    return message["messageId"], job
 
 
 def entitlement_and_role(package, token, pool):
