@@ -19,7 +19,7 @@ pub(crate) fn install(language: Language) -> Result<Vec<OsString>> {
         Language::Node => node(&sources),
         Language::Go => go(&sources),
     }
-    .with_context(|| format!("the clients of {} cannot be installed", language.name()))
+    .context("cannot be installed")
 }
 
 fn python(sources: &Path) -> Result<Vec<OsString>> {
