@@ -5,11 +5,11 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use std::collections::VecDeque;
 use std::io::Write;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use tests::agent_package::AgentChoice;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
 use tests::cluster::components::{self, Built, Component, Keda, Kubernetes};
@@ -34,9 +34,8 @@ struct Arguments {
     /// How many tests run at the same time, of those that may.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
-    /// Archive of a real agent instead of the stub: `vsts-agent-linux-x64-….tar.gz`.
-    #[arg(long, env = "AGENT_PACKAGE")]
-    agent_package: Option<PathBuf>,
+    #[command(flatten)]
+    agent: AgentChoice,
     /// Run a test that failed once more at the end, alone, in a namespace of its own. Where it passes then, the table calls it
     /// FLAKY.
     #[arg(long)]
@@ -177,8 +176,7 @@ fn run(tests: &'static [Test]) -> Result<bool> {
             tests::cluster::up(&layout, options, &interrupt, &say)?
         }
     };
-    let agent = arguments.agent_package.as_deref();
-    let passed = Ingredients::make(&layout, agent, &interrupt, &say)
+    let passed = Ingredients::make(&layout, &arguments.agent, &interrupt, &say)
         .and_then(|ingredients| run_on(node, &layout, &ingredients, neighbours, chosen, &arguments));
     if ours {
         tests::cluster::down(&layout)?;

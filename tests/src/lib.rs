@@ -2,6 +2,7 @@
 //! kubelet. Everything that is imitated is imitated here.
 
 pub mod ado;
+pub mod agent_package;
 pub mod apiserver;
 pub mod assumptions;
 pub mod bench;

@@ -1,12 +1,13 @@
 #!/bin/bash
-# STUB of the Azure Pipelines agent: runs the stub listener once and hands its exit code on, as the real run.sh does.
+# STUB of the Azure Pipelines agent: runs the stub listener once, in the foreground and without traps, and hands its exit code
+# on, as the real run.sh does.
 
 if [ "$(id -u)" -eq 0 ] && [ -z "$AGENT_ALLOW_RUNASROOT" ]; then
-    echo "Must not run interactively with sudo" >&2
+    echo "Must not run interactively with sudo"
     exit 1
 fi
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 
 "$root"/bin/Agent.Listener run $*
 code=$?

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 use std::process::Command;
+use tests::agent_package::AgentChoice;
 use tests::demo::{Story, Teller};
 
 async fn ends_as_described(story: Story) -> Vec<String> {
-    let stage = story.stage().await.unwrap();
+    let stage = story.stage(AgentChoice::from_environment().unwrap()).await.unwrap();
     let teller = Teller::new(std::io::sink(), false);
     if let Err(error) = story.tell(&stage, &teller).await {
         panic!("{error:#}\n{}", teller.lines().join("\n"));
@@ -47,7 +48,11 @@ stories! {
 
 #[test]
 fn the_program_tells_a_story_for_machines() {
-    let output = Command::new(env!("CARGO_BIN_EXE_demo")).arg("--json").output().unwrap();
+    // With the agent that the other stories do not have.
+    let output = Command::new(env!("CARGO_BIN_EXE_demo"))
+        .args(["--json", "--agent=v4"])
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
         output.status.success(),

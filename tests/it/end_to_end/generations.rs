@@ -1,27 +1,34 @@
-//! Each generation of start scripts, unmodified, from start to removed, as root and as another user.
+//! Each generation of start scripts, unmodified, from start to removed, as root and as another user, with both agents.
 
 use crate::pods::{BACK_OFF, GONE, assert_ended_with, assert_in_order, listens_again, online, over, succeeded};
 use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, Reason};
 use serde_json::{Value, json};
 use tests::ado::JobSpec;
+use tests::agent_package::AgentChoice;
 use tests::demo::stage::{AGENT, AgentImage, SCRIPTS, Stage, Workload};
 use tests::kubelet::{Isolation, Pod};
+use tests::stub_agent::AgentVersion;
 
-/// A generation in both its users, at once.
-async fn from_start_to_removed(script: &'static str) -> Stage {
+/// A generation in both its users and with both agents, at once.
+async fn from_start_to_removed(script: &'static str) {
     assert_eq!(
         Isolation::detect(),
         Isolation::Root,
         "images of other users can be tested by root only, with mount and PID namespaces"
     );
     assert!(SCRIPTS.contains(&script));
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let [older, newer] = AgentVersion::ALL.map(|version| with_agent(script, version));
+    tokio::join!(older, newer);
+}
+
+async fn with_agent(script: &'static str, version: AgentVersion) {
+    let agent = AgentChoice::stub(version).unwrap();
+    let stage = Stage::with_agent(agent, true, BACK_OFF).await.unwrap();
     let (root, user) = tokio::join!(life(&stage, script, true), life(&stage, script, false));
     for pod in [&root, &user] {
         let nothing_left = stage.world.pool.agent(pod.name()).is_none();
         assert!(nothing_left, "{:?}\n{}", stage.world.pool.agents(), pod.describe());
     }
-    stage
 }
 
 async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use tests::ado::AgentView;
+use tests::agent_package::AgentChoice;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::azwi;
 use tests::cluster::command::Interrupt;
@@ -60,9 +61,8 @@ enum Action {
     /// Imitate Azure in the node's network until Ctrl-C, as `manifests/examples` need it. Loads agent images, and installs this
     /// project with a private CA.
     Azure {
-        /// Archive of a real agent instead of the stub: `vsts-agent-linux-x64-….tar.gz`.
-        #[arg(long, env = "AGENT_PACKAGE")]
-        agent_package: Option<PathBuf>,
+        #[command(flatten)]
+        agent: AgentChoice,
     },
     /// Install KEDA into the running node, where `azure` has run. Builds it if it is missing.
     Keda {
@@ -146,10 +146,10 @@ impl Action {
                 }
                 azwi::install(&node, &layout, &built, &say)
             }
-            Self::Azure { agent_package } => {
+            Self::Azure { agent } => {
                 listen(&interrupt)?;
                 let node = Node::running(&layout, &interrupt)?;
-                let ingredients = Ingredients::make(&layout, agent_package.as_deref(), &interrupt, &say)?;
+                let ingredients = Ingredients::make(&layout, &agent, &interrupt, &say)?;
                 node.enter_network()?;
                 // Its threads inherit the network from this one.
                 let runtime = tokio::runtime::Runtime::new()?;

@@ -4,6 +4,7 @@ use clap::Parser;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use tests::agent_package::AgentChoice;
 use tests::demo::stage::Stage;
 use tests::demo::{Story, TOOLS, Teller};
 use tests::kubelet::{Isolation, find_tool};
@@ -23,6 +24,8 @@ struct Args {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    agent: AgentChoice,
     /// Leave emulators and webhook running at the end, and say how to talk to them
     #[arg(long)]
     keep: bool,
@@ -55,6 +58,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     teller.head("isolation", &format!("Containers: {}.", Isolation::detect()));
+    teller.head("agent", &format!("Agent: {}.", args.agent));
     teller.head(
         "building",
         "Building webhook, sidecar and stub agent (the first time takes minutes) …",
@@ -83,7 +87,7 @@ async fn main() -> ExitCode {
 async fn tell(story: Story, args: &Args) -> anyhow::Result<()> {
     let teller = Teller::new(std::io::stdout(), args.json);
     teller.head("story", &format!("\n{}", story.title()));
-    let stage = story.stage().await?;
+    let stage = story.stage(args.agent.clone()).await?;
     story.tell(&stage, &teller).await?;
     teller.head("end", "The story ended as it should.");
     if args.keep {

@@ -6,13 +6,13 @@ use super::command::{Interrupt, until};
 use super::control_plane::issuer;
 use super::layout::{Layout, text};
 use super::node::Node;
+use crate::agent_package::{AgentChoice, AgentPackage};
 use crate::http::Listen;
 use crate::programs::repository;
-use crate::stub_agent;
 use crate::world::{Settings, World};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const ENTRA: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
@@ -44,40 +44,18 @@ const AZURE_DEVOPS_HOSTS: &[&str] = &[
 #[derive(Debug)]
 pub struct Ingredients {
     root: PathBuf,
-    /// Version and archive of the agent.
-    package: ([u32; 3], Vec<u8>),
+    package: AgentPackage,
 }
 
 impl Ingredients {
-    /// Makes the root file system of the agent images and the package of the agent: the stub, or the archive of a real
-    /// one (`vsts-agent-linux-x64-4.255.0.tar.gz`, whose name tells the version).
-    pub fn make(layout: &Layout, agent: Option<&Path>, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<Self> {
-        let root = agent_image::root_file_system(layout, interrupt, report)?;
-        let (version, file) = match agent {
-            Some(file) => (version(file)?, file),
-            None => (stub_agent::VERSION, stub_agent::package()?),
-        };
-        report(&format!("start scripts will download {}", file.display()));
-        let package = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(Self {
-            root,
-            package: (version, package),
-        })
+    /// Makes the root file system of the agent images and the package of the agent. A real one gets an image with what its
+    /// `config.sh` looks for.
+    pub fn make(layout: &Layout, agent: &AgentChoice, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<Self> {
+        let root = agent_image::root_file_system(layout, agent.is_real(), interrupt, report)?;
+        report(&format!("start scripts will download {agent}"));
+        let package = agent.package()?;
+        Ok(Self { root, package })
     }
-}
-
-/// The version in the name of an agent's archive, its last part before `.tar.gz`.
-fn version(file: &Path) -> Result<[u32; 3]> {
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let numbers = name.strip_suffix(".tar.gz").and_then(|name| name.rsplit('-').next());
-    let numbers: Vec<u32> = numbers
-        .into_iter()
-        .flat_map(|numbers| numbers.split('.'))
-        .filter_map(|number| number.parse().ok())
-        .collect();
-    numbers
-        .try_into()
-        .map_err(|_| anyhow!("{name}: the name of an agent's archive ends in -MAJOR.MINOR.PATCH.tar.gz"))
 }
 
 /// Starts the emulators, as `manifests/examples` need them. The calling thread and all that run the emulators have to be in
@@ -103,8 +81,8 @@ pub async fn imitate(node: &Node, ingredients: &Ingredients) -> Result<World> {
     })
     .await
     .context("the emulators of Azure cannot be started: does another process imitate it already?")?;
-    let (version, package) = &ingredients.package;
-    world.ado.set_agent_package(*version, package.clone());
+    let AgentPackage { version, archive } = ingredients.package.clone();
+    world.ado.set_agent_package(version, archive);
     let cluster_authority = std::fs::read_to_string(node.pki().certificate("ca"))?;
     // The second for issuers that tests publish elsewhere.
     world
@@ -201,18 +179,4 @@ pub fn install(node: &Node, layout: &Layout, world: &World) -> Result<()> {
         Duration::from_secs(120),
     )
     .map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version;
-    use std::path::Path;
-
-    #[test]
-    fn the_name_of_an_archive_tells_its_version() {
-        let read = |name: &str| version(Path::new(name)).ok();
-        assert_eq!(read("/tmp/vsts-agent-linux-x64-4.255.0.tar.gz"), Some([4, 255, 0]));
-        assert_eq!(read("agent.tar.gz"), None);
-        assert_eq!(read("vsts-agent-linux-x64-4.255.tar.gz"), None);
-    }
 }

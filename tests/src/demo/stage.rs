@@ -1,14 +1,15 @@
 //! The whole world for one story: emulators, API-server double, the real webhook, a kubelet double, and the objects of
 //! `manifests/examples`, so that the demo shows what the documentation shows.
 
+use crate::agent_package::AgentChoice;
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::Webhook;
 use crate::entra::{FederatedCredential, Kind};
 use crate::kubelet::{self, Image, Images, Kubelet, Objects, Pod};
+use crate::kustomize;
 use crate::programs::{program, repository};
 use crate::tls::install_provider;
 use crate::world::{self, World};
-use crate::{kustomize, stub_agent};
 use anyhow::{Context, anyhow};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
@@ -118,9 +119,14 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets everything up as an administrator does (docs/azure.md). `federated` says whether the federated credential is
-    /// there; `back_off` is the kubelet's first restart pause.
+    /// Sets everything up as an administrator does (docs/azure.md), with the agent that the environment chooses. `federated`
+    /// says whether the federated credential is there; `back_off` is the kubelet's first restart pause.
     pub async fn set_up(federated: bool, back_off: Duration) -> anyhow::Result<Self> {
+        Self::with_agent(AgentChoice::from_environment()?, federated, back_off).await
+    }
+
+    /// The same with this agent.
+    pub async fn with_agent(agent: AgentChoice, federated: bool, back_off: Duration) -> anyhow::Result<Self> {
         install_provider();
         let mut examples = kustomize::documents("manifests/examples/deployment.yaml")?;
         examples.extend(kustomize::documents("manifests/examples/job.yaml")?);
@@ -151,12 +157,10 @@ impl Stage {
         // Containers of other users read it.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         std::fs::set_permissions(&ca, std::fs::Permissions::from_mode(0o644))?;
-        let (package, sidecar) = tokio::task::spawn_blocking(|| {
-            let package = std::fs::read(stub_agent::package()?)?;
-            anyhow::Ok((package, program("ado-agent-sidecar")?))
-        })
-        .await??;
-        world.ado.set_agent_package(stub_agent::VERSION, package);
+        let (package, sidecar) =
+            tokio::task::spawn_blocking(move || anyhow::Ok((agent.package()?, program("ado-agent-sidecar")?)))
+                .await??;
+        world.ado.set_agent_package(package.version, package.archive);
 
         let api = ApiServer::start().await?;
         apply(&api, &examples, &world)?;

@@ -4,6 +4,7 @@ use super::narrator::Narrator;
 use super::stage::{AGENT, AgentImage, Stage, Workload};
 use super::teller::Teller;
 use crate::ado::{AdoView, JobSpec, Role};
+use crate::agent_package::AgentChoice;
 use crate::faults::Fault;
 use crate::kubelet::{Phase, Pod};
 use anyhow::{Context, ensure};
@@ -111,9 +112,9 @@ impl Story {
         Self::ALL.into_iter().find(|story| story.name() == name)
     }
 
-    /// Sets the stage that the story needs.
-    pub async fn stage(self) -> anyhow::Result<Stage> {
-        Stage::set_up(self != Self::CredentialLate, BACK_OFF).await
+    /// Sets the stage that the story needs, with this agent.
+    pub async fn stage(self, agent: AgentChoice) -> anyhow::Result<Stage> {
+        Stage::with_agent(agent, self != Self::CredentialLate, BACK_OFF).await
     }
 
     /// Tells the story; an error says what did not end as described.

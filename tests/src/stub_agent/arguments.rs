@@ -5,7 +5,12 @@
 pub(super) enum Verb {
     Configure,
     Remove,
+    Reauth,
     Run,
+    /// `--version`: print it.
+    Version,
+    /// The worker, as the listener starts it.
+    SpawnClient,
 }
 
 /// The arguments that the stub understands; the others of the real agent are taken and ignored.
@@ -20,6 +25,8 @@ pub(super) struct Arguments {
     pub(super) work: String,
     pub(super) replace: bool,
     pub(super) once: bool,
+    /// `--startuptype service`: somebody restarts the listener.
+    pub(super) is_service: bool,
 }
 
 impl Arguments {
@@ -39,8 +46,10 @@ impl Arguments {
                 verb = match (index, argument.as_str()) {
                     (0, "configure") => Verb::Configure,
                     (0, "remove") => Verb::Remove,
+                    (0, "reauth") => Verb::Reauth,
                     (0, "run") => Verb::Run,
-                    // `interactive` and the like of the wrappers.
+                    (0, "spawnclient") => Verb::SpawnClient,
+                    // The real one complains about words that it does not know.
                     _ => verb,
                 };
             }
@@ -67,7 +76,10 @@ impl Arguments {
             given.iter().any(|(key, _)| key == name)
                 || from_environment(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
         };
-        if verb == Verb::Configure && !flag("unattended") {
+        if flag("version") {
+            verb = Verb::Version;
+        }
+        if matches!(verb, Verb::Configure | Verb::Reauth) && !flag("unattended") {
             return Err("the stub asks no questions: --unattended is needed".to_owned());
         }
         Ok(Self {
@@ -80,6 +92,7 @@ impl Arguments {
             work: value("work").unwrap_or_else(|| "_work".to_owned()),
             replace: flag("replace"),
             once: flag("once"),
+            is_service: value("startuptype").is_some_and(|value| value.eq_ignore_ascii_case("service")),
         })
     }
 }
@@ -115,5 +128,13 @@ mod tests {
         assert!(parse("run", &[("VSTS_AGENT_INPUT_ONCE", "true")]).unwrap().once);
         assert!(parse("run --once", &[]).unwrap().once);
         assert!(!parse("run", &[]).unwrap().once);
+    }
+
+    #[test]
+    fn the_version_and_the_kind_of_start_can_be_asked_for() {
+        assert_eq!(parse("--version", &[]).unwrap().verb, Verb::Version);
+        let service = parse("run --startuptype service --once", &[]).unwrap();
+        assert!(service.is_service && service.once);
+        assert!(!parse("run --once", &[]).unwrap().is_service);
     }
 }

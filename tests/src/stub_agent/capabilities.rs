@@ -1,8 +1,10 @@
-//! The capabilities that an agent publishes: what it is, and its environment (`EnvironmentCapabilitiesProvider.cs`).
+//! The capabilities that an agent publishes: what it is, and its environment (`EnvironmentCapabilitiesProvider.cs`,
+//! `AgentCapabilitiesProvider.cs`). It does not look for tools.
 
 use serde_json::{Map, Value};
+use std::path::Path;
 
-/// Variables that are never published.
+/// Variables that are never published. Names are compared with their case.
 const IGNORED: [&str; 8] = [
     "comp_wordbreaks",
     "ls_colors",
@@ -17,11 +19,20 @@ const IGNORED: [&str; 8] = [
 /// From this length on a value is not published.
 const TOO_LONG: usize = 1024;
 
-/// Version that the stub claims to have, see [`super::VERSION`].
-pub(super) const VERSION: &str = "4.255.0";
+/// What an agent says about itself beside its environment.
+#[derive(Debug)]
+pub(super) struct Own<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    /// The agent's root.
+    pub(super) home: &'a Path,
+    pub(super) is_service: bool,
+    /// Is masked wherever it stands in a value.
+    pub(super) secret: Option<&'a str>,
+}
 
-/// The system capabilities of an agent with this name and environment.
-pub(super) fn scan(agent: &str, environment: &[(String, String)]) -> Map<String, Value> {
+/// The system capabilities of an agent with this environment.
+pub(super) fn scan(own: &Own<'_>, environment: &[(String, String)]) -> Map<String, Value> {
     let ignored: Vec<&str> = environment
         .iter()
         .filter(|(name, _)| name == "VSO_AGENT_IGNORE")
@@ -29,30 +40,53 @@ pub(super) fn scan(agent: &str, environment: &[(String, String)]) -> Map<String,
         .map(str::trim)
         .filter(|name| !name.is_empty())
         .collect();
+    let masked = |value: &str| -> Value {
+        match own.secret.filter(|secret| !secret.is_empty()) {
+            Some(secret) => value.replace(secret, "***").into(),
+            None => value.into(),
+        }
+    };
     let mut capabilities: Map<String, Value> = environment
         .iter()
         .filter(|(name, _)| !IGNORED.contains(&name.as_str()) && !ignored.contains(&name.as_str()))
         // Inputs are taken out of the environment before it is published.
         .filter(|(name, _)| !name.to_ascii_lowercase().starts_with("vsts_agent_input_"))
         .filter(|(_, value)| value.chars().count() < TOO_LONG)
-        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .map(|(name, value)| (name.clone(), masked(value)))
         .collect();
     for (name, value) in [
-        ("Agent.Name", agent),
-        ("Agent.Version", VERSION),
-        ("Agent.ComputerName", &host_name()),
+        ("Agent.Name", own.name),
         ("Agent.OS", "Linux"),
+        ("Agent.OSArchitecture", architecture()),
+        ("InteractiveSession", if own.is_service { "False" } else { "True" }),
+        ("Agent.Version", own.version),
+        ("Agent.ComputerName", &machine_name()),
+        ("Agent.HomeDirectory", &own.home.display().to_string()),
         ("Agent.Stub", "true"),
     ] {
-        capabilities.insert(name.to_owned(), value.into());
+        capabilities.insert(name.to_owned(), masked(value));
     }
     capabilities
 }
 
-/// The machine's name: in Kubernetes the pod's.
-pub(super) fn host_name() -> String {
+/// As .NET calls it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "X64",
+        "aarch64" => "ARM64",
+        "arm" => "ARM",
+        other => other,
+    }
+}
+
+/// .NET's name of the machine, in Kubernetes the pod's: up to the first dot.
+pub(super) fn machine_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+        .map_or_else(|_| "localhost".to_owned(), |name| up_to_the_first_dot(&name))
+}
+
+fn up_to_the_first_dot(host: &str) -> String {
+    host.trim().split('.').next().unwrap_or_default().to_owned()
 }
 
 /// What the agent says about its machine.
@@ -65,6 +99,16 @@ pub(super) fn os_description() -> String {
 mod tests {
     use super::*;
 
+    fn own<'a>() -> Own<'a> {
+        Own {
+            name: "a",
+            version: "5.278.0",
+            home: Path::new("/azp"),
+            is_service: false,
+            secret: Some("secret"),
+        }
+    }
+
     #[test]
     fn publishes_the_environment_but_for_what_is_ignored_or_too_long() {
         let environment = [
@@ -72,15 +116,33 @@ mod tests {
             ("AZP_TOKEN_FILE", "/t".to_owned()),
             ("VSO_AGENT_IGNORE", "AZP_TOKEN,AZP_TOKEN_FILE".to_owned()),
             ("TERM", "xterm".to_owned()),
+            ("term", "xterm".to_owned()),
             ("SHORT", "x".repeat(1023)),
             ("LONG", "x".repeat(1024)),
             ("VSTS_AGENT_INPUT_TOKEN", "secret".to_owned()),
+            ("HEADER", "Bearer secret".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value));
-        let capabilities = scan("a", &environment);
+        let capabilities = scan(&own(), &environment);
         let has = |name: &str| capabilities.contains_key(name);
-        assert!(has("ADO_AGENT_OWNER") && has("SHORT") && has("VSO_AGENT_IGNORE"));
+        assert!(has("ADO_AGENT_OWNER") && has("SHORT") && has("VSO_AGENT_IGNORE") && has("term"));
         assert!(!has("AZP_TOKEN_FILE") && !has("TERM") && !has("LONG") && !has("VSTS_AGENT_INPUT_TOKEN"));
+        assert_eq!(capabilities["HEADER"], "Bearer ***");
+    }
+
+    #[test]
+    fn says_what_it_is() {
+        let capabilities = scan(&own(), &[]);
         assert_eq!(capabilities["Agent.Name"], "a");
+        assert_eq!(capabilities["Agent.Version"], "5.278.0");
+        assert_eq!(capabilities["Agent.HomeDirectory"], "/azp");
+        assert_eq!(capabilities["InteractiveSession"], "True");
+        assert!(!capabilities["Agent.OSArchitecture"].as_str().unwrap().is_empty());
+        assert_eq!(up_to_the_first_dot("azp-0.agents.svc.cluster.local\n"), "azp-0");
+        let as_service = Own {
+            is_service: true,
+            ..own()
+        };
+        assert_eq!(scan(&as_service, &[])["InteractiveSession"], "False");
     }
 }

@@ -1,40 +1,42 @@
-//! Talks to Azure DevOps as the agent's client library does: locations first, versions in `Accept`, errors by `typeKey`.
+//! Talks to Azure DevOps as the agent's client library does: connection data first, versions in `Accept`, errors by
+//! `typeKey`, challenges before tokens. What was seen of the library is in docs/emulators.md.
 
-use super::files::{CredentialData, Credentials};
-use super::keys::KeyParameters;
-use super::pause;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE};
+use super::identity::{AgentIdentity, asks_for};
+use super::{location, pause};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, EXPECT};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+
+/// Tries of a new connection, 100 ms apart (`AgentServer.ConnectAsync`, `LocationServer.ConnectAsync`).
+const CONNECTION_TRIES: u32 = 5;
+/// Tries beyond the first after 502, 503 and 504.
+const RETRIES: u32 = 3;
+/// Between them 11 to 18 s were seen.
+const RETRY_PAUSE: Duration = Duration::from_secs(14);
 
 /// How the client says who it is.
 #[derive(Debug)]
 pub(super) enum Auth {
-    /// `Basic base64("VstsAgent:" + token)`, with the first request.
-    Pat(String),
-    /// The agent's own identity: nothing until a 401 asks for a bearer token.
-    Agent(Box<AgentIdentity>),
-}
-
-/// What an agent proves itself with.
-#[derive(Debug)]
-pub(super) struct AgentIdentity {
-    pub(super) key: KeyParameters,
-    pub(super) data: CredentialData,
-    pub(super) token: Mutex<Option<String>>,
+    /// `Basic base64("VstsAgent:" + token)`, with the first request. A refusal with a `Basic` challenge drops it for good.
+    Pat(Mutex<Option<String>>),
+    /// The agent's own identity: nothing until a challenge asks for a bearer token.
+    Agent(AgentIdentity),
 }
 
 /// Why a call gave nothing.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// No answer.
-    Connection(String),
-    /// The token is not accepted.
+    /// Nobody listens, or no connection came about (`SocketException`).
+    Socket(String),
+    /// The answer did not come, or is none that the library can read.
+    Answer(String),
+    /// The token is not accepted (`VssUnauthorizedException`).
     Unauthorized(String),
-    /// The token endpoint refused the client assertion.
+    /// The token endpoint refused the client assertion (`VssOAuthTokenRequestException`).
     Token(String),
     /// The server refused, with the name of the exception on its side.
     Server {
@@ -49,172 +51,155 @@ impl Error {
     pub(super) fn type_key(&self) -> &str {
         match self {
             Self::Server { type_key, .. } => type_key,
-            Self::Connection(_) | Self::Unauthorized(_) | Self::Token(_) => "",
+            Self::Socket(_) | Self::Answer(_) | Self::Unauthorized(_) | Self::Token(_) => "",
         }
+    }
+
+    /// Whether the agent's clock is too far from the server's; the agent looks for these words.
+    pub(super) fn is_clock_skew(&self) -> bool {
+        matches!(self, Self::Token(text) if text.contains("Current server time is"))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connection(text) => write!(f, "{text}"),
-            Self::Unauthorized(text) => write!(f, "VS30063: You are not authorized to access {text}."),
-            Self::Token(text) => write!(f, "{text}"),
-            Self::Server {
-                status,
-                type_key,
-                message,
-            } => write!(f, "{message} ({status}, {type_key})"),
+            Self::Socket(text) | Self::Answer(text) | Self::Token(text) => f.write_str(text),
+            Self::Unauthorized(url) => write!(f, "VS30063: You are not authorized to access {url}."),
+            Self::Server { message, .. } => f.write_str(message),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
-/// One organisation, seen by one identity.
+/// A connection to one organization by one identity.
 #[derive(Debug)]
 pub(super) struct Server {
     http: reqwest::Client,
+    /// As it was typed, without a slash at the end.
     url: String,
-    auth: Auth,
+    /// Where the server's location data says that agents and pools are.
+    area: String,
+    auth: Arc<Auth>,
 }
 
 impl Server {
-    pub(super) fn new(url: &str, auth: Auth) -> anyhow::Result<Self> {
+    /// A connection that is not made yet.
+    pub(super) fn new(url: &str, auth: Arc<Auth>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent("VSServices/stub-agent")
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(100))
             .build()?;
+        let url = url.trim_end_matches('/').to_owned();
         Ok(Self {
             http,
-            url: url.trim_end_matches('/').to_owned(),
+            area: url.clone(),
+            url,
             auth,
         })
     }
 
-    /// A client with the identity that a configuration saved.
-    pub(super) fn as_agent(url: &str, credentials: Credentials, key: KeyParameters) -> anyhow::Result<Self> {
-        let identity = AgentIdentity {
-            key,
-            data: credentials.data,
-            token: Mutex::new(None),
-        };
-        Self::new(url, Auth::Agent(Box::new(identity)))
+    /// Another connection with the same credential.
+    pub(super) fn beside(&self) -> anyhow::Result<Self> {
+        Self::new(&self.url, self.auth.clone())
     }
 
-    /// `GET connectionData` and the list of locations, as each connection of the library begins.
-    pub(super) async fn connect(&self) -> Result<Value, Error> {
-        let query = "connectOptions=1&lastChangeId=-1&lastChangeId64=-1";
-        let data = self.get(&format!("_apis/connectionData?{query}")).await?;
-        if data.get("locationServiceData").is_none_or(Value::is_null) {
-            return Err(Error::Connection(format!(
-                "{}: connectionData without locationServiceData",
-                self.url
-            )));
-        }
-        let locations = self.call(Method::OPTIONS, "_apis/", None).await?;
-        if locations["value"].as_array().is_none_or(Vec::is_empty) {
-            return Err(Error::Connection(format!("{}: OPTIONS lists no locations", self.url)));
-        }
+    /// `GET connectionData`, with which every connection of the library begins.
+    pub(super) async fn connect(&mut self) -> Result<Value, Error> {
+        location::wait_for_cache().await;
+        let query = format!("_apis/connectionData?{}", location::query());
+        let mut tries = 1;
+        let data = loop {
+            match self.call(Method::GET, &query, None).await {
+                Err(_) if tries < CONNECTION_TRIES => tries += 1,
+                done => break done?,
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        location::remember(&data);
+        self.area = location::area(&data, &self.url).map_err(Error::Answer)?;
         Ok(data)
+    }
+
+    /// `OPTIONS _apis/`: the list of locations, which a client fetches with its first real call.
+    pub(super) async fn locations(&self) -> Result<(), Error> {
+        let locations = self.call(Method::OPTIONS, "_apis/", None).await?;
+        match locations["value"].as_array().is_none_or(Vec::is_empty) {
+            true => Err(Error::Answer(format!("{}: OPTIONS lists no locations", self.area))),
+            false => Ok(()),
+        }
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Error> {
         self.call(Method::GET, path, None).await
     }
 
-    /// One call; 502, 503 and 504 and lost connections are tried again, as the library does (5 tries, from 10 s on).
+    /// One call; after 502, 503 and 504 it is tried again, whatever the method. `Retry-After` is not looked at.
     pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let mut wait = Duration::from_secs(10);
-        for _ in 1..5 {
-            match self.authenticated(&method, path, body).await {
+        for _ in 0..RETRIES {
+            match self.once(method.clone(), path, body).await {
                 Err(Error::Server { status, .. }) if matches!(status.as_u16(), 502..=504) => {}
-                Err(Error::Connection(_)) => {}
                 done => return done,
             }
-            tokio::time::sleep(pause(wait)).await;
-            wait *= 2;
+            tokio::time::sleep(pause(RETRY_PAUSE)).await;
         }
-        self.authenticated(&method, path, body).await
+        self.once(method, path, body).await
     }
 
     /// One call without another try.
     pub(super) async fn once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        self.authenticated(&method, path, body).await
-    }
-
-    async fn authenticated(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let identity = match &self.auth {
+        let identity = match &*self.auth {
             Auth::Pat(token) => {
-                let request = self.request(method, path, body).basic_auth("VstsAgent", Some(token));
-                return self.answer(self.send(request).await?).await;
+                let mut held = token.lock().await;
+                let mut request = self.request(&method, path, body);
+                if let Some(token) = &*held {
+                    request = request.basic_auth("VstsAgent", Some(token));
+                }
+                let response = send(request).await?;
+                if response.status() == StatusCode::UNAUTHORIZED && asks_for(&response, "Basic") {
+                    *held = None;
+                }
+                drop(held);
+                return self.answer(response).await;
             }
             Auth::Agent(identity) => identity,
         };
         for _ in 0..3 {
-            let mut request = self.request(method, path, body);
             let used = identity.token.lock().await.clone();
+            let mut request = self.request(&method, path, body);
             if let Some(token) = &used {
                 request = request.bearer_auth(token);
             }
-            let response = self.send(request).await?;
-            let asks_for_bearer = response
-                .headers()
-                .get_all(WWW_AUTHENTICATE)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .any(|value| value.starts_with("Bearer"));
-            if response.status() != StatusCode::UNAUTHORIZED || !asks_for_bearer {
+            let response = send(request).await?;
+            let is_challenge = matches!(response.status().as_u16(), 401 | 302) && asks_for(&response, "Bearer");
+            if !is_challenge {
                 return self.answer(response).await;
             }
             let mut held = identity.token.lock().await;
             if *held == used {
-                *held = Some(self.own_token(identity).await?);
+                *held = Some(identity.own_token(&self.http, &self.url).await?);
             }
         }
         Err(Error::Unauthorized(self.url.clone()))
     }
 
-    /// Trades the client assertion for the agent's own access token.
-    async fn own_token(&self, identity: &AgentIdentity) -> Result<String, Error> {
-        let data = &identity.data;
-        let assertion = identity
-            .key
-            .client_assertion(
-                &data.client_id,
-                &data.authorization_url,
-                crate::clock::Clock::new().now().seconds(),
-            )
-            .map_err(|error| Error::Token(error.to_string()))?;
-        let endpoint = data.oauth_endpoint_url.as_deref().unwrap_or(&data.authorization_url);
-        let form = [
-            ("grant_type", "client_credentials"),
-            (
-                "client_assertion_type",
-                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            ),
-            ("client_assertion", &assertion),
-        ];
-        let response = self.send(self.http.post(endpoint).form(&form)).await?;
-        let status = response.status();
-        let answer: Value = response.json().await.map_err(|error| Error::Token(error.to_string()))?;
-        match answer["access_token"].as_str() {
-            Some(token) if status.is_success() => Ok(token.to_owned()),
-            _ => Err(Error::Token(format!(
-                "{}: {}",
-                answer["error"].as_str().unwrap_or("no error name"),
-                answer["error_description"].as_str().unwrap_or("no description"),
-            ))),
-        }
-    }
-
     fn request(&self, method: &Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {
-        let request = self
+        let is_connection_data = path.starts_with("_apis/connectionData");
+        let base = if is_connection_data { &self.url } else { &self.area };
+        let mut request = self
             .http
-            .request(method.clone(), format!("{}/{path}", self.url))
-            .header(ACCEPT, "application/json; api-version=5.1-preview.1")
+            .request(method.clone(), format!("{base}/{path}"))
             .header("X-TFS-FedAuthRedirect", "Suppress");
+        // As it was seen: no version at connectionData, which may open a connection, and no `Accept` at all at OPTIONS.
+        if is_connection_data {
+            request = request
+                .header(ACCEPT, "application/json")
+                .header(EXPECT, "100-continue");
+        } else if *method != Method::OPTIONS {
+            request = request.header(ACCEPT, "application/json; api-version=5.1-preview.1");
+        }
         match body {
             None => request,
             Some(body) => request
@@ -224,18 +209,6 @@ impl Server {
                 )
                 .body(body.to_string()),
         }
-    }
-
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
-        request.send().await.map_err(|error| {
-            let mut text = error.to_string();
-            let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
-            }
-            Error::Connection(text)
-        })
     }
 
     async fn answer(&self, response: reqwest::Response) -> Result<Value, Error> {
@@ -248,24 +221,47 @@ impl Server {
         let body = response
             .bytes()
             .await
-            .map_err(|error| Error::Connection(error.to_string()))?;
+            .map_err(|error| Error::Answer(error.to_string()))?;
         match status.as_u16() {
-            // The sign-in page, as a page or as a redirect to it.
-            203 | 302 | 401 => Err(Error::Unauthorized(self.url.clone())),
+            302 | 401 => Err(Error::Unauthorized(self.url.clone())),
             200..=299 if body.is_empty() => Ok(Value::Null),
-            200..=299 if is_json => serde_json::from_slice(&body).map_err(|error| Error::Connection(error.to_string())),
-            200..=299 => Err(Error::Unauthorized(self.url.clone())),
+            200..=299 if is_json => serde_json::from_slice(&body).map_err(|error| Error::Answer(error.to_string())),
+            // A sign-in page is no challenge to the library, only something that it cannot parse.
+            200..=299 => Err(Error::Answer(format!("{}: {status} without JSON", self.url))),
             _ => {
                 let error: Value = serde_json::from_slice(&body).unwrap_or_default();
                 let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+                // A class without its assembly is not found, and the exception then is a general one.
+                let is_known = text("typeName").contains(", ");
+                let message = match text("message") {
+                    message if message.is_empty() => format!("{}: {status}", self.url),
+                    message => message,
+                };
                 Err(Error::Server {
                     status,
-                    type_key: text("typeKey"),
-                    message: text("message"),
+                    type_key: if is_known { text("typeKey") } else { String::new() },
+                    message,
                 })
             }
         }
     }
+}
+
+/// Sends a request; the error says what lies below it.
+pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
+    request.send().await.map_err(|error| {
+        let mut text = error.to_string();
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        if error.is_connect() {
+            Error::Socket(text)
+        } else {
+            Error::Answer(text)
+        }
+    })
 }
 
 /// Percent-encodes a value of a query.

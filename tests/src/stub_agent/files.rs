@@ -2,17 +2,19 @@
 //!
 //! Indented JSON in UTF-8 with a byte order mark, as .NET writes it; read with or without one.
 
+use super::AgentVersion;
 use super::keys::KeyParameters;
+use super::package::VERSION_FILE;
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// The directory above `bin/`; nothing relocates it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Root(PathBuf);
 
 /// `.agent`.
@@ -54,6 +56,26 @@ impl Root {
         let root = program.ancestors().nth(2).map(PathBuf::from);
         root.map(Self)
             .ok_or_else(|| std::io::Error::other("the program is not in a directory `bin`"))
+    }
+
+    /// The agent lists its root and every directory above it, so each has to be readable (`IOUtil.ValidateExecutePermission`).
+    pub(super) fn check_directories(&self) -> anyhow::Result<()> {
+        for directory in self.0.ancestors() {
+            std::fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The directory itself.
+    pub(super) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// Which agent this package imitates.
+    pub(super) fn version(&self) -> anyhow::Result<AgentVersion> {
+        let text =
+            std::fs::read_to_string(self.path(VERSION_FILE)).with_context(|| format!("cannot read {VERSION_FILE}"))?;
+        text.trim().parse().map_err(anyhow::Error::msg)
     }
 
     fn path(&self, name: &str) -> PathBuf {

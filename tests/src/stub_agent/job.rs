@@ -1,147 +1,187 @@
-//! One job: its lock is renewed while its script steps run, then it is finished (`JobDispatcher.cs`). Other tasks than
-//! scripts, logs and timelines are not there.
+//! One job as the listener sees it (`JobDispatcher.cs`): its lock is renewed while a worker runs it; what the worker does not
+//! finish itself, the listener does.
 
 use super::client::Server;
+use super::files::Root;
+use super::worker::{self, Outcome, Worker};
 use super::{complain, pause, say};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::Command;
 use tokio::sync::watch;
+
+/// The first renewal of the lock is tried once and five times more.
+const FIRST_RETRIES: u32 = 5;
+/// Between renewals.
+const RENEWAL: Duration = Duration::from_secs(60);
+/// Renewals that fail are tried again until so long after the lock's end.
+const AFTER_THE_LOCK: Duration = Duration::from_secs(300);
+/// From this version on the worker finishes the job (`PlanUtil.cs`).
+const WORKER_FINISHES: u64 = 8;
 
 /// What the server asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Assignment {
     pub(super) request: i64,
+    /// Id of the job.
+    pub(super) job: String,
     pub(super) name: String,
-    /// The steps that are shell scripts.
-    scripts: Vec<String>,
+    plan_version: u64,
+    /// The whole message, for the worker.
+    body: Value,
 }
 
 impl Assignment {
-    /// Reads the body of a job message, a string of JSON.
+    /// Reads the body of a job message, a string of JSON. What the real listener cannot do without has to be there.
     pub(super) fn parse(message: &Value) -> anyhow::Result<Self> {
         let body = message["body"].as_str().context("the message has no body")?;
         let body: Value = serde_json::from_str(body).context("the body is no JSON")?;
-        let steps = body["steps"].as_array().into_iter().flatten();
+        anyhow::ensure!(body["variables"].is_object(), "the body has no variables");
+        worker::system_connection(&body).context("the body has no endpoint SystemVssConnection")?;
         Ok(Self {
             request: body["requestId"].as_i64().context("the body has no requestId")?,
+            job: body["jobId"].as_str().context("the body has no jobId")?.to_owned(),
             name: body["jobDisplayName"].as_str().unwrap_or("job").to_owned(),
-            scripts: steps
-                .filter_map(|step| step["inputs"]["script"].as_str())
-                .map(str::to_owned)
-                .collect(),
+            plan_version: body["plan"]["version"]
+                .as_u64()
+                .context("the body has no plan.version")?,
+            body,
         })
     }
 }
 
-/// Runs the job until it ends, is cancelled or loses its lock.
-pub(super) async fn run(
-    server: Arc<Server>,
-    pool: String,
-    folder: PathBuf,
-    job: Assignment,
-    mut cancelled: watch::Receiver<bool>,
-) {
-    let path = format!(
-        "{pool}/jobrequests/{}?lockToken=00000000-0000-0000-0000-000000000000",
-        job.request
-    );
-    if !first_lock(&server, &path, job.request).await {
-        return;
-    }
-    let result = tokio::select! {
-        succeeded = run_steps(&folder, &job.scripts) => Some(if succeeded { "succeeded" } else { "failed" }),
-        _ = cancelled.wait_for(|cancelled| *cancelled) => Some("canceled"),
-        () = keep_locked(&server, &path, job.request) => None,
-    };
-    let Some(result) = result else { return };
-    let body = json!({ "requestId": job.request, "finishTime": Clock::new().now().iso(), "result": result });
-    match server.call(Method::PATCH, &path, Some(&body)).await {
-        Ok(_) => say(&format!("Job {} completed with result: {result}", job.name)),
-        Err(error) => complain(&format!("Job {} could not be completed. {error}", job.name)),
-    }
+/// A job and all that running it takes.
+pub(super) struct Job {
+    pub(super) server: Arc<Server>,
+    pub(super) pool: String,
+    pub(super) root: Root,
+    /// Where its steps run.
+    pub(super) folder: PathBuf,
+    pub(super) assignment: Assignment,
+    pub(super) once: bool,
 }
 
-/// The first renewal must succeed within five attempts.
-async fn first_lock(server: &Server, path: &str, request: i64) -> bool {
-    for _ in 0..5 {
-        match server
-            .once(Method::PATCH, path, Some(&json!({ "requestId": request })))
-            .await
-        {
-            Ok(answer) if answer["lockedUntil"].is_string() => return true,
-            Ok(_) => complain("The lock of the job has no end"),
-            Err(error) => complain(&format!("Failed to renew the lock of the job. {error}")),
-        }
-        tokio::time::sleep(pause(Duration::from_secs(5))).await;
-    }
-    false
-}
-
-/// Renews every 60 s; returns when the server says that the lock is lost.
-async fn keep_locked(server: &Server, path: &str, request: i64) {
-    loop {
-        tokio::time::sleep(pause(Duration::from_secs(60))).await;
-        if let Err(error) = server
-            .once(Method::PATCH, path, Some(&json!({ "requestId": request })))
-            .await
-        {
-            complain(&format!("Failed to renew the lock of the job. {error}"));
-            if matches!(
-                error.type_key(),
-                "TaskAgentJobNotFoundException" | "TaskAgentJobTokenExpiredException"
-            ) {
-                return;
-            }
-        }
-    }
-}
-
-/// Runs the steps one after the other; true where all end with 0.
-async fn run_steps(folder: &Path, scripts: &[String]) -> bool {
-    for script in scripts {
-        let started = Command::new("bash")
-            .args(["-c", script])
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .process_group(0)
-            .spawn();
-        let mut child = match started {
-            Ok(child) => child,
-            Err(error) => {
-                complain(&format!("bash cannot be started: {error}"));
-                return false;
+impl Job {
+    /// Runs the job until its worker ends. A job whose lock was never renewed is given up without a word to the server.
+    pub(super) async fn run(&self, mut canceled: watch::Receiver<bool>) {
+        let Some(locked_until) = self.first_lock().await else {
+            return;
+        };
+        let mut worker = match Worker::start(&self.root, &self.assignment.body, &self.folder, self.once).await {
+            Ok(worker) => worker,
+            Err(error) => return complain(&format!("The worker cannot be started: {error:#}")),
+        };
+        let lost = self.keep_locked(locked_until);
+        tokio::pin!(lost);
+        let (mut outcome, mut is_locked) = (None, true);
+        let ended = loop {
+            tokio::select! {
+                ended = worker.ended() => break ended,
+                () = &mut lost, if is_locked => {
+                    is_locked = false;
+                    outcome.get_or_insert(Outcome::Abandoned);
+                    worker.cancel().await;
+                }
+                () = is_set(&mut canceled), if outcome.is_none() => {
+                    outcome = Some(Outcome::Canceled);
+                    worker.cancel().await;
+                }
             }
         };
-        let _group = Group(child.id());
-        if !child.wait().await.is_ok_and(|status| status.success()) {
-            return false;
+        let outcome = outcome.unwrap_or(ended);
+        say(&format!(
+            "Job {} completed with result: {outcome}",
+            self.assignment.name
+        ));
+        if self.assignment.plan_version >= WORKER_FINISHES {
+            return;
+        }
+        let body = json!({
+            "requestId": self.assignment.request,
+            "finishTime": Clock::new().now().iso(),
+            "result": outcome as u8,
+        });
+        if let Err(error) = self.server.call(Method::PATCH, &self.path(), Some(&body)).await {
+            complain(&format!("Job {} could not be completed. {error}", self.assignment.name));
         }
     }
-    true
+
+    fn path(&self) -> String {
+        let request = self.assignment.request;
+        format!(
+            "{}/jobrequests/{request}?lockToken=00000000-0000-0000-0000-000000000000",
+            self.pool
+        )
+    }
+
+    async fn renew(&self) -> Result<Timestamp, super::client::Error> {
+        let body = json!({ "requestId": self.assignment.request, "data": {}, "agentDelays": [] });
+        let answer = self.server.call(Method::PATCH, &self.path(), Some(&body)).await?;
+        answer["lockedUntil"]
+            .as_str()
+            .and_then(Timestamp::parse)
+            .ok_or_else(|| super::client::Error::Answer("the lock of the job has no end".to_owned()))
+    }
+
+    async fn first_lock(&self) -> Option<Timestamp> {
+        for left in (0..=FIRST_RETRIES).rev() {
+            match self.renew().await {
+                Ok(until) => return Some(until),
+                Err(error) => {
+                    complain(&format!("Failed to renew the lock of the job. {error}"));
+                    if is_lost(&error) {
+                        return None;
+                    }
+                }
+            }
+            if left > 0 {
+                tokio::time::sleep(pause(Duration::from_secs(5))).await;
+            }
+        }
+        None
+    }
+
+    /// Renews every minute; returns when the lock is lost.
+    async fn keep_locked(&self, mut locked_until: Timestamp) {
+        let mut failures = 0;
+        loop {
+            let wait = match failures {
+                0 => RENEWAL,
+                1..=5 => Duration::from_secs(10),
+                _ => Duration::from_secs(22),
+            };
+            tokio::time::sleep(pause(wait)).await;
+            match self.renew().await {
+                Ok(until) => (locked_until, failures) = (until, 0),
+                Err(error) => {
+                    complain(&format!("Failed to renew the lock of the job. {error}"));
+                    failures += 1;
+                    if is_lost(&error) || Clock::new().now() > locked_until.plus(AFTER_THE_LOCK) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }
 
-/// A step's process group, which ends with the step.
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let id = self
-            .0
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(rustix::process::Pid::from_raw);
-        if let Some(id) = id {
-            // Usually there is nothing left.
-            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
-        }
+/// Resolves when the job is to be canceled.
+async fn is_set(canceled: &mut watch::Receiver<bool>) {
+    if canceled.wait_for(|canceled| *canceled).await.is_err() {
+        std::future::pending().await
     }
+}
+
+/// Whether the server says that the lock is somebody else's or nobody's.
+fn is_lost(error: &super::client::Error) -> bool {
+    matches!(
+        error.type_key(),
+        "TaskAgentJobNotFoundException" | "TaskAgentJobTokenExpiredException"
+    )
 }
 
 #[cfg(test)]
@@ -149,24 +189,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_scripts_of_a_job_message() {
-        let body =
-            json!({ "requestId": 7, "jobDisplayName": "build", "steps": [{ "inputs": { "script": "echo hi" } }, {}] });
-        let assignment = Assignment::parse(&json!({ "body": body.to_string() })).unwrap();
+    fn a_job_message_needs_what_the_listener_reads() {
+        let whole = json!({
+            "requestId": 7, "jobId": "j", "jobDisplayName": "build", "variables": {}, "plan": { "version": 8 },
+            "resources": { "endpoints": [{ "name": "SystemVssConnection", "url": "https://a/" }] },
+        });
+        let parse = |body: &Value| Assignment::parse(&json!({ "body": body.to_string() }));
+        let assignment = parse(&whole).unwrap();
         assert_eq!((assignment.request, assignment.name.as_str()), (7, "build"));
-        assert_eq!(assignment.scripts, ["echo hi"]);
-        assert!(Assignment::parse(&json!({ "body": "{}" })).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_job_fails_with_its_first_failing_step() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = async |scripts: &[&str]| {
-            let scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
-            run_steps(folder.path(), &scripts).await
-        };
-        assert!(run(&["touch a", "test -e a"]).await);
-        assert!(!run(&["exit 2", "touch b"]).await);
-        assert!(!folder.path().join("b").exists());
+        for member in ["requestId", "jobId", "variables", "plan", "resources"] {
+            let mut without = whole.clone();
+            without.as_object_mut().unwrap().remove(member);
+            assert!(parse(&without).is_err(), "{member}");
+        }
     }
 }

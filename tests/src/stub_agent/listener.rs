@@ -1,94 +1,62 @@
 //! `Agent.Listener run` (`Agent.cs`, `MessageListener.cs`): session, message loop, keep-alive, the way it ends.
 
 use super::arguments::Arguments;
-use super::client::{Error, Server};
-use super::files::{Root, Settings};
-use super::job::{self, Assignment};
+use super::client::{Auth, Error, Server};
+use super::files::{Credentials, Root, Settings};
+use super::identity::AgentIdentity;
+use super::job::{Assignment, Job};
+use super::session::{Opening, is_final};
+use super::signals::{self, Stop, stopped};
 use super::{Code, capabilities, complain, configure, pause, say};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long a cancelled job gets when the listener is told to end.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Attempts to create a session while another owner holds one: about 4 minutes.
-const CONFLICTS: u32 = 8;
+/// Between two polls of the keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Limit for closing the session.
+const CLOSING: Duration = Duration::from_secs(30);
+/// After SIGTERM a listener on .NET 8 is torn down, whatever it still waits for. After SIGINT nothing limits it.
+const TERMINATION: Duration = Duration::from_secs(30);
 
 /// Runs the agent until it is told to end, until its job is done (`--once`), or until the server knows it no more.
 pub(super) async fn run(root: &Root, arguments: &Arguments, environment: &[(String, String)]) -> Code {
-    let (settings, server) = match load(root) {
-        Ok(loaded) => loaded,
+    match Listener::load(root, arguments, environment) {
+        Ok((listener, stop)) => listener.run(stop).await,
         Err(error) => {
             complain(&format!("An error occurred: {error:#}"));
-            return Code::Retryable;
+            Code::Retryable
         }
-    };
-    let stop = match stop_signals() {
-        Ok(stop) => stop,
-        Err(error) => {
-            complain(&format!("An error occurred: {error}"));
-            return Code::Retryable;
-        }
-    };
-    let work = root.work(&settings);
-    let mut environment = environment.to_vec();
-    environment.extend(root.extra_environment());
-    let mut listener = Listener {
-        capabilities: capabilities::scan(&settings.agent_name, &environment).into(),
-        settings,
-        server: Arc::new(server),
-        work,
-        session: String::new(),
-        stop,
-        once: arguments.once,
-        failures: 0,
-    };
-    listener.run().await
+    }
 }
 
-fn load(root: &Root) -> anyhow::Result<(Settings, Server)> {
-    let settings = root.settings()?;
-    let server = Server::as_agent(&settings.server_url, root.credentials()?, root.key()?)?;
-    Ok((settings, server))
-}
-
-/// Becomes true with SIGTERM or SIGINT.
-fn stop_signals() -> std::io::Result<watch::Receiver<bool>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (tell, stop) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        say("Exiting...");
-        let _ = tell.send(true);
-    });
-    Ok(stop)
-}
-
+/// What does not change while the listener runs.
 struct Listener {
+    root: Root,
     settings: Settings,
-    capabilities: Value,
-    server: Arc<Server>,
-    work: PathBuf,
-    session: String,
-    stop: watch::Receiver<bool>,
+    credentials: Credentials,
+    /// The session as the agent asks for it.
+    wanted: Value,
     once: bool,
+}
+
+/// An open session.
+struct Session {
+    server: Arc<Server>,
+    /// Changes when the session has expired and is replaced.
+    id: watch::Sender<String>,
     /// Failed polls in a row.
-    failures: u32,
+    failures: AtomicU32,
 }
 
 /// A job that runs.
 struct Running {
     request: i64,
+    job: String,
     cancel: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -103,40 +71,105 @@ enum Polled {
     End(Code),
 }
 
+/// What is done with a message once it was looked at.
+#[derive(PartialEq, Eq)]
+enum Handled {
+    Delete,
+    /// Another agent may have it, once this one is gone.
+    Leave,
+}
+
 impl Listener {
-    async fn run(&mut self) -> Code {
-        configure::telemetry(&self.server).await;
-        self.flag("DistributedTask.Agent.CheckPsModulesLocations").await;
-        if let Err(error) = self.server.connect().await
-            && matches!(error, Error::Connection(_))
-        {
-            complain(&format!("An error occurred: {error}"));
+    fn load(root: &Root, arguments: &Arguments, environment: &[(String, String)]) -> anyhow::Result<(Self, Stop)> {
+        let settings = root.settings()?;
+        let credentials = root.credentials()?;
+        let stop = signals::listen(root.version()?)?;
+        let mut environment = environment.to_vec();
+        environment.extend(root.extra_environment());
+        let wanted = json!({
+            "sessionId": "00000000-0000-0000-0000-000000000000",
+            "ownerName": capabilities::machine_name(),
+            "agent": {
+                "id": settings.agent_id,
+                "name": settings.agent_name,
+                "version": root.version()?.dotted(),
+                "osDescription": capabilities::os_description(),
+            },
+            "systemCapabilities": configure::published(root, &settings.agent_name, arguments, &environment)?,
+        });
+        let listener = Self {
+            root: root.clone(),
+            settings,
+            credentials,
+            wanted,
+            once: arguments.once,
+        };
+        Ok((listener, stop))
+    }
+
+    async fn run(&self, mut stop: Stop) -> Code {
+        if let Err(error) = self.ask_for_flags().await {
+            complain(&format!("An error occurred: {error:#}"));
             return Code::Retryable;
         }
-        if let Err(code) = self.open_session().await {
-            return code;
-        }
-        for flag in [
+        say("Scanning for tool capabilities.");
+        say("Connecting to the server.");
+        let session = match self.opening().open(&mut stop).await {
+            Ok((server, id)) => Session {
+                server: Arc::new(server),
+                id: watch::Sender::new(id),
+                failures: AtomicU32::new(0),
+            },
+            Err(code) => return code,
+        };
+        for name in [
             "UseEnhancedLogging",
             "EnhancedWorkerCrashHandling",
             "EnableProgressiveRetryBackoff",
         ] {
-            self.flag(&format!("DistributedTask.Agent.{flag}")).await;
+            flag(&session.server, &format!("DistributedTask.Agent.{name}")).await;
         }
         say("Listening for Jobs");
-        let keep_alive = tokio::spawn(keep_alive(self.server.clone(), self.messages(None)));
-        let code = self.listen().await;
+        let keep_alive = tokio::spawn(keep_alive(session.server.clone(), self.pool(), session.id.subscribe()));
+        let mut running = None;
+        let code = self.listen(&session, &mut running, &mut stop).await;
         keep_alive.abort();
-        // A session of an agent that is gone cannot be closed; the real one ends with 2 then.
-        let path = format!("{}/sessions/{}", self.pool(), self.session);
-        let closed = tokio::time::timeout(Duration::from_secs(30), self.server.once(Method::DELETE, &path, None)).await;
-        match closed {
-            Ok(Ok(_)) => code,
-            Ok(Err(error)) if code == Code::Success => {
-                complain(&format!("An error occurred: {error}"));
-                Code::Retryable
-            }
-            Ok(Err(_)) | Err(_) => code,
+        let shutdown = self.shut_down(&session, running, code);
+        if code == Code::Terminated {
+            return tokio::time::timeout(TERMINATION, shutdown).await.unwrap_or(code);
+        }
+        shutdown.await
+    }
+
+    /// Cancels what runs, waits for it, and closes the session.
+    async fn shut_down(&self, session: &Session, running: Option<Running>, code: Code) -> Code {
+        if let Some(job) = running {
+            let _ = job.cancel.send(true);
+            let _ = job.task.await;
+        }
+        self.close(session, code).await
+    }
+
+    /// Telemetry and the first feature flag. Neither matters, but a server that cannot be reached ends the listener here.
+    async fn ask_for_flags(&self) -> anyhow::Result<()> {
+        let identity = AgentIdentity::new(&self.root, self.credentials.data.clone());
+        let mut server = Server::new(&self.settings.server_url, Arc::new(Auth::Agent(identity)))?;
+        match server.connect().await {
+            Err(error @ (Error::Socket(_) | Error::Answer(_))) => return Err(error.into()),
+            Err(_) => return Ok(()),
+            Ok(_) => {}
+        }
+        configure::telemetry(&server).await;
+        flag(&server, "DistributedTask.Agent.CheckPsModulesLocations").await;
+        Ok(())
+    }
+
+    fn opening(&self) -> Opening<'_> {
+        Opening {
+            root: &self.root,
+            settings: &self.settings,
+            credentials: &self.credentials,
+            body: &self.wanted,
         }
     }
 
@@ -144,125 +177,54 @@ impl Listener {
         format!("_apis/distributedtask/pools/{}", self.settings.pool_id)
     }
 
-    fn messages(&self, last: Option<i64>) -> String {
-        let last = last.map_or_else(String::new, |id| format!("&lastMessageId={id}"));
-        format!("{}/messages?sessionId={}{last}", self.pool(), self.session)
-    }
-
-    /// Feature flags never stop the listener.
-    async fn flag(&self, name: &str) {
-        let _ = self
-            .server
-            .once(
-                Method::GET,
-                &format!("_apis/FeatureAvailability/FeatureFlags/{name}"),
-                None,
-            )
-            .await;
-    }
-
-    /// Creates the session; pauses are 30 s between attempts.
-    async fn open_session(&mut self) -> Result<(), Code> {
-        let body = json!({
-            "sessionId": "00000000-0000-0000-0000-000000000000",
-            "ownerName": capabilities::host_name(),
-            "agent": {
-                "id": self.settings.agent_id,
-                "name": self.settings.agent_name,
-                "version": capabilities::VERSION,
-                "osDescription": capabilities::os_description(),
-            },
-            "systemCapabilities": self.capabilities,
-        });
-        let mut conflicts = 0;
-        loop {
-            let error = match self
-                .server
-                .once(Method::POST, &format!("{}/sessions", self.pool()), Some(&body))
-                .await
-            {
-                Ok(session) => match session["sessionId"].as_str() {
-                    Some(id) => {
-                        id.clone_into(&mut self.session);
-                        return Ok(());
-                    }
-                    None => Error::Connection("the server's session has no id".to_owned()),
-                },
-                Err(error) => error,
-            };
-            complain(&format!("Failed to create session. {error}"));
-            match (error.type_key(), &error) {
-                ("TaskAgentAccessTokenExpiredException", _) => return Err(Code::Success),
-                (key, _) if is_final(key) => return Err(Code::Terminated),
-                (_, Error::Unauthorized(_)) => return Err(Code::Terminated),
-                ("TaskAgentSessionConflictException", _) => conflicts += 1,
-                _ => {}
-            }
-            if conflicts == CONFLICTS {
-                return Err(Code::Terminated);
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause(Duration::from_secs(30))) => {}
-                _ = self.stop.wait_for(|stop| *stop) => return Err(Code::Success),
-            }
-        }
-    }
-
-    /// The message loop.
-    async fn listen(&mut self) -> Code {
-        let mut running: Option<Running> = None;
+    /// The message loop. It goes on while a job runs, under `--once` too: how else could that be canceled?
+    async fn listen(&self, session: &Session, running: &mut Option<Running>, stop: &mut Stop) -> Code {
         let mut last = None;
         loop {
-            let polled = {
-                let mut stop = self.stop.clone();
-                tokio::select! {
-                    polled = self.poll(last) => polled,
-                    _ = stop.wait_for(|stop| *stop) => Polled::End(Code::Success),
+            let polled = tokio::select! {
+                polled = self.poll(session, last) => polled,
+                code = stopped(stop) => return code,
+                () = ended(running), if self.once && running.is_some() => {
+                    *running = None;
+                    return Code::Success;
                 }
             };
             match polled {
                 Polled::Nothing => {}
                 Polled::Expired => {
                     say("Session expired, creating a new one");
-                    if let Err(code) = self.open_session().await {
-                        return end(running, code).await;
-                    }
+                    // With the connection that is there: only the session is new.
+                    match self.opening().open(stop).await {
+                        Ok((_, id)) => session.id.send_replace(id),
+                        Err(code) => return code,
+                    };
+                    last = None;
                 }
-                Polled::End(code) => return end(running, code).await,
+                Polled::End(code) => return code,
                 Polled::Message(message) => {
                     last = message["messageId"].as_i64();
-                    running = self.dispatch(&message, running).await;
-                    self.acknowledge(last).await;
-                    if let Some(job) = running.take_if(|_| self.once) {
-                        return self.wait_for(job).await;
+                    if self.handle(session, &message, running) == Handled::Delete {
+                        self.delete(session, last).await;
                     }
                 }
             }
         }
     }
 
-    /// Under `--once`: no further poll, the end of the job is the end of the listener.
-    async fn wait_for(&mut self, mut job: Running) -> Code {
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            _ = &mut job.task => Code::Success,
-            _ = stop.wait_for(|stop| *stop) => end(Some(job), Code::Success).await,
-        }
-    }
-
-    async fn poll(&mut self, last: Option<i64>) -> Polled {
-        match self.server.once(Method::GET, &self.messages(last), None).await {
+    async fn poll(&self, session: &Session, last: Option<i64>) -> Polled {
+        let path = messages(&self.pool(), &session.id.borrow(), last);
+        match session.server.call(Method::GET, &path, None).await {
             Ok(message) if message["messageId"].is_i64() => {
-                self.failures = 0;
+                session.failures.store(0, Ordering::Relaxed);
                 Polled::Message(message)
             }
             Ok(_) => {
-                self.failures = 0;
+                session.failures.store(0, Ordering::Relaxed);
                 tokio::time::sleep(pause(Duration::from_secs(10))).await;
                 Polled::Nothing
             }
             Err(error) => {
-                complain(&format!("Failed to get a message. {error}"));
+                complain(&format!("Agent connect error: {error}"));
                 match (error.type_key(), &error) {
                     ("TaskAgentAccessTokenExpiredException", _) => return Polled::End(Code::Success),
                     ("TaskAgentSessionExpiredException", _) => return Polled::Expired,
@@ -270,87 +232,125 @@ impl Listener {
                     (_, Error::Unauthorized(_)) => return Polled::End(Code::Retryable),
                     _ => {}
                 }
-                self.failures += 1;
-                let seconds = if self.failures <= 5 { 20 } else { 45 };
+                let failures = session.failures.fetch_add(1, Ordering::Relaxed) + 1;
+                let seconds = if failures <= 5 { 20 } else { 45 };
                 tokio::time::sleep(pause(Duration::from_secs(seconds))).await;
                 Polled::Nothing
             }
         }
     }
 
-    async fn dispatch(&self, message: &Value, running: Option<Running>) -> Option<Running> {
+    fn handle(&self, session: &Session, message: &Value, running: &mut Option<Running>) -> Handled {
         match message["messageType"].as_str().unwrap_or_default() {
-            "PipelineAgentJobRequest" | "JobRequest" => match Assignment::parse(message) {
-                Ok(assignment) => {
-                    if let Some(job) = running {
-                        // One job at a time: the server sends the next one when this one is finished.
-                        let _ = job.task.await;
-                    }
-                    say(&format!("Running job: {}", assignment.name));
-                    let (cancel, cancelled) = watch::channel(false);
-                    let request = assignment.request;
-                    let task = tokio::spawn(job::run(
-                        self.server.clone(),
-                        self.pool(),
-                        self.work.clone(),
-                        assignment,
-                        cancelled,
-                    ));
-                    Some(Running { request, cancel, task })
+            "PipelineAgentJobRequest" | "JobRequest" if self.once && running.is_some() => Handled::Leave,
+            "PipelineAgentJobRequest" | "JobRequest" => {
+                match Assignment::parse(message) {
+                    Ok(assignment) => *running = Some(self.start(session, assignment, running.take())),
+                    Err(error) => complain(&format!("A job message cannot be understood: {error:#}")),
                 }
-                Err(error) => {
-                    complain(&format!("A job message cannot be understood: {error:#}"));
-                    running
-                }
-            },
+                Handled::Delete
+            }
             "JobCancellation" => {
-                if let Some(job) = &running {
-                    say(&format!("Job request {} is cancelled", job.request));
-                    let _ = job.cancel.send(true);
+                let body: Value =
+                    serde_json::from_str(message["body"].as_str().unwrap_or_default()).unwrap_or_default();
+                let is_meant = |job: &&Running| {
+                    body["jobId"]
+                        .as_str()
+                        .is_some_and(|id| id.eq_ignore_ascii_case(&job.job))
+                };
+                match running.as_ref().filter(is_meant) {
+                    Some(job) => {
+                        say(&format!("Job request {} is canceled", job.request));
+                        let _ = job.cancel.send(true);
+                        Handled::Delete
+                    }
+                    None if self.once && running.is_some() => Handled::Leave,
+                    None => Handled::Delete,
                 }
-                running
             }
             other => {
                 say(&format!("Message of type '{other}' is ignored"));
-                running
+                Handled::Delete
             }
+        }
+    }
+
+    /// Starts a job, after the one before it: the server sends the next one when that is finished.
+    fn start(&self, session: &Session, assignment: Assignment, before: Option<Running>) -> Running {
+        say(&format!("Running job: {}", assignment.name));
+        let (cancel, canceled) = watch::channel(false);
+        let (request, name) = (assignment.request, assignment.job.clone());
+        let job = Job {
+            server: session.server.clone(),
+            pool: self.pool(),
+            root: self.root.clone(),
+            folder: self.root.work(&self.settings),
+            assignment,
+            once: self.once,
+        };
+        let task = tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.task.await;
+            }
+            job.run(canceled).await;
+        });
+        Running {
+            request,
+            job: name,
+            cancel,
+            task,
         }
     }
 
     /// A message comes again with each poll until it is deleted.
-    async fn acknowledge(&self, message: Option<i64>) {
+    async fn delete(&self, session: &Session, message: Option<i64>) {
         let Some(id) = message else { return };
-        let path = format!("{}/messages/{id}?sessionId={}", self.pool(), self.session);
-        if let Err(error) = self.server.once(Method::DELETE, &path, None).await {
+        let path = format!("{}/messages/{id}?sessionId={}", self.pool(), *session.id.borrow());
+        if let Err(error) = session.server.call(Method::DELETE, &path, None).await {
             complain(&format!("Failed to delete message {id}. {error}"));
+        }
+    }
+
+    /// Closes the session, whatever the reason for the end. Where that fails an orderly end becomes 2.
+    async fn close(&self, session: &Session, code: Code) -> Code {
+        let path = format!("{}/sessions/{}", self.pool(), *session.id.borrow());
+        let closed = tokio::time::timeout(CLOSING, session.server.call(Method::DELETE, &path, None)).await;
+        match closed {
+            Ok(Err(error)) if code == Code::Success => {
+                complain(&format!("An error occurred: {error}"));
+                Code::Retryable
+            }
+            Ok(_) | Err(_) => code,
         }
     }
 }
 
-/// Cancels what runs and gives it its time.
-async fn end(running: Option<Running>, code: Code) -> Code {
-    if let Some(job) = running {
-        let _ = job.cancel.send(true);
-        let _ = tokio::time::timeout(CANCEL_PATIENCE, job.task).await;
+/// Resolves when the job has ended.
+async fn ended(running: &mut Option<Running>) {
+    match running {
+        Some(job) => {
+            let _ = (&mut job.task).await;
+        }
+        None => std::future::pending().await,
     }
-    code
 }
 
-/// Errors after which the server will never talk to this agent again.
-fn is_final(type_key: &str) -> bool {
-    matches!(
-        type_key,
-        "TaskAgentNotFoundException"
-            | "TaskAgentPoolNotFoundException"
-            | "AccessDeniedException"
-            | "VssUnauthorizedException"
-    )
+fn messages(pool: &str, session: &str, last: Option<i64>) -> String {
+    let last = last.map_or_else(String::new, |id| format!("&lastMessageId={id}"));
+    format!("{pool}/messages?sessionId={session}{last}")
 }
 
-/// Polls the same session beside the message loop and throws the answer away, as the real one does.
-async fn keep_alive(server: Arc<Server>, messages: String) {
+/// Feature flags never stop the listener.
+async fn flag(server: &Server, name: &str) {
+    let path = format!("_apis/FeatureAvailability/FeatureFlags/{name}");
+    let _ = server.once(Method::GET, &path, None).await;
+}
+
+/// Polls the same session beside the message loop, from the start, and throws the answers away.
+async fn keep_alive(server: Arc<Server>, pool: String, session: watch::Receiver<String>) {
     loop {
-        tokio::time::sleep(pause(Duration::from_secs(30))).await;
-        let _ = server.once(Method::GET, &messages, None).await;
+        let path = messages(&pool, &session.borrow().clone(), None);
+        let _ = server.call(Method::GET, &path, None).await;
+        tokio::time::sleep(pause(KEEP_ALIVE)).await;
     }
 }

@@ -9,27 +9,36 @@ mod capabilities;
 mod client;
 mod configure;
 mod files;
+mod identity;
 mod job;
 mod keys;
 mod listener;
+mod location;
 mod package;
+mod session;
+mod signals;
+mod version;
+mod worker;
 
-pub use package::{VERSION, package};
+pub use package::package;
+pub use version::AgentVersion;
 
 use arguments::{Arguments, Verb};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Exit codes of the listener (`Constants.Agent.ReturnCode`).
+/// Exit codes of the listener (`Constants.Agent.ReturnCode`, and .NET's own).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
-    /// Done, or told to end.
+    /// Done, or told to end by SIGINT.
     Success = 0,
     /// Nothing that a restart would cure.
-    Terminated = 1,
+    Failed = 1,
     /// A wrapper may start it again.
     Retryable = 2,
+    /// Told to end by SIGTERM, on .NET 8.
+    Terminated = 143,
 }
 
 impl From<Code> for ExitCode {
@@ -38,8 +47,9 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Divides every pause of the stub (30 s between session attempts, 5–15 s between empty polls, 10 s and more before an
-/// HTTP retry), so that tests need not wait for them. Unset or 1: the pauses of the real agent.
+/// Divides every pause of the stub (30 s between session attempts, 5–15 s between empty polls, 11 s and more before an
+/// HTTP retry), so that tests need not wait for them. Unset or 1: the pauses of the real agent. What canceling a job takes is
+/// not divided.
 const HURRY_VARIABLE: &str = "STUB_AGENT_HURRY";
 
 /// A pause of the real agent, shortened by [`HURRY_VARIABLE`].
@@ -56,34 +66,50 @@ fn variable(name: &str) -> Option<String> {
 
 /// Runs the program.
 pub async fn main() -> ExitCode {
-    say("STUB of the Azure Pipelines agent; of a job it runs the shell steps only");
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let arguments = match Arguments::parse(std::env::args().skip(1), &environment) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            complain(&error);
-            return Code::Terminated.into();
-        }
+        Err(error) => return fail(&error),
     };
+    if arguments.verb == Verb::SpawnClient {
+        return worker::main().await;
+    }
     let root = match files::Root::of_this_program() {
         Ok(root) => root,
-        Err(error) => {
-            complain(&format!("cannot find the agent's root directory: {error}"));
-            return Code::Terminated.into();
-        }
+        Err(error) => return fail(&format!("cannot find the agent's root directory: {error}")),
     };
+    if let Err(error) = root.check_directories() {
+        return fail(&format!("{error:#}"));
+    }
+    let version = match root.version() {
+        Ok(version) => version,
+        Err(error) => return fail(&format!("{error:#}")),
+    };
+    if arguments.verb == Verb::Version {
+        say(&version.dotted());
+        return Code::Success.into();
+    }
+    say(&format!(
+        "STUB of the Azure Pipelines agent {}; of a job it runs the shell steps only",
+        version.dotted()
+    ));
     let done = match arguments.verb {
         Verb::Configure => configure::configure(&root, &arguments, &environment).await,
         Verb::Remove => configure::remove(&root, &arguments).await,
-        Verb::Run => return listener::run(&root, &arguments, &environment).await.into(),
+        Verb::Reauth => configure::reauth(&root, &arguments, &environment).await,
+        Verb::Run | Verb::Version | Verb::SpawnClient => {
+            return listener::run(&root, &arguments, &environment).await.into();
+        }
     };
     match done {
         Ok(()) => Code::Success.into(),
-        Err(error) => {
-            complain(&error.to_string());
-            Code::Terminated.into()
-        }
+        Err(error) => fail(&error.to_string()),
     }
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    complain(sentence);
+    Code::Failed.into()
 }
 
 /// A line for the person who reads the container's log.

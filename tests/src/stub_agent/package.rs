@@ -1,28 +1,22 @@
 //! The agent package as a start script downloads it: a tar.gz of the scripts and the stub listener.
 
+use super::AgentVersion;
 use crate::programs::{program, repository};
 use anyhow::{Context, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-/// Version of the agent that the stub claims to be.
-pub const VERSION: [u32; 3] = [4, 255, 0];
+/// File of the package that tells the stub which version it is.
+pub(super) const VERSION_FILE: &str = "bin/stub-version";
 
-/// Path of the package, made once a process in a directory that lives as long as the process.
-pub fn package() -> anyhow::Result<&'static Path> {
-    static PACKAGE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PACKAGE
-        .get_or_init(|| make().map_err(|error| format!("{error:#}")))
-        .as_deref()
-        .map_err(|error| anyhow::anyhow!("{error}"))
-}
-
-/// The name tells versions apart, so that a package is made once for each build of the stub and left in the target folder.
-fn make() -> anyhow::Result<PathBuf> {
+/// Path of the package. It is made once for each build of the stub and left in the target folder.
+///
+/// # Errors
+/// The stub cannot be built, or cp or tar fail; the error holds what they say.
+pub fn package(version: AgentVersion) -> anyhow::Result<PathBuf> {
     let listener = program("stub-agent")?;
     let target = listener.parent().context("the stub agent lies in a directory")?;
-    let package = target.join("stub-agent.tar.gz");
+    let package = target.join(format!("stub-agent-{version}.tar.gz"));
     if is_newer(&package, &listener)? {
         return Ok(package);
     }
@@ -33,12 +27,15 @@ fn make() -> anyhow::Result<PathBuf> {
         .arg(repository().join("tests/agent/package"))
         .arg(&tree))?;
     std::fs::create_dir_all(tree.join("bin"))?;
+    std::fs::write(tree.join(VERSION_FILE), format!("{version}\n"))?;
     let stub = tree.join("bin/Agent.Listener");
     // A third of the size; where there is no strip, the download only takes longer.
     let stripped = Command::new("strip").arg("-o").arg(&stub).arg(&listener).output();
     if !stripped.is_ok_and(|output| output.status.success()) {
         std::fs::copy(&listener, &stub)?;
     }
+    // One program with two tasks; as processes they are two, as in the real agent.
+    std::os::unix::fs::symlink("Agent.Listener", tree.join("bin/Agent.Worker"))?;
     let made = staging.path().join("package.tar.gz");
     run(Command::new("tar")
         .env("GZIP", "-1")
