@@ -13,14 +13,16 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// How long a step that is canceled gets after SIGINT, and after SIGTERM, before SIGKILL. These are never shortened: they
 /// decide what fits into a pod's grace period.
 const AFTER_INTERRUPT: Duration = Duration::from_millis(7500);
 const AFTER_TERMINATION: Duration = Duration::from_millis(2500);
-/// What a worker takes to end after its canceled step. Never shortened either.
-const AFTER_CANCELLATION: Duration = Duration::from_secs(3);
+/// How long a step's output is waited for when its first process has ended: what that started may hold it open. With a
+/// process that does not heed SIGINT and a child that lives on, canceling takes 12.5 s.
+const AFTER_EXIT: Duration = Duration::from_secs(5);
 /// Added to the result, so that an exit code below tells a worker that failed.
 const EXIT_CODE_OFFSET: u8 = 100;
 /// Marks a job's processes; those that are left when it ends are killed.
@@ -119,34 +121,82 @@ async fn run_steps(
     channel: &mut mpsc::UnboundedReceiver<String>,
 ) -> Outcome {
     for script in scripts {
-        let started = Command::new("bash")
-            .args(["-c", script])
-            .current_dir(folder)
-            .env(LOOKUP_VARIABLE, lookup)
-            .stdin(Stdio::null())
-            .spawn();
-        let mut step = match started {
+        let mut step = match Step::start(folder, script, lookup) {
             Ok(step) => step,
             Err(error) => {
                 complain(&format!("bash cannot be started: {error}"));
                 return Outcome::Failed;
             }
         };
-        let status = tokio::select! {
-            status = step.wait() => status,
+        let succeeded = tokio::select! {
+            succeeded = step.ended() => succeeded,
             () = canceled(channel) => {
-                cancel(&mut step).await;
-                tokio::time::sleep(AFTER_CANCELLATION).await;
+                step.cancel().await;
                 return Outcome::Canceled;
             }
         };
-        if !status.is_ok_and(|status| status.success()) {
+        if !succeeded {
             kill_those_left(lookup);
             return Outcome::Failed;
         }
     }
     kill_those_left(lookup);
     Outcome::Succeeded
+}
+
+/// A shell step that runs.
+struct Step {
+    pid: Option<Pid>,
+    /// Ends with whether the first process succeeded, once its output has ended, too.
+    end: JoinHandle<bool>,
+}
+
+impl Step {
+    /// Its output goes through the worker, as the real one sends it to the timeline.
+    fn start(folder: &Path, script: &str, lookup: &str) -> std::io::Result<Self> {
+        let (mut output, writer) = std::io::pipe()?;
+        let mut process = Command::new("bash")
+            .args(["-c", script])
+            .current_dir(folder)
+            .env(LOOKUP_VARIABLE, lookup)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .spawn()?;
+        let (tell, closed) = oneshot::channel();
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut output, &mut std::io::stdout());
+            let _ = tell.send(());
+        });
+        let pid = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let end = tokio::spawn(async move {
+            let succeeded = process.wait().await.is_ok_and(|status| status.success());
+            let _ = tokio::time::timeout(AFTER_EXIT, closed).await;
+            succeeded
+        });
+        Ok(Self { pid, end })
+    }
+
+    async fn ended(&mut self) -> bool {
+        (&mut self.end).await.unwrap_or(false)
+    }
+
+    /// Ends it by signals to its first process. What that started goes on.
+    async fn cancel(&mut self) {
+        for (signal, wait) in [(Signal::INT, AFTER_INTERRUPT), (Signal::TERM, AFTER_TERMINATION)] {
+            self.send(signal);
+            if tokio::time::timeout(wait, self.ended()).await.is_ok() {
+                return;
+            }
+        }
+        self.send(Signal::KILL);
+        self.ended().await;
+    }
+
+    fn send(&self, signal: Signal) {
+        // It may have ended, and only its output goes on.
+        let _ = self.pid.map(|pid| kill_process(pid, signal));
+    }
 }
 
 /// Resolves when the listener asks for it. A listener that is gone asks for nothing, and the job goes on.
@@ -157,20 +207,6 @@ async fn canceled(channel: &mut mpsc::UnboundedReceiver<String>) {
         }
     }
     std::future::pending().await
-}
-
-/// Ends a step by signals to its first process. What that started goes on.
-async fn cancel(step: &mut Child) {
-    let pid = step.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    for (signal, wait) in [(Signal::INT, AFTER_INTERRUPT), (Signal::TERM, AFTER_TERMINATION)] {
-        if let Some(pid) = pid {
-            let _ = kill_process(pid, signal);
-        }
-        if tokio::time::timeout(wait, step.wait()).await.is_ok() {
-            return;
-        }
-    }
-    let _ = step.kill().await;
 }
 
 /// Ends what the steps of a finished job left running; a process that has shed the variable stays.
