@@ -76,13 +76,13 @@ fn refused_tokens(view: &AdoView) -> usize {
 }
 
 #[tokio::test]
-async fn a_pool_that_is_gone_ends_it_with_1_before_there_is_a_session() {
+async fn a_refusal_ends_it_with_1_before_there_is_a_session() {
     let agent = configured(AgentVersion::V5).await;
     agent
         .world
         .ado
         .faults()
-        .always("POST /_apis/distributedtask/pools/*/sessions", Fault::PoolMissing);
+        .always("POST /_apis/distributedtask/pools/*/sessions", Fault::AccessDenied);
     let output = output(&mut agent.command("./run.sh")).await;
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert_eq!(agent.world.ado.view().count(SESSIONS), 1);
