@@ -6,6 +6,8 @@
     reason = "a test ends where something is wrong, in its helpers, too"
 )]
 
+#[path = "end_to_end/conflicts.rs"]
+mod conflicts;
 #[path = "end_to_end/demo.rs"]
 mod demo;
 #[path = "end_to_end/generations.rs"]
