@@ -258,11 +258,13 @@ async fn deleted_and_expired(case: Case) -> Result<String> {
 /// A container that uses more disk than its limit is evicted with a grace of one second.
 async fn evicted(case: Case) -> Result<String> {
     let mut template = with_grace(obedient("exit", "exit"), 20);
-    agent(&mut template)["resources"]["limits"] = json!({"ephemeral-storage": "100Mi"});
+    // In MiB. A real agent takes most of a GiB once it is unpacked.
+    let limit = if case.suite.agent_is_real { 2048 } else { 100 };
+    agent(&mut template)["resources"]["limits"] = json!({"ephemeral-storage": format!("{limit}Mi")});
     let life = Life::begin(&case, "evicted", &template)?;
     life.online().await?;
-    let fill = "head -c 150M /dev/zero > /azp/junk";
-    case.exec(&life.name, CONTAINER, &["/bin/bash", "-c", fill])?;
+    let fill = format!("head -c {}M /dev/zero > /azp/junk", limit + 50);
+    case.exec(&life.name, CONTAINER, &["/bin/bash", "-c", &fill])?;
     let ending = life.ended().await?;
     ensure!(
         ending.pod["status"]["reason"] == "Evicted" && life.agent().is_none() && ending.removed() == 1,

@@ -102,6 +102,8 @@ pub(crate) struct Suite {
     pub(crate) layout: Layout,
     /// What may be installed beside us.
     pub(crate) neighbours: Neighbours,
+    /// Whether the agents are real ones, which need more room than the stub.
+    pub(crate) agent_is_real: bool,
     /// The node's services as the first test found them.
     programs: Vec<Program>,
 }
@@ -211,6 +213,7 @@ fn run_on(
             api,
             world,
             neighbours,
+            agent_is_real: arguments.agent.is_real(),
         });
         Ok::<_, anyhow::Error>(run_all(&suite, tests, arguments.jobs, arguments.again).await)
     })?;

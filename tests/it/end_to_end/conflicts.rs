@@ -1,5 +1,5 @@
 //! What an agent meets that is started again in place while the session of its last life is still open, in either version of
-//! the agent: docs/lifecycle.md has the figures. `-- conflicts --nocapture` prints them.
+//! the agent: docs/lifecycle.md has the figures.
 
 use crate::pods::{PATIENCE, assert_ended_with, online, over};
 use contract::Reason;
@@ -74,23 +74,32 @@ async fn outage(script: &'static str, version: AgentVersion, death: Death) -> Ou
     pod.delete(None);
     over(&pod).await;
     assert_ended_with(&pod, &[Reason::Removed, Reason::AlreadyGone, Reason::NeverSeen]);
-    let outage = Outage {
+    Outage {
         conflicts,
         restarts: back.container(AGENT).restarts,
         seconds: passed.as_secs(),
         is_same_agent: after.id == before,
-    };
-    println!("{script} {version} {death:?}: {outage:?}");
-    outage
+    }
 }
 
 /// The restart pauses of the agent's container so far.
 fn back_off(state: &PodState) -> Duration {
     let events = state.events.iter().filter(|event| event.container == AGENT);
     events
-        .filter_map(|event| match event.what {
-            What::BackOff(pause) => Some(pause),
-            _ => None,
+        .filter_map(|event| match &event.what {
+            What::BackOff(pause) => Some(*pause),
+            What::Started
+            | What::ConfigError(_)
+            | What::ProbePassed
+            | What::ProbeFailed(_)
+            | What::ProbeGaveUp
+            | What::Ended(_)
+            | What::HookStarted
+            | What::HookEnded { .. }
+            | What::Terminated { .. }
+            | What::Killed
+            | What::Deleted { .. }
+            | What::Over(_) => None,
         })
         .sum()
 }

@@ -2,7 +2,7 @@
 
 use crate::installed::{configured, eventually};
 use rustix::process::Signal;
-use tests::ado::{JobSpec, JobState};
+use tests::ado::{Behavior, JobSpec, JobState};
 use tests::faults::{Fault, Rule};
 use tests::stub_agent::AgentVersion;
 
@@ -17,6 +17,38 @@ async fn once_ends_with_0_whatever_became_of_the_job() {
         assert_eq!(listener.code().await, 0, "{version}");
         agent.job_is(job, "failed").await;
         assert!(!agent.agent().online, "{version}: its session is closed");
+    }
+}
+
+#[tokio::test]
+async fn under_once_a_job_can_be_canceled() {
+    let agent = configured(AgentVersion::V5).await;
+    let mut listener = agent.listening(&["--once"]).await;
+    let script = "touch started; exec sleep 300";
+    let job = agent.world.pool.queue_job(JobSpec::script(script)).unwrap();
+    let started = agent.root().join("_work/started");
+    eventually("the step", || started.exists(), || listener.log()).await;
+    agent.world.pool.cancel_job(job);
+    assert_eq!(listener.code().await, 0);
+    agent.job_is(job, "canceled").await;
+}
+
+#[tokio::test]
+async fn an_older_plan_is_finished_by_the_listener() {
+    let agent = configured(AgentVersion::V5).await;
+    for plan_version in [7, 8] {
+        agent.world.ado.set_behavior(Behavior {
+            plan_version,
+            ..Behavior::default()
+        });
+        agent.world.ado.forget_requests();
+        let mut listener = agent.listening(&["--once"]).await;
+        let job = agent.world.pool.queue_job(JobSpec::script("true")).unwrap();
+        assert_eq!(listener.code().await, 0);
+        agent.job_is(job, "succeeded").await;
+        // One renews the lock.
+        let patches = agent.world.ado.view().count("PATCH jobrequests/{id}");
+        assert_eq!(patches, if plan_version == 7 { 2 } else { 1 }, "plan {plan_version}");
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::installed::{Installed, Started, configured, eventually, is_alive, number_in, send};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
-use tests::ado::JobSpec;
+use tests::ado::{Behavior, JobSpec, JobState};
 use tests::stub_agent::AgentVersion;
 
 #[tokio::test]
@@ -109,25 +109,41 @@ async fn canceling_a_job_takes_12_seconds_and_leaves_the_steps_child() {
     tokio::join!(first, second, third);
 }
 
+/// What becomes of a job whose listener dies under it; plans from version 8 on are finished by the worker.
+async fn goes_on(version: AgentVersion, signal: Signal, plan_version: u32) {
+    let agent = configured(version).await;
+    agent.world.ado.set_behavior(Behavior {
+        plan_version,
+        ..Behavior::default()
+    });
+    let mut listener = agent.listening(&[]).await;
+    let script = "touch started; until test -e finish; do sleep 0.05; done; touch finished";
+    let job = agent.world.pool.queue_job(JobSpec::script(script)).unwrap();
+    let work = agent.root().join("_work");
+    eventually("the step", || work.join("started").exists(), || listener.log()).await;
+    listener.signal(signal);
+    listener.code().await;
+    std::fs::write(work.join("finish"), "").unwrap();
+    eventually("the step's end", || work.join("finished").exists(), || listener.log()).await;
+    assert!(agent.agent().online, "{version}: its session stays open");
+    if plan_version >= 8 {
+        agent.job_is(job, "succeeded").await;
+    } else {
+        let state = agent.world.ado.view().job(job).map(|job| job.state);
+        assert_eq!(
+            state,
+            Some(JobState::Assigned),
+            "{version}: nobody is left to say that it has ended"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_worker_goes_on_when_its_listener_dies() {
     // SIGKILL does to every listener what SIGTERM does to v5.
-    for (version, signal) in [
-        (AgentVersion::V4, Signal::KILL),
-        (AgentVersion::V5, Signal::TERM),
-        (AgentVersion::V5, Signal::KILL),
-    ] {
-        let agent = configured(version).await;
-        let mut listener = agent.listening(&[]).await;
-        let script = "touch started; until test -e finish; do sleep 0.05; done; touch finished";
-        let job = agent.world.pool.queue_job(JobSpec::script(script)).unwrap();
-        let work = agent.root().join("_work");
-        eventually("the step", || work.join("started").exists(), || listener.log()).await;
-        listener.signal(signal);
-        listener.code().await;
-        std::fs::write(work.join("finish"), "").unwrap();
-        eventually("the step's end", || work.join("finished").exists(), || listener.log()).await;
-        assert!(agent.agent().online, "{version}: its session stays open");
-        let _ = job;
-    }
+    tokio::join!(
+        goes_on(AgentVersion::V4, Signal::KILL, 8),
+        goes_on(AgentVersion::V5, Signal::TERM, 8),
+        goes_on(AgentVersion::V5, Signal::KILL, 7),
+    );
 }

@@ -182,6 +182,11 @@ impl Pool {
         });
     }
 
+    /// Asks the agent that has a job to cancel it, as the button in the portal does.
+    pub fn cancel_job(&self, job: u64) {
+        self.change(|pool, _| pool.cancel(job));
+    }
+
     fn change(&self, change: impl FnOnce(&mut PoolState, Timestamp)) {
         let now = self.ado.clock().now();
         let mut state = self.ado.lock();

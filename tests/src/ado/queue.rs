@@ -1,6 +1,6 @@
 //! The queue: jobs wait for a matching agent, stay with it until they end or their lock runs out, whoever died.
 
-use super::state::{AgentState, Job, Message, PoolState, Timing};
+use super::state::{AgentState, Job, Message, PoolState, Session, Timing};
 use crate::clock::Timestamp;
 use crate::guid;
 use serde::{Deserialize, Serialize};
@@ -158,6 +158,19 @@ impl Job {
     }
 }
 
+impl Session {
+    /// Puts a message into the session, which the agent gets with its next poll.
+    fn send(&mut self, kind: &'static str, body: String, request: Option<u64>) {
+        self.last_message += 1;
+        self.messages.push(Message {
+            id: self.last_message,
+            kind,
+            body,
+            request,
+        });
+    }
+}
+
 impl PoolState {
     /// All agents, online or not, enabled or not, that satisfy the demands.
     pub(super) fn matching(&self, demands: &[String]) -> Vec<&AgentState> {
@@ -215,13 +228,19 @@ impl PoolState {
         job.agent = Some((agent.id, agent.name.clone()));
         job.acknowledged = false;
         if let Some(session) = &mut agent.session {
-            session.last_message += 1;
-            session.messages.push(Message {
-                id: session.last_message,
-                kind: "PipelineAgentJobRequest",
-                body: job.message(plan_version),
-                request: Some(job.id),
-            });
+            session.send("PipelineAgentJobRequest", job.message(plan_version), Some(job.id));
+        }
+    }
+
+    /// Asks the agent that has a job to cancel it.
+    pub(super) fn cancel(&mut self, job: u64) {
+        let job = self.jobs.iter().find(|found| found.id == job && found.is_assigned());
+        let Some((agent, id)) = job.and_then(|job| Some((job.agent.as_ref()?.0, job.job_id.clone()))) else {
+            return;
+        };
+        if let Some(session) = self.agent_mut(agent).and_then(|agent| agent.session.as_mut()) {
+            let body = json!({ "jobId": id, "timeout": "00:01:00" });
+            session.send("JobCancellation", body.to_string(), None);
         }
     }
 

@@ -3,10 +3,12 @@
 
 use super::identity::{AgentIdentity, asks_for};
 use super::{location, pause};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, EXPECT};
+use flate2::read::GzDecoder;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -191,6 +193,7 @@ impl Server {
         let mut request = self
             .http
             .request(method.clone(), format!("{base}/{path}"))
+            .header(ACCEPT_ENCODING, "gzip")
             .header("X-TFS-FedAuthRedirect", "Suppress");
         // As it was seen: no version at connectionData, which may open a connection, and no `Accept` at all at OPTIONS.
         if is_connection_data {
@@ -213,15 +216,21 @@ impl Server {
 
     async fn answer(&self, response: reqwest::Response) -> Result<Value, Error> {
         let status = response.status();
-        let is_json = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with("application/json"));
-        let body = response
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let is_json = header(CONTENT_TYPE).is_some_and(|value| value.starts_with("application/json"));
+        let is_compressed = header(CONTENT_ENCODING) == Some("gzip");
+        let mut body = response
             .bytes()
             .await
-            .map_err(|error| Error::Answer(error.to_string()))?;
+            .map_err(|error| Error::Answer(error.to_string()))?
+            .to_vec();
+        if is_compressed {
+            let mut plain = Vec::new();
+            GzDecoder::new(body.as_slice())
+                .read_to_end(&mut plain)
+                .map_err(|error| Error::Answer(error.to_string()))?;
+            body = plain;
+        }
         match status.as_u16() {
             302 | 401 => Err(Error::Unauthorized(self.url.clone())),
             200..=299 if body.is_empty() => Ok(Value::Null),
