@@ -53,6 +53,14 @@ impl AgentChoice {
         })
     }
 
+    /// The stub in this version, whatever the environment says: for tests that need its shortened pauses.
+    pub fn always_the_stub(version: AgentVersion) -> Self {
+        Self {
+            stub: version,
+            agent_package: None,
+        }
+    }
+
     /// Whether the agent is a real one, which needs room, ICU and time.
     pub fn is_real(&self) -> bool {
         self.agent_package.is_some()
