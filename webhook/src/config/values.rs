@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use inject::{FederatedToken, LogLevel, Quantity};
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -214,18 +215,26 @@ impl Problems {
     }
 }
 
-/// Whether a text can be the CA bundle.
+/// Whether a text can be the CA bundle: every sidecar that gets it needs at least one certificate that it can trust.
 ///
 /// # Errors
 /// What was expected instead, as the end of a sentence.
 pub fn check_bundle(pem: &str) -> Result<(), String> {
-    let count = CertificateDer::pem_slice_iter(pem.as_bytes()).try_fold(0, |count, one| one.map(|_| count + 1));
-    match count {
-        Ok(1..) if pem.contains("PRIVATE KEY") => Err("certificates without a private key".to_owned()),
-        Ok(1..) if pem.len() > LARGEST_BUNDLE => Err("a bundle of at most 96 KiB".to_owned()),
-        Ok(1..) => Ok(()),
-        Ok(_) => Err("a file with at least one PEM certificate".to_owned()),
-        Err(error) => Err(format!("PEM certificates ({error})")),
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("PEM certificates ({error})"))?;
+    if certificates.is_empty() {
+        return Err("a file with at least one PEM certificate".to_owned());
+    }
+    if pem.contains("PRIVATE KEY") {
+        return Err("certificates without a private key".to_owned());
+    }
+    if pem.len() > LARGEST_BUNDLE {
+        return Err("a bundle of at most 96 KiB".to_owned());
+    }
+    match RootCertStore::empty().add_parsable_certificates(certificates) {
+        (0, _) => Err("a file with at least one certificate that can be read".to_owned()),
+        (_, _) => Ok(()),
     }
 }
 
@@ -237,5 +246,32 @@ pub(super) fn tracing_level(level: LogLevel) -> tracing::Level {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
         LogLevel::Trace => tracing::Level::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_holds_a_certificate_that_can_be_trusted() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let good = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+        let rubbish = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+        assert_eq!(check_bundle(&good), Ok(()));
+        assert_eq!(check_bundle(&format!("{good}{rubbish}")), Ok(()));
+        for (pem, part) in [
+            (rubbish.to_owned(), "that can be read"),
+            ("hello".to_owned(), "at least one PEM certificate"),
+            (format!("{good}{}", key.serialize_pem()), "without a private key"),
+            (good.repeat(500), "96 KiB"),
+            (
+                "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n".to_owned(),
+                "PEM certificates (",
+            ),
+        ] {
+            let expected = check_bundle(&pem).unwrap_err();
+            assert!(expected.contains(part), "{expected}");
+        }
     }
 }
