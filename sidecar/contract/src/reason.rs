@@ -49,6 +49,8 @@ reasons! {
     // The webhook denies the pod.
     /// Denied: the pod is not shaped like a pod (for instance `containers` is not a list).
     MalformedPod = "malformed-pod",
+    /// Denied: the pod consists of more JSON values than the webhook reads.
+    PodTooLarge = "pod-too-large",
     /// Denied: the pod's label is neither `"true"` nor `"false"`.
     BadLabel = "bad-label",
     /// Denied: the value of one of our annotations cannot be understood; the message names key, value and form.

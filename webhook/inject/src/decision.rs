@@ -8,6 +8,7 @@ use crate::organisation::{self, Organisation};
 use crate::overrides::Overrides;
 use crate::plan::Plan;
 use crate::raw::{self, Container, Pod};
+use crate::review::MOST_VALUES;
 use crate::text::quote;
 use crate::values::{is_label, is_subdomain};
 use crate::{Settings, limits, patch};
@@ -117,6 +118,23 @@ pub struct Inspection<'a> {
     settings: &'a Settings,
 }
 
+/// What is decided about an object that has too many values to be read: such a pod is denied, since the API server sends
+/// only pods that ask for the sidecar.
+pub fn decide_too_large(values: usize, request: &Request<'_>) -> Decision {
+    if !creates_pod(request) {
+        return Decision::Skip(Reason::NotAPodCreation);
+    }
+    Decision::Deny(Denial::new(
+        Reason::PodTooLarge,
+        format!(
+            "the pod consists of {values} JSON values and the webhook reads at most {MOST_VALUES}; shorten its longest \
+             lists (environment variables, annotations, containers), for instance by moving them into a ConfigMap, or \
+             remove label {}",
+            contract::INJECT_LABEL
+        ),
+    ))
+}
+
 /// Inspects the object.
 pub fn inspect<'a>(object: &'a Value, request: &Request<'a>, settings: &'a Settings) -> Inspection<'a> {
     Inspection {
@@ -197,8 +215,7 @@ fn candidate<'a>(object: &'a Value, request: &Request<'_>, settings: &'a Setting
     })
 }
 
-/// Whether the object is a pod that asks for the sidecar and does not have it yet.
-fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decision> {
+fn creates_pod(request: &Request<'_>) -> bool {
     let Request {
         namespace: _,
         operation,
@@ -206,7 +223,12 @@ fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decisio
         resource,
         subresource,
     } = request;
-    let is_pod_creation = (*operation, *group, *resource, *subresource) == ("CREATE", "", "pods", "")
+    (*operation, *group, *resource, *subresource) == ("CREATE", "", "pods", "")
+}
+
+/// Whether the object is a pod that asks for the sidecar and does not have it yet.
+fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decision> {
+    let is_pod_creation = creates_pod(request)
         && object
             .get("kind")
             .and_then(Value::as_str)

@@ -1,15 +1,16 @@
 //! The admission review on the wire: what the API server posts and what it wants back.
 //!
 //! The object stays as it came, as a JSON value: a typed pod would drop what our types do not know. Only its managed fields
-//! are left out, which take long to read and decide nothing. Shapes:
-//! `admission.k8s.io/v1` and `v1beta1`, which agree in everything that is read here.
+//! are left out, which take long to read and decide nothing, and an object of too many values is counted instead of kept.
+//! Shapes: `admission.k8s.io/v1` and `v1beta1`, which agree in everything that is read here.
 
 mod object;
+
+pub use object::{MOST_VALUES, Object};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// A UID has 36 characters; it is copied into the answer, so it has a bound.
 const LONGEST_UID: usize = 256;
@@ -70,8 +71,8 @@ pub struct Request {
     #[serde(default)]
     pub operation: String,
     /// The object as it came, without its managed fields; null for `DELETE`.
-    #[serde(default, deserialize_with = "object::read")]
-    pub object: Value,
+    #[serde(default)]
+    pub object: Object,
 }
 
 /// Group and plural name of a resource.
@@ -227,7 +228,7 @@ fn add_patch(answer: &mut String, patch: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn review(request: &Value) -> Vec<u8> {
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
@@ -240,7 +241,7 @@ mod tests {
         let incoming = Incoming::parse(&review(&json!({"uid": "u", "namespace": null}))).unwrap();
         assert_eq!(
             (incoming.request.namespace, incoming.request.object),
-            (None, Value::Null)
+            (None, Object::Read(Value::Null))
         );
     }
 
@@ -254,6 +255,20 @@ mod tests {
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
         assert_eq!(answer["response"]["uid"], "u");
         assert_eq!(answer["response"].get("patch"), None);
+    }
+
+    #[test]
+    fn a_review_of_too_many_values_can_still_be_answered() {
+        let long = vec![0; MOST_VALUES];
+        // In Go's order of the fields, and with the uid behind the object.
+        for body in [
+            review(&json!({"object": {"spec": long}, "uid": "u"})),
+            review(&json!({"uid": "u", "object": {"spec": long}})),
+        ] {
+            let incoming = Incoming::parse(&body).unwrap();
+            assert_eq!(incoming.request.uid, "u");
+            assert_eq!(incoming.request.object, Object::TooLarge(MOST_VALUES + 2));
+        }
     }
 
     #[test]
