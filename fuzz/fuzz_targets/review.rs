@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use inject::review::{Incoming, Verdict};
+use inject::review::{Incoming, Object, Verdict};
 use inject::{Decision, Request};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
@@ -20,7 +20,10 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         resource: resource.map_or("", |resource| resource.resource.as_str()),
         subresource: asked.sub_resource.as_deref().unwrap_or_default(),
     };
-    let decision = fuzz::decide(&asked.object, &request);
+    let decision = match &asked.object {
+        Object::Read(object) => fuzz::decide(object, &request),
+        Object::TooLarge(values) => inject::decide_too_large(*values, &request),
+    };
     let verdict = match &decision {
         Decision::Inject(injection) => Verdict::Patch {
             patch: &injection.patch,

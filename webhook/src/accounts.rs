@@ -4,6 +4,7 @@
 //! before anything is denied. While the API server is away, the accounts that are known go on being answered.
 
 mod known;
+mod turns;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -16,14 +17,12 @@ use k8s_openapi::api::core::v1::ServiceAccount as Object;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
-use tokio::sync::Semaphore;
 
 use crate::cluster::sentence;
 use crate::metrics::{Lookup, Metrics};
 use known::Known;
+use turns::Turns;
 
-/// Live reads at once; more would let whoever reaches our port load the API server.
-const LIVE_READS: usize = 8;
 /// How long the answer "no account" or "no client id" is kept.
 const REMEMBERED: Duration = Duration::from_secs(2);
 /// Misses that are kept; the names come from whoever asks.
@@ -49,7 +48,7 @@ pub(crate) struct Accounts {
     metrics: Arc<Metrics>,
     known: RwLock<Known>,
     misses: Mutex<BTreeMap<String, (Instant, ServiceAccount)>>,
-    live_reads: Semaphore,
+    turns: Turns,
 }
 
 impl Accounts {
@@ -60,49 +59,35 @@ impl Accounts {
             metrics,
             known: RwLock::default(),
             misses: Mutex::default(),
-            live_reads: Semaphore::new(LIVE_READS),
+            turns: Turns::default(),
         }
     }
 
-    /// What is known of an account, at the latest at `deadline`. Where nothing else names a client id (`is_last_source`),
-    /// an account without one is given a moment to get it.
-    pub(crate) async fn find(
-        &self,
-        namespace: &str,
-        name: &str,
-        is_last_source: bool,
-        deadline: Instant,
-    ) -> ServiceAccount {
-        let (account, lookup) = self.look_up(namespace, name, is_last_source, deadline).await;
+    /// What is known of an account without asking the API server: from the watch, or from a read of the last seconds that
+    /// found nothing.
+    pub(crate) fn known(&self, key: &Key) -> Option<ServiceAccount> {
+        let (account, lookup) = match self.cached(&key.text) {
+            Some(account) => (account, Lookup::Cached),
+            None => (self.remembered(&key.text)?, Lookup::Remembered),
+        };
+        self.metrics.looked_up(lookup);
+        Some(account)
+    }
+
+    /// Reads an account, at the latest until `deadline`. Where nothing else names a client id (`is_last_source`), an account
+    /// without one is given a moment to get it.
+    pub(crate) async fn read(&self, key: &Key, is_last_source: bool, deadline: Instant) -> ServiceAccount {
+        let budget = deadline.saturating_duration_since(Instant::now());
+        let reading = self.read_until(key, is_last_source, deadline);
+        let (account, lookup) = tokio::time::timeout(budget, reading).await.unwrap_or_else(|_| {
+            let text = format!(
+                "the API server did not answer within the {} ms of this request",
+                budget.as_millis()
+            );
+            (ServiceAccount::Unreadable(text), Lookup::Unreadable)
+        });
         self.metrics.looked_up(lookup);
         account
-    }
-
-    async fn look_up(
-        &self,
-        namespace: &str,
-        name: &str,
-        is_last_source: bool,
-        deadline: Instant,
-    ) -> (ServiceAccount, Lookup) {
-        let key = known::key(namespace, name);
-        if let Some(account) = self.cached(&key) {
-            return (account, Lookup::Cached);
-        }
-        if let Some(account) = self.remembered(&key) {
-            return (account, Lookup::Remembered);
-        }
-        let budget = deadline.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(budget, self.read(namespace, name, is_last_source, deadline)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let text = format!(
-                    "the API server did not answer within the {} ms of this request",
-                    budget.as_millis()
-                );
-                (ServiceAccount::Unreadable(text), Lookup::Unreadable)
-            }
-        }
     }
 
     fn cached(&self, key: &str) -> Option<ServiceAccount> {
@@ -126,16 +111,16 @@ impl Accounts {
     }
 
     /// Reads the account live; one without client id, or none, is read again after a moment.
-    async fn read(
-        &self,
-        namespace: &str,
-        name: &str,
-        is_last_source: bool,
-        deadline: Instant,
-    ) -> (ServiceAccount, Lookup) {
+    async fn read_until(&self, key: &Key, is_last_source: bool, deadline: Instant) -> (ServiceAccount, Lookup) {
+        let Some(place) = self.turns.queue(key.namespace()) else {
+            let text = "too many other ServiceAccounts of the namespace are being read".to_owned();
+            return (ServiceAccount::Unreadable(text), Lookup::Unreadable);
+        };
         let mut delays = RETRY_DELAYS.iter();
         loop {
-            let answer = self.read_once(namespace, name).await;
+            let turn = place.turn().await;
+            let answer = self.read_once(key).await;
+            drop(turn);
             if let ServiceAccount::Found { client_id, .. } = &answer
                 && (client_id.is_some() || !is_last_source)
             {
@@ -149,22 +134,42 @@ impl Accounts {
                         ServiceAccount::Unreadable(_) => return (answer, Lookup::Unreadable),
                         ServiceAccount::Found { .. } | ServiceAccount::NotAsked => Lookup::Live,
                     };
-                    self.remember(known::key(namespace, name), &answer);
+                    self.remember(key.text.clone(), &answer);
                     return (answer, lookup);
                 }
             }
         }
     }
 
-    async fn read_once(&self, namespace: &str, name: &str) -> ServiceAccount {
-        let Ok(_permit) = self.live_reads.acquire().await else {
-            return ServiceAccount::Unreadable("the webhook is ending".to_owned());
-        };
-        let api: Api<PartialObjectMeta<Object>> = Api::namespaced(self.client.clone(), namespace);
-        match api.get_opt(name).await {
+    async fn read_once(&self, key: &Key) -> ServiceAccount {
+        let api: Api<PartialObjectMeta<Object>> = Api::namespaced(self.client.clone(), key.namespace());
+        match api.get_opt(key.name()).await {
             Ok(Some(object)) => found(&object.metadata),
             Ok(None) => ServiceAccount::Missing,
             Err(error) => ServiceAccount::Unreadable(sentence(&error)),
         }
+    }
+}
+
+/// Namespace and name of an account as one text, with a slash between that neither can have.
+pub(crate) struct Key {
+    text: String,
+    namespace: usize,
+}
+
+impl Key {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            text: known::key(namespace, name),
+            namespace: namespace.len(),
+        }
+    }
+
+    fn namespace(&self) -> &str {
+        &self.text[..self.namespace]
+    }
+
+    fn name(&self) -> &str {
+        &self.text[self.namespace + 1..]
     }
 }

@@ -2,16 +2,21 @@
 //!
 //! [`run`] serves `/mutate` over TLS and `/livez`, `/readyz` and `/metrics` on a plain port until it is told to end.
 //! `config.rs` is what an operator types, `router.rs` what HTTP refuses, `admission.rs` one review from bytes to bytes,
-//! `accounts.rs` the one API read, `tls.rs` the certificate that is swapped while serving.
+//! `accounts.rs` the one API read, `tls.rs` the certificate that is swapped while serving. `memory.rs` has every bound on
+//! memory, `connections.rs` who has to go where there is no room.
 //!
 //! **Invariant:** no state but caches, no writes to the API server, no secrets in answers. **Invariant:** a certificate pair
 //! that cannot be used never replaces one that can, and never ends the process.
 
 mod accounts;
 mod admission;
+mod body;
+mod budget;
 mod cluster;
 pub mod config;
 mod connection;
+mod connections;
+pub mod memory;
 pub mod metrics;
 mod router;
 pub mod server;
@@ -25,16 +30,19 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use accounts::Accounts;
+use budget::Budget;
 use cluster::Cluster;
 use config::Config;
-use metrics::Metrics;
+use connection::Service;
+use connections::Connections;
+use metrics::{Metrics, Port};
 use router::Shared;
-use server::{Limits, Phase, Server};
+use server::{Phase, Timeouts};
 use tls::Reloader;
 
 /// Why the webhook could not start.
@@ -76,26 +84,38 @@ impl Listeners {
     ///
     /// # Errors
     /// [`Error::Bind`] with the address.
-    pub async fn bind(config: &Config) -> Result<Self, Error> {
+    pub fn bind(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            tls: bind(config.tls_address).await?,
-            plain: bind(config.plain_address).await?,
+            tls: bind(config.tls_address)?,
+            plain: bind(config.plain_address)?,
         })
     }
 }
 
 /// `[::]` takes IPv4, too; a node without IPv6 gets `0.0.0.0`.
-async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    match TcpListener::bind(address).await {
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    match listen(address) {
         Ok(listener) => Ok(listener),
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            TcpListener::bind(address)
-                .await
-                .map_err(|source| Error::Bind { address, source })
+            listen(address).map_err(|source| Error::Bind { address, source })
         }
         Err(source) => Err(Error::Bind { address, source }),
     }
+}
+
+/// Connections take the sizes of their buffers from the listener.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() {
+        TcpSocket::new_v6()?
+    } else {
+        TcpSocket::new_v4()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_recv_buffer_size(memory::SOCKET_RECEIVE)?;
+    socket.set_send_buffer_size(memory::SOCKET_SEND)?;
+    socket.bind(address)?;
+    socket.listen(memory::BACKLOG)
 }
 
 /// Serves until `shutdown` is over and everything that was being answered is answered.
@@ -115,13 +135,17 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let cluster = Cluster::new(config.settings, config.cluster);
     let (phase, phases) = watch::channel(Phase::Serving);
     let (plain_phase, plain_phases) = watch::channel(Phase::Serving);
-    let shared = Arc::new(Shared::new(
-        Arc::clone(&accounts),
+    let connections = Connections::new(Port::Tls, limits.connections, Arc::clone(&metrics));
+    let shared = Arc::new(Shared {
+        accounts: Arc::clone(&accounts),
+        budget: Budget::new(limits.large_bodies, Arc::clone(&connections), Arc::clone(&metrics)),
+        body_timeout: limits.body,
         certificates,
-        cluster.clone(),
-        Arc::clone(&metrics),
-        phases.clone(),
-    ));
+        cluster: cluster.clone(),
+        large: Arc::new(Semaphore::new(1)),
+        metrics: Arc::clone(&metrics),
+        phase: phases.clone(),
+    });
     let mut background = JoinSet::new();
     background.spawn(reloader.run(limits.certificate_poll));
     background.spawn(cluster.run(client));
@@ -131,26 +155,27 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
         plain = address(&listeners.plain),
         "listening"
     );
-    let plain = Server {
+    let plain = Service {
         tls: None,
         router: router::plain(&shared),
-        limits: Limits {
-            connections: 64,
-            ..limits
+        timeouts: Timeouts {
+            idle: limits.plain_idle,
+            ..limits.timeouts
         },
         metrics: Arc::clone(&metrics),
         phase: plain_phases,
     };
-    background.spawn(plain.run(listeners.plain));
+    let plain_connections = Connections::new(Port::Plain, limits.plain_connections, Arc::clone(&metrics));
+    background.spawn(server::run(plain, plain_connections, listeners.plain));
     let mut mutating = JoinSet::new();
-    let server = Server {
+    let service = Service {
         tls: Some(Arc::new(acceptor).into()),
         router: router::mutating(&shared),
-        limits,
+        timeouts: limits.timeouts,
         metrics,
         phase: phases,
     };
-    mutating.spawn(server.run(listeners.tls));
+    mutating.spawn(server::run(service, connections, listeners.tls));
 
     shutdown.await;
     tracing::info!(delay = ?limits.drain_delay, deadline = ?limits.drain_deadline, "ending: not ready, still answering");

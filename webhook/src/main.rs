@@ -47,7 +47,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         tracing::warn!("second signal: ending at once");
     };
     let served = async {
-        let listeners = webhook::Listeners::bind(&config).await?;
+        let listeners = webhook::Listeners::bind(&config)?;
         webhook::run(config, listeners, async { drop(told.await) }).await
     };
     tokio::select! {

@@ -47,6 +47,16 @@ const CONNECTIONS: Metric = Metric {
     kind: "gauge",
     help: "Open TLS connections, handshakes included.",
 };
+const CONNECTIONS_CLOSED: Metric = Metric {
+    name: "ado_agent_webhook_connections_closed_total",
+    kind: "counter",
+    help: "Connections that the webhook closed, by port (tls, plain) and reason: never-asked (no request in time), slow-head, idle, unread (the answer), evicted (for a newcomer, or for its share of the memory), no-room (the newcomer).",
+};
+const LARGE_BODIES: Metric = Metric {
+    name: "ado_agent_webhook_large_bodies_bytes",
+    kind: "gauge",
+    help: "Memory that is held for reviews and answers of more than 32 KiB.",
+};
 const HANDSHAKES_FAILED: Metric = Metric {
     name: "ado_agent_webhook_tls_handshakes_failed_total",
     kind: "counter",
@@ -78,13 +88,15 @@ const BUILD: Metric = Metric {
     help: "Always 1; the version is a label.",
 };
 
-const ALL: [Metric; 12] = [
+const ALL: [Metric; 14] = [
     REQUESTS,
     REJECTED,
     DURATION,
     BODY,
     IN_FLIGHT,
     CONNECTIONS,
+    CONNECTIONS_CLOSED,
+    LARGE_BODIES,
     HANDSHAKES_FAILED,
     RELOADS,
     NOT_AFTER,
@@ -147,12 +159,62 @@ impl Lookup {
     }
 }
 
+/// One of the two ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Port {
+    /// Of `/mutate`.
+    Tls,
+    /// Of probes and metrics.
+    Plain,
+}
+
+impl Port {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// Why the webhook closed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Closed {
+    /// No request came in time.
+    NeverAsked,
+    /// The head of a request began and did not end.
+    SlowHead,
+    /// There was no request for long.
+    Idle,
+    /// The client did not read its answer.
+    Unread,
+    /// Another one needed its place or its share of the memory.
+    Evicted,
+    /// It was the newcomer, and every other connection was being answered.
+    NoRoom,
+}
+
+impl Closed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverAsked => "never-asked",
+            Self::SlowHead => "slow-head",
+            Self::Idle => "idle",
+            Self::Unread => "unread",
+            Self::Evicted => "evicted",
+            Self::NoRoom => "no-room",
+        }
+    }
+}
+
 /// All counters of one webhook.
 #[derive(Default)]
 pub struct Metrics {
     requests: Mutex<BTreeMap<(&'static str, Outcome, &'static str), u64>>,
     rejected: Mutex<BTreeMap<u16, u64>>,
     lookups: Mutex<BTreeMap<Lookup, u64>>,
+    closed: Mutex<BTreeMap<(Port, Closed), u64>>,
+    large_bodies: AtomicI64,
     duration: Histogram<7>,
     body: Histogram<6>,
     reloads_loaded: AtomicU64,
@@ -288,9 +350,28 @@ impl Metrics {
         hold(&self.in_flight)
     }
 
-    /// A connection is open until the result is dropped.
-    pub fn connection(&self) -> Held<'_> {
-        hold(&self.connections)
+    /// A connection was accepted. Those of the plain port are not counted: whoever reads this is one of them.
+    pub fn opened(&self, port: Port) {
+        if port == Port::Tls {
+            self.connections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection is gone.
+    pub fn gone(&self, port: Port) {
+        if port == Port::Tls {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// We closed a connection.
+    pub fn closed(&self, port: Port, reason: Closed) {
+        *lock(&self.closed).entry((port, reason)).or_default() += 1;
+    }
+
+    /// So many bytes more are held for large bodies, or fewer.
+    pub fn large_bodies(&self, difference: i64) {
+        self.large_bodies.fetch_add(difference, Ordering::Relaxed);
     }
 
     /// The text for `/metrics`.
@@ -312,6 +393,12 @@ impl Metrics {
         self.body.render(&mut out, BODY, &BODY_BOUNDS);
         single(&mut out, IN_FLIGHT, self.in_flight.load(Ordering::Relaxed));
         single(&mut out, CONNECTIONS, self.connections.load(Ordering::Relaxed));
+        head(&mut out, CONNECTIONS_CLOSED);
+        for ((port, reason), count) in lock(&self.closed).iter() {
+            let (name, port, reason) = (CONNECTIONS_CLOSED.name, port.as_str(), reason.as_str());
+            let _ = writeln!(out, "{name}{{port=\"{port}\",reason=\"{reason}\"}} {count}");
+        }
+        single(&mut out, LARGE_BODIES, self.large_bodies.load(Ordering::Relaxed));
         single(
             &mut out,
             HANDSHAKES_FAILED,
@@ -374,9 +461,9 @@ mod tests {
     #[test]
     fn a_gauge_falls_when_its_holder_goes() {
         let metrics = Metrics::default();
-        let held = metrics.connection();
-        assert!(metrics.render().contains("ado_agent_webhook_connections 1\n"));
+        let held = metrics.in_flight();
+        assert!(metrics.render().contains("ado_agent_webhook_requests_in_flight 1\n"));
         drop(held);
-        assert!(metrics.render().contains("ado_agent_webhook_connections 0\n"));
+        assert!(metrics.render().contains("ado_agent_webhook_requests_in_flight 0\n"));
     }
 }

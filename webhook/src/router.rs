@@ -3,29 +3,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use axum::{Extension, Router};
+use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::Accounts;
 use crate::admission;
+use crate::body::{self, busy};
+use crate::budget::{Budget, Charge};
 use crate::cluster::Cluster;
+use crate::connections::{Activity, InRequest};
+use crate::memory::SMALL_BODY;
 use crate::metrics::Metrics;
 use crate::server::Phase;
 use crate::tls::Certificates;
 
-/// The API server takes objects of at most 3 MiB; the review around one gets another.
-pub(crate) const LARGEST_BODY: usize = 4 * 1024 * 1024;
-/// Nearly every review is smaller than this; larger ones wait for their share of [`LARGE_BODIES`].
-const SMALL_BODY: usize = 64 * 1024;
-/// Bytes of large bodies that are held at once, so that memory is bounded whoever posts.
-const LARGE_BODIES: usize = 2 * LARGEST_BODY;
 /// `timeoutSeconds` of the shipped configuration, for requests that do not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that Kubernetes allows.
@@ -36,30 +34,14 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// What the handlers share.
 pub(crate) struct Shared {
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) budget: Budget,
+    pub(crate) body_timeout: Duration,
     pub(crate) certificates: Certificates,
     pub(crate) cluster: Cluster,
+    /// The one large review that is read at a time.
+    pub(crate) large: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) phase: watch::Receiver<Phase>,
-    large_bodies: Semaphore,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        accounts: Arc<Accounts>,
-        certificates: Certificates,
-        cluster: Cluster,
-        metrics: Arc<Metrics>,
-        phase: watch::Receiver<Phase>,
-    ) -> Self {
-        Self {
-            accounts,
-            certificates,
-            cluster,
-            metrics,
-            phase,
-            large_bodies: Semaphore::new(LARGE_BODIES),
-        }
-    }
 }
 
 /// What is served over TLS.
@@ -112,75 +94,68 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 }
 
 /// An answer that is no review; the rest of the request is not read.
-fn refuse(status: StatusCode, message: impl Into<String>) -> Response {
-    (status, [(CONNECTION, "close")], message.into() + "\n").into_response()
+pub(crate) fn refuse(status: StatusCode, message: String) -> Response {
+    (status, [(CONNECTION, "close")], message + "\n").into_response()
 }
 
-async fn mutate(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn mutate(
+    State(shared): State<Arc<Shared>>,
+    Extension(in_request): Extension<Arc<InRequest>>,
+    request: Request,
+) -> Response {
     let deadline = Instant::now() + patience(request.uri());
-    match answer(&shared, request, deadline).await {
-        Ok(review) => ([(CONTENT_TYPE, "application/json")], review).into_response(),
-        Err(response) => *response,
+    match answer(&shared, &in_request, request, deadline).await {
+        Ok((text, charge)) => {
+            in_request.0.set(Activity::Answering);
+            let answer = Bytes::from_owner(Answer {
+                text,
+                _charge: charge,
+                _in_request: in_request,
+            });
+            ([(CONTENT_TYPE, "application/json")], answer).into_response()
+        }
+        Err(response) => response,
     }
 }
 
-async fn answer(shared: &Shared, request: Request, deadline: Instant) -> Result<String, Box<Response>> {
+/// The text of an answer, and what is held until the last byte of it is on its way to the client.
+struct Answer {
+    text: String,
+    _charge: Option<Charge>,
+    _in_request: Arc<InRequest>,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    in_request: &InRequest,
+    request: Request,
+    deadline: Instant,
+) -> Result<(String, Option<Charge>), Response> {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
-        return Err(refuse(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "expected Content-Type: application/json",
-        )
-        .into());
+        let expected = "expected Content-Type: application/json".to_owned();
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected));
     }
-    let (_share, body) = receive(shared, &head.headers, body, deadline).await?;
+    let client = &in_request.0;
+    let by = deadline.min(Instant::now() + shared.body_timeout);
+    let body = body::receive(body, &shared.budget, client, by).await?;
     let settings = shared.cluster.settings().map_err(|problem| {
         // Not a decision: the manifest's failurePolicy says what becomes of the pod.
-        Box::new((StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {problem}\n")).into_response())
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {problem}\n")).into_response()
     })?;
-    admission::answer(&body, &settings, &shared.accounts, &shared.metrics, deadline)
-        .await
-        .map_err(|error| {
-            tracing::warn!(bytes = body.len(), "a request was no review: {error}");
-            Box::new((StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())
-        })
-}
-
-/// The body, and its share of the memory for large ones.
-async fn receive<'a>(
-    shared: &'a Shared,
-    headers: &HeaderMap,
-    body: Body,
-    deadline: Instant,
-) -> Result<(Option<SemaphorePermit<'a>>, Bytes), Box<Response>> {
-    let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {LARGEST_BODY} bytes"));
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    // Without a length it may become as large as is allowed.
-    let length = length.map_or(LARGEST_BODY, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    if length > LARGEST_BODY {
-        return Err(too_large().into());
-    }
-    let late = || refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
-    let receiving = async {
-        let share = match u32::try_from(length) {
-            Ok(length) if length as usize > SMALL_BODY => shared.large_bodies.acquire_many(length).await.ok(),
-            Ok(_) | Err(_) => None,
-        };
-        let body = to_bytes(body, LARGEST_BODY).await;
-        (share, body)
+    let text = admission::answer(shared, body, settings, client, deadline).await?;
+    // The body is gone by now; nearly every answer fits where it was.
+    let charge = match text.capacity() {
+        0..=SMALL_BODY => None,
+        large => Some(shared.budget.charge(large, client).await.ok_or_else(busy)?),
     };
-    match tokio::time::timeout_at(deadline.into(), receiving).await {
-        Ok((share, Ok(body))) => Ok((share, body)),
-        Ok((_, Err(error))) if is_too_large(&error) => Err(too_large().into()),
-        Ok((_, Err(error))) => Err(refuse(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")).into()),
-        Err(_) => Err(late().into()),
-    }
-}
-
-fn is_too_large(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+    Ok((text, charge))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -131,7 +131,7 @@ impl Certificates {
         }
     }
 
-    /// rustls' server side: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, no client certificates.
+    /// rustls' server side: TLS 1.2 and 1.3, HTTP/1.1, no client certificates.
     ///
     /// # Errors
     /// None with ring, which knows both versions.
@@ -140,7 +140,7 @@ impl Certificates {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(self.clone()));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 }

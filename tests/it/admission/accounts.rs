@@ -238,30 +238,71 @@ async fn a_lookup_ends_before_the_api_server_stops_waiting() {
     );
 }
 
+/// Posts the review of a pod in another namespace.
+async fn review_in(webhook: &Running, namespace: &str, account: &str) -> Value {
+    let review = of_pod(namespace, &pod_of(account));
+    Wire::connect(webhook).await.post(review.to_string()).await.json()["response"].clone()
+}
+
 #[tokio::test]
-async fn at_most_eight_accounts_are_read_at_once() {
+async fn at_most_eight_accounts_are_read_at_once_and_two_of_a_namespace() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     api.set_mood(Mood::Hanging);
-    let reviews = (0..20).map(|number| {
+    for (namespaces, expected) in [(1, 2), (20, 8)] {
+        let before = live_reads(&api);
+        let reviews = (0..20).map(|number| {
+            let namespace = format!("team-{}", number % namespaces);
+            let webhook = &webhook;
+            async move { review_in(webhook, &namespace, &format!("unknown-{number}")).await }
+        });
+        // While all of them wait: those whose time is up make room for others.
+        let looked = async {
+            until("twenty reviews wait, some for their account", async || {
+                let waiting = webhook.metric("ado_agent_webhook_requests_in_flight").await;
+                waiting == 20.0 && live_reads(&api) - before >= expected
+            })
+            .await;
+            live_reads(&api) - before
+        };
+        let (responses, reads) = tokio::join!(futures_of(reviews), looked);
+        assert!(
+            responses
+                .iter()
+                .all(|response| response["auditAnnotations"]["reason"] == "account-unreadable")
+        );
+        assert_eq!(reads, expected);
+    }
+}
+
+#[tokio::test]
+async fn whoever_names_unknown_accounts_fills_the_queue_of_one_namespace() {
+    let api = api().await;
+    let webhook = with_cache(&api, 1).await;
+    api.set_mood(Mood::Hanging);
+    let flood = futures_of((0..70).map(|number| {
         let webhook = &webhook;
-        async move { review(webhook, &format!("unknown-{number}")).await }
-    });
-    // While all of them wait: those whose time is up make room for others.
-    let looked = async {
-        until("twenty reviews wait, some for their account", async || {
-            webhook.metric("ado_agent_webhook_requests_in_flight").await == 20.0 && live_reads(&api) >= 8
+        async move { review_in(webhook, "flood", &format!("unknown-{number}")).await }
+    }));
+    let others = async {
+        until("the queue is full", async || {
+            webhook.metric(&lookups("unreadable")).await >= 1.0
         })
         .await;
-        live_reads(&api)
+        assert_eq!(
+            review(&webhook, "agent").await["allowed"],
+            true,
+            "what is known needs no turn"
+        );
+        let before = live_reads(&api);
+        let reads = async { until("another namespace has its turn", async || live_reads(&api) > before).await };
+        tokio::join!(review(&webhook, "other"), reads);
     };
-    let (responses, reads) = tokio::join!(futures_of(reviews), looked);
-    assert!(
-        responses
-            .iter()
-            .all(|response| response["auditAnnotations"]["reason"] == "account-unreadable")
-    );
-    assert_eq!(reads, 8);
+    let (responses, ()) = tokio::join!(flood, others);
+    let sentences = responses
+        .iter()
+        .map(|response| response["status"]["message"].as_str().unwrap());
+    assert!(sentences.filter(|sentence| sentence.contains("too many")).count() > 0);
 }
 
 /// Runs them all at once.

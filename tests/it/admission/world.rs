@@ -84,7 +84,7 @@ impl Running {
         argv.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let mut config = Config::read(argv, |_| None).unwrap();
         change(&mut config.limits);
-        let listeners = webhook::Listeners::bind(&config).await.unwrap();
+        let listeners = webhook::Listeners::bind(&config).unwrap();
         let (tls, plain) = (
             listeners.tls.local_addr().unwrap(),
             listeners.plain.local_addr().unwrap(),

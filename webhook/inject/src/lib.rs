@@ -31,7 +31,9 @@ mod url;
 mod values;
 mod variable;
 
-pub use decision::{Decision, Denial, Injection, Inspection, Request, ServiceAccount, decide, decide_too_large, inspect};
+pub use decision::{
+    Decision, Denial, Injection, Inspection, Request, ServiceAccount, decide, decide_too_large, inspect,
+};
 pub use settings::{FederatedToken, LogLevel, Settings};
 pub use url::organisation_url;
 pub use values::{Quantity, is_guid, is_image, is_image_pattern, is_tenant, quantity};

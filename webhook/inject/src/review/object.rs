@@ -207,14 +207,20 @@ mod tests {
         let many = vec!["0"; MOST_VALUES + 1].join(",");
         let managed = format!(r#"{{"metadata": {{"managedFields": [{many}]}}}}"#);
         check(&managed, r#"{"metadata": {}}"#);
-        assert!(matches!(read(&format!(r#"{{"metadata": {{"other": [{many}]}}}}"#)), Object::TooLarge(_)));
+        assert!(matches!(
+            read(&format!(r#"{{"metadata": {{"other": [{many}]}}}}"#)),
+            Object::TooLarge(_)
+        ));
     }
 
     #[test]
     fn what_is_beyond_the_limit_still_has_to_be_json() {
         let many = vec!["0"; MOST_VALUES + 1].join(",");
         for rest in ["x]", r#"{"a"}]"#, ""] {
-            assert!(serde_json::from_str::<Object>(&format!("[{many},{rest}")).is_err(), "{rest}");
+            assert!(
+                serde_json::from_str::<Object>(&format!("[{many},{rest}")).is_err(),
+                "{rest}"
+            );
         }
     }
 }

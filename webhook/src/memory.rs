@@ -1,0 +1,53 @@
+//! What memory is planned for, whoever posts what: every bound on it, and the worst case that follows. The memory limit of
+//! the Deployment is above that. docs/performance.md has the same as a formula, with what was measured.
+
+use inject::review::MOST_VALUES;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Pods of up to 3 MiB pass the API server (etcd takes 1.5 MiB of them in protobuf); the review around one gets another.
+pub(crate) const LARGEST_BODY: usize = 4 * MIB;
+/// Nearly every review is smaller. Up to here a body is part of what a connection may take; a larger one is charged to the
+/// budget and read on another thread.
+pub(crate) const SMALL_BODY: usize = 32 * KIB;
+/// The budget: large bodies and large answers of all connections. While a buffer grows, the old and the new one are charged,
+/// so the largest body needs 6 MiB.
+pub const LARGE_BODIES: usize = 16 * MIB;
+/// Open connections on the TLS port. An API server keeps 25 idle ones (Go's `MaxIdleConnsPerHost` in client-go's
+/// `transport/cache.go`), and one more for each review at once.
+pub const CONNECTIONS: usize = 256;
+/// Open connections on the plain port: kubelet and Prometheus.
+pub const PLAIN_CONNECTIONS: usize = 64;
+/// The head of a request, and what is read of a body at once.
+pub(crate) const HTTP_BUFFER: usize = 16 * KIB;
+/// What rustls keeps of an answer that the client does not read, as text and encrypted.
+pub(crate) const TLS_BUFFER: usize = 16 * KIB;
+/// Bytes of a socket that wait for us; a body of 3 MB still comes in two seconds over a line with 20 ms there and back.
+pub(crate) const SOCKET_RECEIVE: u32 = 32 * 1024;
+/// Bytes of a socket that wait for the client.
+pub(crate) const SOCKET_SEND: u32 = 16 * 1024;
+/// Connections that the kernel holds until they are accepted.
+pub(crate) const BACKLOG: u32 = 1024;
+
+/// The program itself: its pages, TLS, router, metrics and the client of the API server. Measured: 8 MiB.
+const BASE: usize = 10 * MIB;
+/// 20,000 ServiceAccounts with a client id. Measured: 2.8 MiB.
+const ACCOUNTS: usize = 3 * MIB;
+/// rustls' buffers and the tasks. A handshake may take 64 KiB for one message, but has neither head nor body yet. Measured.
+const TLS_CONNECTION: usize = 48 * KIB;
+/// Of a kept value: half of a node of a map that has one member, which is the largest for what it counts. Measured.
+const VALUE: usize = 352;
+/// Trees at once: one on the event loop, one on the thread for large bodies.
+const TREES: usize = 2;
+
+/// The most memory that is ever in use, in bytes.
+pub const fn worst_case() -> usize {
+    // Texts are copied from the body into the tree, from there into the patch, and into the answer as base64.
+    let tree = MOST_VALUES * VALUE + 3 * LARGEST_BODY;
+    // Linux doubles what is asked for (socket(7)).
+    let socket = 2 * (SOCKET_RECEIVE + SOCKET_SEND) as usize;
+    let connection = TLS_CONNECTION + HTTP_BUFFER + SMALL_BODY + socket;
+    let plain_connection = 2 * HTTP_BUFFER + socket;
+    BASE + ACCOUNTS + LARGE_BODIES + TREES * tree + CONNECTIONS * connection + PLAIN_CONNECTIONS * plain_connection
+}
