@@ -9,6 +9,8 @@
 
 #[path = "admission/accounts.rs"]
 mod accounts;
+#[path = "admission/attacks.rs"]
+mod attacks;
 #[path = "admission/bad_requests.rs"]
 mod bad_requests;
 #[path = "admission/certificates.rs"]

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::connections::{Client, InRequest, Member};
+use crate::connections::{Activity, Client, InRequest, Member};
 use crate::memory::{HTTP_BUFFER, TLS_BUFFER};
 use crate::metrics::{Closed, Metrics};
 use crate::server::{Phase, Timeouts};
@@ -119,6 +119,7 @@ impl Service {
         let phase = self.phase.clone();
         async move {
             let mut answer = router.call(request.map(Body::new)).await?;
+            in_request.0.set(Activity::Answering);
             if *phase.borrow() != Phase::Serving {
                 // An HTTP/1.1 client keeps using a connection to a terminating pod unless it is told not to.
                 answer

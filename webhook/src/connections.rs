@@ -163,6 +163,8 @@ impl Drop for Member {
 pub(crate) struct Client {
     address: IpAddr,
     activity: Mutex<(Activity, Instant)>,
+    /// Requests that are not answered to the last byte: a client may send the next one before it has read the answer.
+    requests: AtomicUsize,
     /// How many parts of the budget for large bodies it holds.
     holds: AtomicUsize,
     leaving: AtomicBool,
@@ -175,6 +177,7 @@ impl Client {
         Self {
             address,
             activity: Mutex::new((Activity::NeverAsked, Instant::now())),
+            requests: AtomicUsize::new(0),
             holds: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
             close: Notify::new(),
@@ -250,7 +253,8 @@ impl Client {
         }
     }
 
-    /// The handler of a request has deadlines of its own.
+    /// While a review is looked up and decided, its handler has deadlines of its own. It has one for the body, too, but hyper
+    /// does not run it as long as answers to earlier requests are not read.
     fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Closed)> {
         let (activity, since) = self.activity();
         match activity {
@@ -259,8 +263,9 @@ impl Client {
             Activity::Idle if self.is_leaving() => Some((since, Closed::Evicted)),
             Activity::Idle => Some((since + timeouts.idle, Closed::Idle)),
             Activity::Head => Some((since + timeouts.head, Closed::SlowHead)),
+            Activity::Receiving => Some((since + timeouts.body + timeouts.answer, Closed::Unread)),
             Activity::Answering => Some((since + timeouts.answer, Closed::Unread)),
-            Activity::Receiving | Activity::LookingUp | Activity::Working => None,
+            Activity::LookingUp | Activity::Working => None,
         }
     }
 }
@@ -270,6 +275,7 @@ pub(crate) struct InRequest(pub(crate) Arc<Client>);
 
 impl InRequest {
     pub(crate) fn new(client: &Arc<Client>) -> Self {
+        client.requests.fetch_add(1, Ordering::Relaxed);
         client.set(Activity::Receiving);
         Self(Arc::clone(client))
     }
@@ -277,7 +283,9 @@ impl InRequest {
 
 impl Drop for InRequest {
     fn drop(&mut self) {
-        self.0.set(Activity::Idle);
+        if self.0.requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.set(Activity::Idle);
+        }
     }
 }
 

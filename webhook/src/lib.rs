@@ -139,7 +139,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let shared = Arc::new(Shared {
         accounts: Arc::clone(&accounts),
         budget: Budget::new(limits.large_bodies, Arc::clone(&connections), Arc::clone(&metrics)),
-        body_timeout: limits.body,
+        body_timeout: limits.timeouts.body,
         certificates,
         cluster: cluster.clone(),
         large: Arc::new(Semaphore::new(1)),

@@ -51,3 +51,29 @@ pub const fn worst_case() -> usize {
     let plain_connection = 2 * HTTP_BUFFER + socket;
     BASE + ACCOUNTS + LARGE_BODIES + TREES * tree + CONNECTIONS * connection + PLAIN_CONNECTIONS * plain_connection
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_limit_covers_the_worst_case_and_is_not_much_larger() {
+        let manifest = include_str!("../../manifests/base/deployment.yaml");
+        let (_, limits) = manifest.split_once("limits:").unwrap();
+        let (_, memory) = limits.split_once("memory: ").unwrap();
+        let (number, _) = memory.split_once("Mi").unwrap();
+        let limit = number.parse::<usize>().unwrap() * MIB;
+        let worst = worst_case();
+        assert!(
+            worst <= limit && limit - worst < 24 * MIB,
+            "{} of {} MiB",
+            worst / MIB,
+            limit / MIB
+        );
+    }
+
+    #[test]
+    fn the_largest_body_fits_into_the_budget_while_it_grows() {
+        assert!(LARGEST_BODY + LARGEST_BODY / 2 <= LARGE_BODIES);
+    }
+}

@@ -18,7 +18,7 @@ use crate::admission;
 use crate::body::{self, busy};
 use crate::budget::{Budget, Charge};
 use crate::cluster::Cluster;
-use crate::connections::{Activity, InRequest};
+use crate::connections::InRequest;
 use crate::memory::SMALL_BODY;
 use crate::metrics::Metrics;
 use crate::server::Phase;
@@ -106,7 +106,6 @@ async fn mutate(
     let deadline = Instant::now() + patience(request.uri());
     match answer(&shared, &in_request, request, deadline).await {
         Ok((text, charge)) => {
-            in_request.0.set(Activity::Answering);
             let answer = Bytes::from_owner(Answer {
                 text,
                 _charge: charge,

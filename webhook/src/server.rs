@@ -18,8 +18,6 @@ pub struct Limits {
     pub timeouts: Timeouts,
     /// Between two requests on the plain port.
     pub plain_idle: Duration,
-    /// From the head of a request to its complete body.
-    pub body: Duration,
     /// Open connections on the TLS port; a newcomer takes the place of one that does nothing.
     pub connections: usize,
     /// Open connections on the plain port.
@@ -41,6 +39,8 @@ pub struct Timeouts {
     pub first_request: Duration,
     /// For the head of a later request, from its first byte.
     pub head: Duration,
+    /// From the head of a request to its complete body.
+    pub body: Duration,
     /// For the client to read its answer.
     pub answer: Duration,
     /// Between two requests. Longer than the API server's own 90 s (Go's `IdleConnTimeout`), so that it is the one that
@@ -54,11 +54,11 @@ impl Default for Limits {
             timeouts: Timeouts {
                 first_request: Duration::from_secs(5),
                 head: Duration::from_secs(10),
+                body: Duration::from_secs(5),
                 answer: Duration::from_secs(10),
                 idle: Duration::from_secs(120),
             },
             plain_idle: Duration::from_secs(5),
-            body: Duration::from_secs(5),
             connections: memory::CONNECTIONS,
             plain_connections: memory::PLAIN_CONNECTIONS,
             large_bodies: memory::LARGE_BODIES,

@@ -62,14 +62,22 @@ impl Webhook {
     /// # Errors
     /// It ended, or did not say where it listens.
     pub async fn start_unready(api: &ApiServer, flags: &[&str]) -> anyhow::Result<Self> {
+        let program = tokio::task::spawn_blocking(|| crate::programs::program("ado-agent-webhook")).await??;
+        Self::start_as(api, Command::new(program), flags).await
+    }
+
+    /// Like [`Self::start_unready`], by another command, which takes the flags and becomes a webhook.
+    ///
+    /// # Errors
+    /// It ended, or did not say where it listens.
+    pub async fn start_as(api: &ApiServer, mut command: Command, flags: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let certificates = folder.path().join("tls");
         std::fs::create_dir(&certificates)?;
         write_pair(&certificates, &api.authority().issue(&[service_name()]))?;
         api.write_kubeconfig(&folder.path().join("kubeconfig"))?;
-        let program = tokio::task::spawn_blocking(|| crate::programs::program("ado-agent-webhook")).await??;
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut child = Command::new(program)
+        let mut child = command
             .env_clear()
             .arg("--tls-address=127.0.0.1:0")
             .arg("--plain-address=127.0.0.1:0")

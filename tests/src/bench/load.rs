@@ -114,7 +114,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    async fn open(target: Target) -> anyhow::Result<Self> {
+    pub(super) async fn open(target: Target) -> anyhow::Result<Self> {
         let name = service_name();
         let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
@@ -131,7 +131,7 @@ impl Connection {
         })
     }
 
-    async fn post(&mut self) -> anyhow::Result<Bytes> {
+    pub(super) async fn post(&mut self) -> anyhow::Result<Bytes> {
         let request = Request::post(self.target.path)
             .header(HOST, &self.host)
             .header(CONTENT_TYPE, "application/json")

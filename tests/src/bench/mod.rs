@@ -4,6 +4,7 @@
 //! with the least that could do the same ([`floor`], [`round_trip`]), and the ratio is what counts. All servers are
 //! processes of their own.
 
+pub mod attack;
 pub mod decision;
 pub mod floor;
 pub mod load;
@@ -40,6 +41,8 @@ pub struct Effort {
     pub settle: Duration,
     /// How long an idle sidecar is watched.
     pub idle: Duration,
+    /// How long each attack lasts.
+    pub attack: Duration,
 }
 
 impl Effort {
@@ -53,6 +56,7 @@ impl Effort {
         probes: 10,
         settle: Duration::from_secs(80),
         idle: Duration::from_secs(60),
+        attack: Duration::from_secs(30),
     };
     /// Whether everything works; the figures say little.
     pub const QUICK: Self = Self {
@@ -64,5 +68,6 @@ impl Effort {
         probes: 2,
         settle: Duration::from_secs(2),
         idle: Duration::from_secs(5),
+        attack: Duration::from_secs(2),
     };
 }

@@ -5,10 +5,11 @@ use serde_json::json;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tests::bench::floor::Log;
 use tests::bench::machine::{Machine, load};
 use tests::bench::report::{Row, table};
-use tests::bench::{Effort, floor, memory, neighbour, reviews, round_trip, sidecar, sizes};
+use tests::bench::{Effort, attack, floor, memory, neighbour, reviews, round_trip, sidecar, sizes};
 use tests::cluster::Layout;
 use tests::cluster::command::Interrupt;
 use tests::cluster::components;
@@ -42,6 +43,29 @@ enum Role {
     /// The webhook beside the real Azure Workload Identity webhook, which is built if it is not there: that needs Go. It
     /// listens on port 9443 of all addresses meanwhile, and cannot be told otherwise
     Neighbour(How),
+    /// The webhook under attack, in the memory limit of the Deployment, while an honest client goes on asking. Needs root for
+    /// the limit, which is a control group
+    Attack {
+        #[command(flatten)]
+        how: How,
+        /// Another webhook than the one of this repository, for instance an older one
+        #[arg(long, value_parser = attack::existing)]
+        webhook: Option<PathBuf>,
+        /// Another memory limit in MiB than the shipped one
+        #[arg(long)]
+        limit: Option<u64>,
+        /// Only attacks whose names contain this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Whoever attacks
+    #[command(name = attack::COMMAND, hide = true)]
+    Attacker {
+        name: String,
+        tls: SocketAddr,
+        plain: SocketAddr,
+        milliseconds: u64,
+    },
     /// The least that can answer a review
     #[command(name = floor::COMMAND, hide = true)]
     Floor {
@@ -76,6 +100,31 @@ fn main() -> anyhow::Result<()> {
             let azwi = components::build([components::AZWI], &Layout::find()?, &Interrupt::default(), &line)?;
             program("ado-agent-webhook")?;
             runtime()?.block_on(how.tell(async |effort| neighbour::measure(effort, &azwi[0]).await))
+        }
+        Some(Role::Attack {
+            how,
+            webhook,
+            limit,
+            only,
+        }) => runtime()?.block_on(how.tell(async |effort| {
+            let plan = attack::Plan {
+                lasts: effort.attack,
+                webhook: webhook.clone(),
+                limit,
+                only: only.clone(),
+            };
+            attack::measure(&plan, &say).await
+        })),
+        Some(Role::Attacker {
+            name,
+            tls,
+            plain,
+            milliseconds,
+        }) => {
+            let lasts = Duration::from_millis(milliseconds);
+            let done = runtime()?.block_on(attack::attack(&name, tls, plain, lasts))?;
+            writeln!(std::io::stdout(), "{}", json!(done))?;
+            Ok(())
         }
         None => {
             say("building the programs");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Where the kernel's trees are mounted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Hierarchies {
+pub(crate) enum Hierarchies {
     /// A tree for each controller.
     V1(Vec<PathBuf>),
     /// One tree.
@@ -18,7 +18,7 @@ pub(super) enum Hierarchies {
 }
 
 /// The control groups of this machine.
-pub(super) fn hierarchies() -> Result<Hierarchies> {
+pub(crate) fn hierarchies() -> Result<Hierarchies> {
     parse(&fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?)
 }
 

@@ -10,7 +10,7 @@ pub mod azure;
 pub mod azwi;
 mod build;
 mod cert_manager;
-mod cgroup;
+pub(crate) mod cgroup;
 pub mod command;
 pub mod components;
 mod control_plane;
