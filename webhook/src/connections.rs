@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::metrics::{Closed, Metrics, Port};
 use crate::server::Timeouts;
 
-/// A client that has not asked for so long does not mean to; within it a handshake ends even over slow lines.
+/// Within it a handshake ends and a body arrives, also over slow lines.
 const YOUNG: Duration = Duration::from_millis(250);
 /// A client that is served stops for so long only on purpose: heads and bodies arrive, and answers are read, in milliseconds.
 const STALLED: Duration = Duration::from_secs(1);
@@ -85,15 +85,19 @@ impl Connections {
         })
     }
 
-    /// Closes the connection that holds a part of the budget for large bodies and has kept it waiting for longest; false
-    /// where all of them wait for us.
-    pub(crate) fn evict_holder(&self) -> bool {
+    /// Closes a connection that holds a part of the budget for large bodies and keeps us waiting for the rest, or holds it
+    /// while the API server is asked; none where all of them wait for us.
+    pub(crate) fn evict_holder(&self) {
         let open = self.open();
-        let victim = victim(&open, Instant::now(), |client| client.holds.load(Ordering::Relaxed) > 0);
-        if let Some(client) = victim {
+        let now = Instant::now();
+        let keeps_us_waiting = |client: &Client| {
+            let (activity, since) = client.activity();
+            let is_holder = client.holds.load(Ordering::Relaxed) > 0;
+            is_holder && (activity == Activity::LookingUp || now.saturating_duration_since(since) >= YOUNG)
+        };
+        if let Some(client) = victim(&open, now, keeps_us_waiting) {
             client.make_room();
         }
-        victim.is_some()
     }
 }
 

@@ -30,8 +30,12 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     };
     log(config.log_level, config.log_format);
-    // One thread: a review takes microseconds, and handing it from one thread to another costs as much.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // One thread: a review takes microseconds, and handing it from one thread to another costs as much. And one for large
+    // reviews: the C library keeps a heap for each.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()?;
     let code = runtime.block_on(serve(config));
     runtime.shutdown_background();
     code
