@@ -20,7 +20,7 @@ impl Organisation {
     /// # Errors
     /// A URL of another shape, of Azure DevOps Server, or of a host that is not on the list.
     pub fn parse(value: &str, allowed: &[String]) -> Result<Self, Refusal> {
-        let shown = shown(value);
+        let shown = format!("\"{}\"", contract::redacted(value));
         let not_services = |what: &str| Refusal {
             reason: Reason::NotServices,
             sentence: format!("organisation URL {shown}: {what}; {FORM}"),
@@ -79,7 +79,7 @@ impl Authority {
     /// # Errors
     /// No https URL of just a host, or a host that is not on the list.
     pub fn parse(value: &str, allowed: &[String]) -> Result<Self, Refusal> {
-        let shown = shown(value);
+        let shown = format!("\"{}\"", contract::redacted(value));
         let name = contract::AZURE_AUTHORITY_HOST_VARIABLE;
         let bad = |what: &str| Refusal {
             reason: Reason::BadConfiguration,
@@ -162,16 +162,6 @@ fn is_organisation(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
-/// A value as it may be shown: a URL may carry a password before an `@`.
-fn shown(value: &str) -> String {
-    let value: String = value.chars().filter(|c| !c.is_control()).take(200).collect();
-    match (value.split_once("://"), value.rfind('@')) {
-        (Some((scheme, _)), Some(at)) => format!("\"{scheme}://…@{}\"", &value[at + 1..]),
-        (None, Some(at)) => format!("\"…@{}\"", &value[at + 1..]),
-        (_, None) => format!("\"{value}\""),
-    }
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@ mod hosts;
 mod marker;
 mod names;
 mod reason;
+mod redact;
 
 pub use hosts::{HttpsUrl, host_matches, is_host_entry};
 pub use marker::{Foreign, Marker};
 pub use names::*;
 pub use reason::Reason;
+pub use redact::redacted;
 
 /// Version of what the webhook puts into a pod, carried in [`CONTRACT_VARIABLE`] and in the [`STATUS_ANNOTATION`].
 ///

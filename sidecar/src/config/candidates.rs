@@ -50,19 +50,21 @@ impl<'a> Names<'a> {
             .or_else(|| self.optional(default?))
     }
 
-    /// A list of hosts; the default where it is not set.
+    /// A list of hosts; the default where it is not set. What is no host is reported and left out.
     pub(crate) fn list(&mut self, name: &str, default: &str) -> Vec<String> {
         let value = self.optional(name).unwrap_or_else(|| default.to_owned());
-        let entries: Vec<String> = value.split(',').map(|entry| entry.trim().to_owned()).collect();
-        for entry in &entries {
-            if !contract::is_host_entry(entry) {
+        let mut entries: Vec<String> = value.split(',').map(|entry| entry.trim().to_owned()).collect();
+        entries.retain(|entry| {
+            let good = contract::is_host_entry(entry);
+            if !good {
                 self.wrong(
                     name,
-                    entry,
+                    &contract::redacted(entry),
                     "expected hosts (dev.azure.com) and patterns (*.visualstudio.com), separated by `,`",
                 );
             }
-        }
+            good
+        });
         entries
     }
 

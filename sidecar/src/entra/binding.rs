@@ -34,8 +34,7 @@ impl Binding {
                 return None;
             }
             Err(problem) => {
-                // The value stays unsaid: it may carry a password.
-                names.refuse(format!("{name}: {problem}"));
+                names.refuse(format!("{name} is \"{}\": {problem}", contract::redacted(&value)));
                 return None;
             }
         };
@@ -44,7 +43,7 @@ impl Binding {
         if let Some(server_name) = &server_name
             && (server_name.starts_with('*') || !contract::is_host_entry(server_name))
         {
-            names.wrong(sni, server_name, "expected a host name");
+            names.wrong(sni, &contract::redacted(server_name), "expected a host name");
         }
         Some(Self {
             url,

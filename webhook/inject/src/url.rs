@@ -16,7 +16,7 @@ const FORM: &str = "expected https://dev.azure.com/ORGANISATION or https://ORGAN
 /// # Errors
 /// A sentence that says what is wrong with the value and which form is expected, without the place it came from.
 pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, String> {
-    let wrong = |what: &str| Err(format!("{}: {what}; {FORM}", shown(value)));
+    let wrong = |what: &str| Err(format!("{}: {what}; {FORM}", quote(&contract::redacted(value))));
     let url = match HttpsUrl::parse(value) {
         Ok(url) => url,
         Err(what) => return wrong(what),
@@ -40,7 +40,7 @@ pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, Strin
 
 fn not_allowed(value: &str, url: &HttpsUrl<'_>, allowed: &[String]) -> String {
     let hosts = allowed.join(", ");
-    let value = shown(value);
+    let value = quote(&contract::redacted(value));
     let host = url.host.as_str();
     if host == SERVICES_HOST || host.ends_with(LEGACY_SUFFIX) {
         return format!("{value}: the operator allows tokens only for {hosts}");
@@ -58,16 +58,6 @@ fn not_allowed(value: &str, url: &HttpsUrl<'_>, allowed: &[String]) -> String {
     format!(
         "{value}: this host only resembles Azure DevOps Services; the operator allows tokens only for {hosts}; {FORM}"
     )
-}
-
-/// The value without what may be a secret in it: people put tokens before the host, or into a query.
-fn shown(value: &str) -> String {
-    let value = value.split(['?', '#']).next().unwrap_or_default();
-    let Some(at) = value.rfind('@') else {
-        return quote(value);
-    };
-    let scheme = value[..at].find("://").map_or(0, |scheme| scheme + 3);
-    quote(&format!("{}***{}", &value[..scheme], &value[at..]))
 }
 
 fn is_organisation(name: &str) -> bool {

@@ -44,6 +44,15 @@ impl Problems {
         }
     }
 
+    /// The same for a URL, of which user info, query and fragment are not repeated.
+    fn check_url(&mut self, flag: &str, value: &str, is_right: bool, expected: &str) -> Option<String> {
+        if is_right {
+            Some(value.to_owned())
+        } else {
+            self.wrong(flag, &contract::redacted(value), expected)
+        }
+    }
+
     pub(super) fn image(&mut self, flag: &str, value: &str) -> Option<String> {
         self.check(
             flag,
@@ -169,13 +178,16 @@ impl Problems {
 
     /// A list of host names; an empty list is a mistake, since nothing would be allowed.
     pub(super) fn hosts(&mut self, flag: &str, value: &str) -> Vec<String> {
-        let hosts: Vec<String> = value
+        let mut hosts: Vec<String> = value
             .split(',')
             .map(|host| host.trim().to_ascii_lowercase())
             .filter(|host| !host.is_empty())
             .collect();
         if hosts.is_empty() || !hosts.iter().all(|host| contract::is_host_entry(host)) {
-            self.wrong::<()>(flag, value, "host names without scheme and port, separated by commas");
+            let shown = contract::redacted(value);
+            self.wrong::<()>(flag, &shown, "host names without scheme and port, separated by commas");
+            // Other sentences repeat the list.
+            hosts.retain(|host| contract::is_host_entry(host));
         }
         hosts
     }
@@ -184,7 +196,7 @@ impl Problems {
     pub(super) fn authority(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
         let expected = "an https URL whose host is on --allowed-authorities";
         let is_allowed = contract::HttpsUrl::parse(value).is_ok_and(|url| url.covered_by(allowed).is_some());
-        self.check(flag, value, is_allowed, expected)
+        self.check_url(flag, value, is_allowed, expected)
     }
 
     pub(super) fn proxy(&mut self, flag: &str, value: &str) -> Option<String> {
@@ -194,7 +206,7 @@ impl Problems {
             .any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
         // Sidecars carry it in their pod, where everyone who may read pods reads it.
         let has_password = value.contains('@');
-        self.check(
+        self.check_url(
             flag,
             value,
             is_url && !has_password,
