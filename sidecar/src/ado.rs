@@ -5,19 +5,17 @@
 mod failures;
 mod shapes;
 
-use crate::http::{self, Answer as HttpAnswer, Http};
+use crate::http::{self, Answer as HttpAnswer, Http, Wanted};
 use crate::secret::Secret;
 use crate::url::Organisation;
 use failures::failure;
 use lifecycle::{AgentId, Answer, Failure, FailureKind, PoolId, Question, ServerTime};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::json;
+use shapes::Reading;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most of an answer that is read, in bytes: a list of several thousand agents without capabilities. The sidecar has
-/// 32 MiB of memory.
-const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 const VERSION: (&str, &str) = ("api-version", "7.1");
 /// The permission "Manage" of a pool, in `…/pools/{id}/permissions/{bits}`.
 const MANAGE: &str = "2";
@@ -55,7 +53,8 @@ impl Ado {
 
     /// Asks, and waits no longer than `patience`.
     pub(crate) async fn ask(&self, question: &Question, token: Option<&Secret>, patience: Duration) -> Heard {
-        let answer = match self.send(self.route(question), token, patience).await {
+        let mut reading = Reading::new(question, &self.pool);
+        let answer = match self.send(self.route(question), &mut reading, token, patience).await {
             Err(problem) => {
                 return Heard {
                     result: Err(failures::unreachable(&redact(token, &problem))),
@@ -65,7 +64,7 @@ impl Ado {
             }
             Ok(answer) => answer,
         };
-        let result = self.read(question, &answer).map_err(|failure| Failure {
+        let result = read(question, &answer, reading).map_err(|failure| Failure {
             detail: redact(token, &failure.detail),
             ..failure
         });
@@ -76,7 +75,13 @@ impl Ado {
         }
     }
 
-    async fn send(&self, route: Route, token: Option<&Secret>, patience: Duration) -> Result<HttpAnswer, String> {
+    async fn send(
+        &self,
+        route: Route,
+        reading: &mut Reading,
+        token: Option<&Secret>,
+        patience: Duration,
+    ) -> Result<HttpAnswer, String> {
         let mut request = self
             .http
             .client()?
@@ -91,7 +96,12 @@ impl Ado {
         if let Some(body) = route.body {
             request = request.json(&body);
         }
-        http::send(request, ANSWER_LIMIT).await
+        let keep = reading.keep();
+        let wanted = |status| Wanted {
+            keep: if is_success(status) { keep } else { &failures::BODY },
+            secret: false,
+        };
+        http::send(request, wanted, |element| reading.element(element)).await
     }
 
     fn route(&self, question: &Question) -> Route {
@@ -121,7 +131,7 @@ impl Ado {
                 let query = [("agentName", name.as_str()), whole[0], whole[1]];
                 (Method::GET, agents(*pool, &query), None)
             }
-            Question::Agents(pool) => (Method::GET, agents(*pool, &[("includeCapabilities", "false")]), None),
+            Question::Agents(pool, _) => (Method::GET, agents(*pool, &[("includeCapabilities", "false")]), None),
             Question::Agent(pool, id) => (Method::GET, agent(*pool, *id, &whole), None),
             Question::SetEnabled(pool, id, enabled) => (
                 Method::PATCH,
@@ -132,34 +142,27 @@ impl Ado {
         };
         Route { method, url, body }
     }
+}
 
-    fn read(&self, question: &Question, answer: &HttpAnswer) -> Result<Answer, Failure> {
-        if *question == Question::Tenant {
-            return tenant(answer);
-        }
-        let changed = matches!(question, Question::SetEnabled(..) | Question::Delete(..));
-        // A page is never the answer to a change; no content may be.
-        let fits = answer.is_json() || changed && (answer.status == StatusCode::NO_CONTENT || answer.body.is_empty());
-        if !answer.status.is_success() || answer.status == StatusCode::NON_AUTHORITATIVE_INFORMATION || !fits {
-            return Err(failure(answer));
-        }
-        match question {
-            Question::Tenant | Question::SetEnabled(..) | Question::Delete(..) => Some(Answer::Done),
-            Question::Pool => shapes::pool(&answer.body, &self.pool).map(Answer::Pool),
-            Question::MayManage(_) => shapes::verdict(&answer.body).map(Answer::MayManage),
-            Question::AgentByName(_, name) => shapes::agents(&answer.body, true)
-                .map(|agents| {
-                    agents
-                        .into_iter()
-                        .filter(|agent| same_name(&agent.name, name))
-                        .collect()
-                })
-                .map(Answer::Agents),
-            Question::Agents(_) => shapes::agents(&answer.body, false).map(Answer::Agents),
-            Question::Agent(..) => shapes::agent(&answer.body).map(|agent| Answer::Agents(vec![agent])),
-        }
-        .ok_or_else(|| failures::garbled(answer))
+/// Azure DevOps answers 203 with its sign-in page where it does not accept the token.
+fn is_success(status: StatusCode) -> bool {
+    status.is_success() && status != StatusCode::NON_AUTHORITATIVE_INFORMATION
+}
+
+fn read(question: &Question, answer: &HttpAnswer, reading: Reading) -> Result<Answer, Failure> {
+    if *question == Question::Tenant {
+        return tenant(answer);
     }
+    let changed = matches!(question, Question::SetEnabled(..) | Question::Delete(..));
+    // A page is never the answer to a change; no content may be.
+    let fits = answer.is_json() || changed && (answer.status == StatusCode::NO_CONTENT || answer.beginning.is_empty());
+    if !is_success(answer.status) || !fits {
+        return Err(failure(answer));
+    }
+    if changed {
+        return Ok(Answer::Done);
+    }
+    reading.answer(answer).ok_or_else(|| failures::garbled(answer))
 }
 
 /// Names of agents and pools differ by more than case.

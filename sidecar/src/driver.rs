@@ -163,7 +163,11 @@ impl Driver {
                     sentence,
                 } => note(warning, reason, &sentence),
                 Command::Exit(outcome) => {
-                    info!(outcome = %outcome.reason, "{}", outcome.sentence);
+                    if outcome.is_clean() {
+                        info!(outcome = %outcome.reason, "{}", outcome.sentence);
+                    } else {
+                        warn!(outcome = %outcome.reason, "{}", outcome.sentence);
+                    }
                     termination::write(&self.termination_log, outcome.reason, &outcome.sentence);
                     return Some(outcome);
                 }

@@ -8,7 +8,7 @@ mod binding;
 mod refusals;
 
 use crate::config::Names;
-use crate::http::{self, Answer, Http};
+use crate::http::{self, Answer, Http, Keep, Wanted};
 use crate::secret::Secret;
 use crate::times;
 use crate::url::Authority;
@@ -16,16 +16,15 @@ use assertion::{Assertion, Claims};
 pub use binding::Binding;
 use contract::Reason;
 use lifecycle::{ServerTime, TokenRefusal};
+use reqwest::StatusCode;
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use zeroize::Zeroize;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-const ANSWER_LIMIT: usize = 64 * 1024;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// A clock that is wrong by this much is worth a word: Entra tolerates five minutes.
 const SKEW: i64 = 300;
@@ -103,14 +102,11 @@ impl Entra {
             assertion_changed: false,
         })?;
         let request_id = request_id();
-        let answer = self.post(&assertion, tenant, &request_id).await;
+        let mut codes = Vec::new();
+        let answer = self.post(&assertion, tenant, &request_id, &mut codes).await;
         let verdict = match answer {
             Err(problem) => Err(refusals::Seen::unreachable(self.whom(), &problem)),
-            Ok(mut answer) => {
-                let verdict = self.judge(&answer);
-                answer.body.zeroize();
-                verdict
-            }
+            Ok(answer) => self.judge(&answer, &codes),
         };
         verdict.map_err(|seen| {
             let claims = assertion.claims();
@@ -124,7 +120,13 @@ impl Entra {
         })
     }
 
-    async fn post(&self, assertion: &Assertion, tenant: &str, request_id: &str) -> Result<Answer, String> {
+    async fn post(
+        &self,
+        assertion: &Assertion,
+        tenant: &str,
+        request_id: &str,
+        codes: &mut Vec<u64>,
+    ) -> Result<Answer, String> {
         let request = match &self.identity.binding {
             None => self.http.client()?.post(self.identity.authority.token_endpoint(tenant)),
             Some(binding) => binding.post(tenant).await?,
@@ -142,14 +144,29 @@ impl Entra {
             .header("client-request-id", request_id)
             .header("return-client-request-id", "true")
             .form(&form);
-        http::send(request, ANSWER_LIMIT).await
+        let wanted = |status| Wanted {
+            keep: if status == StatusCode::OK {
+                &SUCCESS
+            } else {
+                &refusals::BODY
+            },
+            secret: status == StatusCode::OK,
+        };
+        http::send(request, wanted, |element| {
+            if codes.len() < refusals::CODES_KEPT {
+                codes.extend(refusals::code(element));
+            }
+            true
+        })
+        .await
     }
 
-    fn judge(&self, answer: &Answer) -> Result<Issued, refusals::Seen> {
-        if answer.status != 200 {
+    fn judge(&self, answer: &Answer, codes: &[u64]) -> Result<Issued, refusals::Seen> {
+        if answer.status != StatusCode::OK {
             return Err(refusals::Seen::answer(
                 self.whom(),
                 answer,
+                codes,
                 self.identity.binding.is_some(),
             ));
         }
@@ -157,7 +174,7 @@ impl Entra {
         if !answer.is_json() {
             return Err(garbled());
         }
-        let body: Success = serde_json::from_slice(&answer.body).map_err(|_| {
+        let body: Success = answer.json().ok_or_else(|| {
             // The body may hold a token, so nothing of it is shown.
             refusals::Seen::unreachable(self.whom(), "a success whose body has not the shape of a token answer")
         })?;
@@ -229,6 +246,12 @@ fn request_id() -> String {
     let hex = hex.concat();
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
+
+const SUCCESS: Keep = Keep::Object(&[
+    ("access_token", Keep::Scalar),
+    ("expires_in", Keep::Scalar),
+    ("refresh_in", Keep::Scalar),
+]);
 
 #[derive(Deserialize)]
 struct Success {

@@ -1,11 +1,13 @@
 //! The HTTPS client that Entra and Azure DevOps share: whom it trusts, which proxy it uses, what it never does.
 //!
-//! **Invariant:** https only, no redirects, no environment, bodies are bounded. A connection that was opened stays open
+//! **Invariant:** https only, no redirects, no environment, no body is held as a whole. A connection that was opened stays open
 //! until the server closes it, because the removal of the agent has no time for a handshake.
 
 mod answer;
+mod sieve;
 
-pub(crate) use answer::{Answer, excerpt, send};
+pub(crate) use answer::{Answer, Wanted, excerpt, send};
+pub(crate) use sieve::Keep;
 
 use reqwest::{Client, ClientBuilder, NoProxy, Proxy, redirect};
 use rustls::pki_types::CertificateDer;

@@ -1,6 +1,5 @@
 //! `ado-agent-sidecar`: `run`, and the two words that the kubelet says to it.
 
-use contract::Reason;
 use sidecar::Config;
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -53,7 +52,7 @@ fn run() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match drive(config) {
-        Ok(outcome) => ExitCode::from(u8::from(!is_clean(outcome.reason))),
+        Ok(outcome) => ExitCode::from(u8::from(!outcome.is_clean())),
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
@@ -76,14 +75,6 @@ fn drive(config: Config) -> anyhow::Result<lifecycle::Outcome> {
         });
         sidecar::run(config, shutdown).await
     })
-}
-
-/// Whether nothing of ours stayed in the pool.
-fn is_clean(outcome: Reason) -> bool {
-    matches!(
-        outcome,
-        Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen | Reason::NotOurs
-    )
 }
 
 fn probe() -> ExitCode {

@@ -236,7 +236,8 @@ async fn a_pod_that_hung(case: Case) -> Result<()> {
     // It may have ended of the signal already.
     let _ = task("resume");
     let ending = old.ended().await?;
-    ending.must_be("not-ours")?;
+    // Whether a successor took it over or a job changed its marker looks the same.
+    ending.must_be("left-unproven")?;
     ensure!(ending.removals().is_empty(), "nothing was tried\n{}", ending.explain());
     let stays = new.until("its agent is online still", online).await?;
     ensure!(

@@ -6,6 +6,8 @@ mod ado;
 mod deregistration;
 #[path = "sidecar/entra.rs"]
 mod entra;
+#[path = "sidecar/floods.rs"]
+mod floods;
 #[path = "sidecar/hosts.rs"]
 mod hosts;
 #[path = "sidecar/network.rs"]

@@ -1,5 +1,9 @@
 //! What can be made to go wrong, by name, for which requests and how often. Set from the library or over the control port.
 
+mod flood;
+
+pub use flood::Flood;
+
 use crate::http::{Answer, Pace, Reply};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
@@ -29,6 +33,11 @@ pub enum Fault {
     Truncate,
     /// The right status and type, a body that is no JSON.
     Garbage,
+    /// Far more than anybody asked for.
+    Flood {
+        /// Of what.
+        of: Flood,
+    },
     /// Any status, with an HTML body as a gateway writes it; nothing is done.
     Status {
         /// The status.
@@ -244,6 +253,7 @@ impl Fault {
             | Self::SlowBody { .. }
             | Self::Truncate
             | Self::Garbage
+            | Self::Flood { .. }
             | Self::RetryAfterOnSuccess { .. } => return Effect::Afterwards,
             Self::Status { status } => Reply::html(
                 *status,
@@ -282,6 +292,7 @@ impl Fault {
             Self::SlowBody { millis } => reply.pace = Pace::Slow(Duration::from_millis(*millis)),
             Self::Truncate => reply.pace = Pace::Truncated,
             Self::Garbage => reply.body = "{\"count\": 1, \"value\": [{\"id\": ".into(),
+            Self::Flood { of } => of.change(&mut reply),
             Self::RetryAfterOnSuccess { seconds } => reply = reply.with("retry-after", seconds.to_string()),
             Self::Reset
             | Self::Hang

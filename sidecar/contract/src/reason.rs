@@ -167,7 +167,7 @@ reasons! {
     AlreadyGone = "already-gone",
     /// Outcome: no agent of this pod was seen in the pool: it never registered, or the image removed its agent before the sidecar looked.
     NeverSeen = "never-seen",
-    /// Outcome: an agent of this name stayed because it is not ours (a successor's, a stranger's, or one that was there before).
+    /// Outcome: an agent of this name stayed because it is not ours (it was there before this pod).
     NotOurs = "not-ours",
     /// Outcome: the agent stayed because Azure DevOps still has a job assigned to it.
     JobStillAssigned = "job-still-assigned",
@@ -175,7 +175,7 @@ reasons! {
     LeftUnreachable = "left-unreachable",
     /// Outcome: the agent may have stayed because Azure DevOps refused its removal until the end.
     LeftRefused = "left-refused",
-    /// Outcome: an agent may have stayed because nothing proved which one is this pod's.
+    /// Outcome: an agent may have stayed because nothing proves which one is this pod's, or no longer does.
     LeftUnproven = "left-unproven",
     /// Outcome: the agent may have stayed because no valid token could be had until the end.
     LeftWithoutToken = "left-without-token",

@@ -204,7 +204,7 @@ impl Lifecycle {
                     return None;
                 }
                 match pool {
-                    Some(pool) => removal.question(pool, &self.settings, earliest),
+                    Some(pool) => removal.question(pool, &self.settings, &self.kept, earliest),
                     None if removal.outcome().is_some() => None,
                     None => Some((earliest, Question::Pool)),
                 }

@@ -37,9 +37,11 @@ mod removal;
 mod search;
 mod sentences;
 mod serving;
+mod shortlist;
 mod status;
 mod token;
 mod types;
 
 pub use lifecycle::Lifecycle;
+pub use shortlist::{Criteria, Shortlist};
 pub use types::*;

@@ -232,7 +232,7 @@ impl Lifecycle {
         let is_useful = match open.question {
             Question::Delete(..) => true,
             Question::AgentByName(..)
-            | Question::Agents(_)
+            | Question::Agents(..)
             | Question::Agent(..)
             | Question::Tenant
             | Question::Pool => removal.target().is_none(),

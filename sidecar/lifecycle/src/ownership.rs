@@ -1,6 +1,6 @@
 //! Whose agent is it? The marker decides; see "Trust" in `docs/security.md` for what a job can forge.
 
-use crate::{Agent, ServerTime, Settings};
+use crate::{Agent, ServerTime, Settings, Snapshot};
 use contract::Marker;
 
 /// How far `createdOn` and `Date` headers may be apart: both are the server's clock, but not the same machine's.
@@ -37,6 +37,23 @@ pub(crate) fn owner(agent: &Agent, settings: &Settings, started: Option<ServerTi
         None if has_our_name(agent, settings) && was_created_after(agent, started) => Owner::Adoptable,
         None => Owner::Unproven,
     }
+}
+
+/// Whether this is the agent that was first seen with our marker. `--replace` keeps all that tells, so a successor that took
+/// it over is the same agent.
+pub(crate) fn is_pinned(agent: &Agent, kept: &Snapshot) -> bool {
+    kept.pinned.is_some_and(|(id, created)| {
+        // A time that is not known tells nothing.
+        let differs = matches!((agent.created, created), (Some(now), Some(then)) if now != then);
+        agent.id == id && !differs
+    })
+}
+
+/// Whether an agent that is not provably ours may be all the same: a job can change the marker of its own agent, and may have
+/// done so before we saw it.
+pub(crate) fn may_have_been_ours(agent: &Agent, settings: &Settings, kept: &Snapshot) -> bool {
+    let never_seen = kept.pinned.is_none();
+    is_pinned(agent, kept) || never_seen && has_our_name(agent, settings) && was_created_after(agent, kept.started)
 }
 
 /// Names of agents are compared as Azure DevOps does it, without regard to case.

@@ -144,11 +144,17 @@ impl Removal {
     }
 
     /// What to ask, and when, if it is asked no earlier than `earliest`.
-    pub(crate) fn question(&self, pool: PoolId, settings: &Settings, earliest: Time) -> Option<(Time, Question)> {
+    pub(crate) fn question(
+        &self,
+        pool: PoolId,
+        settings: &Settings,
+        kept: &Snapshot,
+        earliest: Time,
+    ) -> Option<(Time, Question)> {
         match &self.stage {
             Stage::ByName => Some((earliest, Question::AgentByName(pool, settings.agent_name.clone()))),
             Stage::Pinned { id, .. } => Some((earliest, Question::Agent(pool, *id))),
-            Stage::Listing => Some((earliest, Question::Agents(pool))),
+            Stage::Listing => Some((earliest, Question::Agents(pool, self.criteria(settings, kept)))),
             Stage::Fetching { candidates, .. } => {
                 let id = candidates.front()?;
                 Some((earliest, Question::Agent(pool, *id)))
@@ -189,7 +195,7 @@ impl Removal {
             Question::Tenant
             | Question::Pool
             | Question::MayManage(_)
-            | Question::Agents(_)
+            | Question::Agents(..)
             | Question::Agent(..)
             | Question::SetEnabled(..) => {}
         }
@@ -208,19 +214,19 @@ impl Removal {
         }
         // The agent may have registered behind a question from before SIGTERM: only where it found something it counts.
         let is_old = self.terminated.is_some_and(|terminated| asked < terminated);
-        if let Ok(Answer::Agents(agents)) = &result
-            && is_old
-            && self.target().is_none()
-            && !agents
-                .iter()
-                .any(|agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us())
-        {
+        let is_ours = |agent: &Agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us();
+        let found_nothing = match &result {
+            Ok(Answer::Agents(agents)) => !agents.iter().any(is_ours),
+            Ok(Answer::Shortlist(shortlist)) => !shortlist.agents().any(is_ours),
+            Ok(Answer::Tenant(_) | Answer::Pool(_) | Answer::MayManage(_) | Answer::Done) | Err(_) => false,
+        };
+        if found_nothing && is_old && self.target().is_none() {
             self.search();
             return Ok(());
         }
         match (question, result) {
             (Question::AgentByName(..), Ok(Answer::Agents(agents))) => self.named(agents, surroundings),
-            (Question::Agents(_), Ok(Answer::Agents(agents))) => self.listed(agents, surroundings),
+            (Question::Agents(..), Ok(Answer::Shortlist(shortlist))) => self.listed(&shortlist, surroundings),
             (Question::Agent(_, id), Ok(Answer::Agents(agents))) => {
                 self.looked(*id, agents.into_iter().find(|agent| agent.id == *id), surroundings);
             }
@@ -262,7 +268,7 @@ impl Removal {
     /// leave may not.
     fn expects(&self, question: &Question) -> bool {
         match question {
-            Question::AgentByName(..) | Question::Agents(_) => self.target().is_none(),
+            Question::AgentByName(..) | Question::Agents(..) => self.target().is_none(),
             Question::Agent(_, id) | Question::SetEnabled(_, id, false) | Question::Delete(_, id) => {
                 match &self.stage {
                     Stage::Pinned { id: pinned, .. } => pinned == id,

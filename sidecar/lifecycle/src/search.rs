@@ -1,11 +1,10 @@
 //! Finding the agent of this pod: by name, by the id that was seen first, else from a list by the marker.
 
-use crate::ownership::{Owner, has_our_name, owner, was_created_after};
+use crate::ownership::{Owner, has_our_name, is_pinned, may_have_been_ours, owner};
 use crate::removal::{Removal, Stage, Surroundings};
 use crate::sentences;
-use crate::{Agent, AgentId, Outcome};
+use crate::{Agent, AgentId, Criteria, Outcome, Settings, Shortlist, Snapshot};
 use contract::Reason;
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -49,32 +48,21 @@ impl Removal {
         }
     }
 
-    pub(crate) fn listed(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
+    /// Which agents of a list are fetched one by one.
+    pub(crate) fn criteria(&self, settings: &Settings, kept: &Snapshot) -> Criteria {
+        Criteria {
+            agent_name: settings.agent_name.clone(),
+            pod_name: settings.marker.pod.clone(),
+            started: kept.started,
+            seen: self.seen.clone(),
+            most: if self.verifying.is_some() { 1 } else { FETCHES },
+        }
+    }
+
+    pub(crate) fn listed(&mut self, shortlist: &Shortlist, surroundings: &mut Surroundings<'_>) {
         self.listed = Some(surroundings.now);
-        let settings = surroundings.settings;
-        let started = surroundings.kept.started;
-        let needles = [settings.agent_name.to_lowercase(), settings.marker.pod.to_lowercase()];
-        let mut candidates: Vec<Agent> = agents
-            .into_iter()
-            .filter(|agent| !self.seen.contains(&agent.id))
-            .filter(|agent| has_our_name(agent, settings) || was_created_after(agent, started))
-            .collect();
-        // Created since our start first, then names that contain ours, then live ones, then the oldest: ours registered
-        // soon after our start.
-        candidates.sort_by_key(|agent| {
-            let name = agent.name.to_lowercase();
-            let akin = needles.iter().any(|needle| !needle.is_empty() && name.contains(needle));
-            (
-                Reverse(was_created_after(agent, started)),
-                Reverse(akin),
-                Reverse(agent.online),
-                agent.created,
-                agent.id,
-            )
-        });
-        let fetches = if self.verifying.is_some() { 1 } else { FETCHES };
-        let all = candidates.len() <= fetches;
-        let candidates: VecDeque<AgentId> = candidates.into_iter().take(fetches).map(|agent| agent.id).collect();
+        let candidates: VecDeque<AgentId> = shortlist.agents().map(|agent| agent.id).collect();
+        let all = shortlist.is_whole();
         if candidates.is_empty() {
             self.not_found(true, surroundings);
         } else {
@@ -95,7 +83,13 @@ impl Removal {
                 }
                 self.found(agent, surroundings);
             }
-            (Stage::Pinned { named: Some(named), .. }, _) => self.found(named, surroundings),
+            (Stage::Pinned { named: Some(named), .. }, pinned) => {
+                if let Some(pinned) = pinned.filter(|pinned| is_pinned(pinned, surroundings.kept)) {
+                    let sentence = sentences::changed(&pinned, surroundings.settings, true);
+                    surroundings.warnings.push((Reason::LeftUnproven, sentence));
+                }
+                self.found(named, surroundings);
+            }
             (Stage::Pinned { named: None, .. }, None) => self.missing(surroundings),
             (Stage::Pinned { named: None, .. }, Some(agent)) => {
                 self.stranger = Some(agent);
@@ -139,6 +133,10 @@ impl Removal {
         }
         let settings = surroundings.settings;
         let (reason, sentence) = match (&self.stranger, all) {
+            (Some(stranger), _) if may_have_been_ours(stranger, settings, surroundings.kept) => {
+                let was_ours = is_pinned(stranger, surroundings.kept);
+                (Reason::LeftUnproven, sentences::changed(stranger, settings, was_ours))
+            }
             (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
             (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
             (None, true) => (Reason::NeverSeen, sentences::never_seen(settings)),

@@ -201,7 +201,7 @@ pub(crate) fn ask_failed(settings: &Settings, tenant: Option<&str>, question: &Q
             ),
             Question::MayManage(_)
             | Question::AgentByName(..)
-            | Question::Agents(_)
+            | Question::Agents(..)
             | Question::Agent(..)
             | Question::SetEnabled(..)
             | Question::Delete(..) => (Reason::PoolMissing, pool_missing(settings).sentence),
@@ -231,7 +231,7 @@ fn doing(question: &Question, settings: &Settings) -> String {
         Question::Pool => format!("find pool \"{pool}\""),
         Question::MayManage(_) => format!("say whether we may manage pool \"{pool}\""),
         Question::AgentByName(_, name) => format!("find agent \"{name}\" in pool \"{pool}\""),
-        Question::Agents(_) => format!("list the agents of pool \"{pool}\""),
+        Question::Agents(..) => format!("list the agents of pool \"{pool}\""),
         Question::Agent(_, id) => format!("show agent {} of pool \"{pool}\"", id.0),
         Question::SetEnabled(_, id, true) => format!("enable agent {} of pool \"{pool}\"", id.0),
         Question::SetEnabled(_, id, false) => format!("disable agent {} of pool \"{pool}\"", id.0),
@@ -331,6 +331,25 @@ pub(crate) fn not_ours(agent: &Agent, settings: &Settings) -> String {
     };
     format!(
         "Agent \"{}\" (id {}) stays in pool \"{}\": it {whose}.",
+        agent.name, agent.id.0, settings.pool
+    )
+}
+
+/// An agent that was ours, or is likely to be, and does not prove it (any more).
+pub(crate) fn changed(agent: &Agent, settings: &Settings, was_ours: bool) -> String {
+    let whose = if was_ours {
+        "it is the agent that this pod registered"
+    } else {
+        "it has the name of this pod's agent and was created since this pod started"
+    };
+    let carries = if agent.owner.is_some() {
+        "another marker than this pod's"
+    } else {
+        "no marker"
+    };
+    format!(
+        "Agent \"{}\" (id {}) stays in pool \"{}\": {whose}, but it carries {carries}. Another pod took it over, or a job changed what \
+         the agent says of itself; if no running pod has this agent, remove it from the pool.",
         agent.name, agent.id.0, settings.pool
     )
 }

@@ -1,5 +1,6 @@
 //! What goes in and what comes out: the whole surface between behaviour and IO.
 
+use crate::{Criteria, Shortlist};
 use contract::{Marker, Reason};
 use std::time::Duration;
 
@@ -137,8 +138,8 @@ pub enum Question {
     MayManage(PoolId),
     /// Which agent has this name? (With capabilities and assigned request.)
     AgentByName(PoolId, String),
-    /// Which agents are in the pool? (Without capabilities.)
-    Agents(PoolId),
+    /// Which agents of the pool may be ours? (Without capabilities.)
+    Agents(PoolId, Criteria),
     /// One agent. (With capabilities and assigned request.)
     Agent(PoolId, AgentId),
     /// Take the agent out of service, or back.
@@ -156,8 +157,10 @@ pub enum Answer {
     Pool(Option<PoolId>),
     /// To [`Question::MayManage`].
     MayManage(bool),
-    /// To the questions for agents.
+    /// To [`Question::AgentByName`] and [`Question::Agent`].
     Agents(Vec<Agent>),
+    /// To [`Question::Agents`].
+    Shortlist(Shortlist),
     /// To [`Question::SetEnabled`] and [`Question::Delete`].
     Done,
 }
@@ -266,6 +269,16 @@ pub struct Outcome {
     pub reason: Reason,
     /// One plain sentence.
     pub sentence: String,
+}
+
+impl Outcome {
+    /// Whether nothing of ours stayed in the pool.
+    pub fn is_clean(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen | Reason::NotOurs
+        )
+    }
 }
 
 /// What survives a restart of the container (not of the pod).

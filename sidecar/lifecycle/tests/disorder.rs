@@ -3,8 +3,8 @@
 use crate::steps::{POOL, agent, at, failure, settings};
 use contract::Reason;
 use lifecycle::{
-    Agent, Answer, Command, Event, Failure, FailureKind, Lifecycle, ServerTime, Settings, Snapshot, Time, TokenId,
-    TokenRefusal,
+    Agent, Answer, Command, Criteria, Event, Failure, FailureKind, Lifecycle, ServerTime, Settings, Shortlist,
+    Snapshot, Time, TokenId, TokenRefusal,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -57,6 +57,17 @@ fn any_result() -> impl Strategy<Value = Result<Answer, Failure>> {
         any::<bool>().prop_map(|known| Ok(Answer::Pool(known.then_some(POOL)))),
         any::<bool>().prop_map(|may| Ok(Answer::MayManage(may))),
         prop::collection::vec(any_agent(), 0..4).prop_map(|agents| Ok(Answer::Agents(agents))),
+        prop::collection::vec(any_agent(), 0..4).prop_map(|agents| {
+            let mut shortlist = Shortlist::new(Criteria {
+                agent_name: settings().agent_name,
+                pod_name: settings().marker.pod,
+                started: None,
+                seen: Vec::new(),
+                most: 2,
+            });
+            agents.into_iter().for_each(|agent| shortlist.offer(agent));
+            Ok(Answer::Shortlist(shortlist))
+        }),
         Just(Ok(Answer::Done)),
         (prop::sample::select(KINDS.to_vec()), any::<bool>()).prop_map(|(kind, tenant)| Err(Failure {
             tenant: tenant.then(|| "theirs".to_owned()),

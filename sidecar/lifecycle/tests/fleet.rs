@@ -41,6 +41,7 @@ fn plan(seed: u64) -> Plan {
         kubelet_restart: None,
         left_over: false,
         takeover: None,
+        marker_changes: None,
         person_disables: None,
     }
 }

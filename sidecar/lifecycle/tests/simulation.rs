@@ -93,7 +93,10 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
                 seen()
             );
             // While its container lives on, the agent may register again at any moment.
-            let is_excused = exit.agent_lives || leaves_several || is_unverified || pool_just_vanished(pod, exit);
+            // A changed marker under an invented name is any other pod's agent, unless it was seen before.
+            let is_disguised = pod.plan.marker_changes.is_some() && pod.plan.image.naming != Naming::Expected;
+            let is_excused =
+                exit.agent_lives || leaves_several || is_unverified || is_disguised || pool_just_vanished(pod, exit);
             assert!(
                 exit.ours.is_empty() || is_excused,
                 "an agent of ours stayed: {}",
@@ -104,6 +107,18 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
             assert!(
                 pod.plan.left_over || pod.plan.takeover.is_some(),
                 "nobody else has our name: {}",
+                seen()
+            );
+            assert!(
+                exit.ours.is_empty() || pod.plan.marker_changes.is_none() || pod.plan.left_over,
+                "an agent of ours stayed: {}",
+                seen()
+            );
+        }
+        Reason::LeftUnproven => {
+            assert!(
+                pod.plan.takeover.is_some() || pod.plan.marker_changes.is_some(),
+                "nobody changed a marker: {}",
                 seen()
             );
         }
@@ -179,6 +194,7 @@ proptest! {
             sidecar_crashes: Vec::new(),
             sidecar_edits: Vec::new(),
             takeover: None,
+            marker_changes: None,
             end: End::Deleted,
             end_at: 60_000,
             ..plan

@@ -3,7 +3,7 @@
 use contract::Marker;
 use lifecycle::{
     Agent, AgentId, Answer, Command, Event, Failure, FailureKind, Lifecycle, Outcome, PoolId, Question, ServerTime,
-    Settings, Snapshot, Status, Time, TokenId,
+    Settings, Shortlist, Snapshot, Status, Time, TokenId,
 };
 use std::time::Duration;
 
@@ -171,6 +171,29 @@ impl Script {
     pub(crate) fn answer(&mut self, question: &Question, answer: Answer) {
         let number = self.take(question);
         self.reply(number, Ok(answer), None);
+    }
+
+    /// The pool's agents are to be listed; they are.
+    pub(crate) fn list(&mut self, agents: &[Agent]) {
+        self.list_and_pause(agents, None);
+    }
+
+    /// They are, and a pause is asked for.
+    pub(crate) fn list_and_pause(&mut self, agents: &[Agent], pause: Option<Duration>) {
+        let Some(Question::Agents(POOL, criteria)) = self.open().cloned() else {
+            panic!(
+                "the agents are to be listed, but {:?} is asked; {:?}",
+                self.open(),
+                self.machine
+            );
+        };
+        let mut shortlist = Shortlist::new(criteria);
+        for agent in agents {
+            shortlist.offer(agent.clone());
+        }
+        let number = self.number();
+        self.open.clear();
+        self.reply(number, Ok(Answer::Shortlist(shortlist)), pause);
     }
 
     /// This question is open; it fails.

@@ -662,6 +662,116 @@ fn a_successor_that_took_the_agent_over_keeps_it() {
     assert_eq!(script.open(), None);
     script.event(Event::Terminate);
     script.answer(&by_name(), Answer::Agents(vec![taken]));
+    // It cannot be told from an agent of ours that a job gave another marker.
+    assert_eq!(script.exit().reason, Reason::LeftUnproven);
+}
+
+#[test]
+fn an_agent_of_our_name_from_before_our_start_is_not_ours() {
+    for owner in [None, Some(marker("uid-before").to_string()), Some("?".to_owned())] {
+        let before = Agent {
+            created: Some(ServerTime(EPOCH - 20)),
+            owner,
+            ..agent(3)
+        };
+        let mut script = ready();
+        script.at(100.0).event(Event::Terminate);
+        script.answer(&by_name(), Answer::Agents(vec![before]));
+        script.list(&[]);
+        assert_eq!(script.exit().reason, Reason::NotOurs);
+        assert!(script.exit().is_clean());
+    }
+}
+
+#[test]
+fn an_agent_that_changed_its_marker_stays_and_the_end_is_not_clean() {
+    let other = || Some(marker("uid-after").to_string());
+    let elsewhere = |agent: Agent| Agent {
+        name: "invented".to_owned(),
+        ..agent
+    };
+    let with = |owner: Option<String>| Agent { owner, ..agent(7) };
+    // What was seen of agent 7 before, and what is seen at the end.
+    for (pinned, changed) in [
+        (Some(agent(7)), with(other())),
+        (Some(agent(7)), with(Some(String::new()))),
+        (Some(agent(7)), with(Some("ado-agent/v2/x".to_owned()))),
+        (Some(agent(7)), elsewhere(with(None))),
+        (Some(agent(7)), elsewhere(with(other()))),
+        (
+            Some(agent(7)),
+            Agent {
+                created: None,
+                ..with(other())
+            },
+        ),
+        // It changed before it was seen the first time, but its name and age are ours.
+        (None, with(other())),
+        (None, with(Some("x".repeat(1000)))),
+    ] {
+        for terminated_first in [false, true] {
+            let mut script = match &pinned {
+                Some(_) => serving(),
+                None => ready(),
+            };
+            script.at(100.0);
+            let told = [Event::PreStop, Event::Terminate];
+            let (now, later) = told.split_at(usize::from(!terminated_first));
+            let before = if terminated_first {
+                told.clone().to_vec()
+            } else {
+                now.to_vec()
+            };
+            for event in before {
+                script.event(event);
+            }
+            let mut asked = 0;
+            while !script.has_ended() {
+                asked += 1;
+                assert!(asked < 12, "{:?}", script.machine);
+                match script.open().cloned() {
+                    Some(Question::AgentByName(..)) => {
+                        let named = (changed.name == agent(7).name).then(|| changed.clone());
+                        script.answer(&by_name(), Answer::Agents(named.into_iter().collect()));
+                    }
+                    Some(Question::Agents(..)) => script.list(std::slice::from_ref(&changed)),
+                    Some(Question::Agent(_, id)) => {
+                        assert_eq!(id, OURS);
+                        script.answer(&look(), Answer::Agents(vec![changed.clone()]));
+                    }
+                    Some(other) => panic!("{other:?} about an agent that is not provably ours: {changed:?}"),
+                    None => {
+                        for event in later {
+                            script.event(event.clone());
+                        }
+                    }
+                }
+            }
+            let outcome = script.exit();
+            assert_eq!(
+                outcome.reason,
+                Reason::LeftUnproven,
+                "{changed:?}: {}",
+                outcome.sentence
+            );
+            assert!(!outcome.is_clean());
+            assert!(outcome.sentence.contains("(id 7) stays"), "{}", outcome.sentence);
+        }
+    }
+}
+
+#[test]
+fn another_agent_with_the_pinned_id_is_not_ours() {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    let another = Agent {
+        created: Some(ServerTime(EPOCH - 900)),
+        owner: Some(marker("uid-after").to_string()),
+        ..agent(7)
+    };
+    script.answer(&by_name(), Answer::Agents(vec![another.clone()]));
+    script.event(Event::Terminate);
+    script.answer(&by_name(), Answer::Agents(vec![another]));
     assert_eq!(script.exit().reason, Reason::NotOurs);
 }
 
@@ -676,7 +786,7 @@ fn a_successor_that_takes_over_during_the_drain_keeps_the_agent() {
     script.answer(&look(), Answer::Agents(vec![taken]));
     assert_eq!(script.open(), None);
     assert!(
-        script.status().sentence.contains("marker of another pod"),
+        script.status().sentence.contains("another marker than this pod's"),
         "{}",
         script.status().sentence
     );
@@ -700,8 +810,13 @@ fn an_agent_without_marker_is_adopted_only_by_name_and_age() {
             ..unmarked.clone()
         };
         script.answer(&by_name(), Answer::Agents(vec![unmarked]));
-        let expected = if adopted { disable() } else { Question::Agents(POOL) };
-        assert_eq!(script.open(), Some(&expected), "created {created:?}");
+        match adopted {
+            true => assert_eq!(script.open(), Some(&disable()), "created {created:?}"),
+            false => assert!(
+                matches!(script.open(), Some(Question::Agents(..))),
+                "created {created:?}"
+            ),
+        }
         let warned = script
             .commands()
             .iter()
@@ -727,7 +842,7 @@ fn an_invented_name_is_found_by_the_marker() {
         listed(2, "young", 30),
         listed(7, "prefix-agent-0", 40),
     ];
-    script.answer(&Question::Agents(POOL), Answer::Agents(all));
+    script.list(&all);
     let ours = Agent {
         name: "prefix-agent-0".to_owned(),
         ..agent(7)
@@ -750,12 +865,12 @@ fn a_404_long_after_the_listing_does_not_prove_that_the_agent_is_gone() {
     let all = vec![theirs(7), theirs(8), theirs(9)];
     let fetch = |id| Question::Agent(POOL, AgentId(id));
     let pause = Duration::from_secs(600);
-    script.answer_and_pause(&Question::Agents(POOL), Answer::Agents(all.clone()), pause);
+    script.list_and_pause(&all, Some(pause));
     script.wait();
     // The pool was made anew meanwhile, or our role taken away: every agent is answered with 404.
     script.fail(&fetch(7), failure(FailureKind::NotFound), None);
     script.answer(&by_name(), Answer::Agents(vec![]));
-    script.answer(&Question::Agents(POOL), Answer::Agents(all));
+    script.list(&all);
     // Soon after a listing, or after another agent of the pool, it is about the agent.
     script.fail(&fetch(7), failure(FailureKind::NotFound), None);
     script.at(script.now().0.as_secs_f64() + 9.0);
@@ -765,7 +880,7 @@ fn a_404_long_after_the_listing_does_not_prove_that_the_agent_is_gone() {
     assert_eq!(script.open(), None);
     script.event(Event::Terminate);
     script.answer(&by_name(), Answer::Agents(vec![]));
-    script.answer(&Question::Agents(POOL), Answer::Agents(vec![]));
+    script.list(&[]);
     assert_eq!(script.exit().reason, Reason::NeverSeen);
 }
 

@@ -4,7 +4,7 @@
 //! goes first here, too. A sign-in page instead of JSON is Azure DevOps' way to refuse a token; any other page is
 //! somebody else's.
 
-use crate::http::{Answer, excerpt};
+use crate::http::{Answer, Keep, excerpt};
 use lifecycle::{Failure, FailureKind};
 use serde::Deserialize;
 
@@ -12,6 +12,13 @@ use serde::Deserialize;
 const IDENTITY_UNKNOWN: &[&str] = &["TF401444", "VS800075"];
 /// An organisation without a tenant says this one.
 const NO_TENANT: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What is kept of an answer that is no success.
+pub(super) const BODY: Keep = Keep::Object(&[
+    ("message", Keep::Scalar),
+    ("typeKey", Keep::Scalar),
+    ("typeName", Keep::Scalar),
+]);
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -41,12 +48,10 @@ pub(super) fn garbled(answer: &Answer) -> Failure {
 
 /// What an answer that is no success means.
 pub(super) fn failure(answer: &Answer) -> Failure {
-    let body: Body = answer
-        .is_json()
-        .then(|| serde_json::from_slice(&answer.body).ok())
-        .flatten()
-        .unwrap_or_default();
-    let message = body.message.as_deref().or_else(|| answer.header("x-tfs-serviceerror"));
+    let body: Body = answer.json().unwrap_or_default();
+    // One that is too long was left out.
+    let message = body.message.as_deref().filter(|message| !message.is_empty());
+    let message = message.or_else(|| answer.header("x-tfs-serviceerror"));
     let kind = kind(answer, body.type_key.as_deref().or(body.type_name.as_deref()), message);
     let mut detail = match (message, body.type_key.as_deref()) {
         (Some(message), Some(key)) => format!("{} {}: {}", answer.status.as_u16(), excerpt(key), excerpt(message)),
@@ -64,7 +69,7 @@ pub(super) fn failure(answer: &Answer) -> Failure {
 }
 
 fn kind(answer: &Answer, exception: Option<&str>, message: Option<&str>) -> FailureKind {
-    let everything = String::from_utf8_lossy(&answer.body);
+    let everything = String::from_utf8_lossy(&answer.beginning);
     let says = |code: &&str| message.is_some_and(|message| message.contains(*code)) || everything.contains(*code);
     if IDENTITY_UNKNOWN.iter().any(says) {
         return FailureKind::IdentityUnknown;
@@ -111,7 +116,7 @@ fn is_its_own(answer: &Answer) -> bool {
 /// Whether this is the page on which a person would sign in. Headers do not tell: something on the way may replace the
 /// body alone.
 fn is_sign_in(answer: &Answer) -> bool {
-    let text = String::from_utf8_lossy(&answer.body);
+    let text = String::from_utf8_lossy(&answer.beginning);
     text.contains("_signin")
         || text.contains("<title>Sign In")
         || contract::DEFAULT_ALLOWED_AUTHORITIES
@@ -153,7 +158,8 @@ mod tests {
         Answer {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: headers.collect(),
-            body: body.as_bytes().to_vec(),
+            beginning: body.as_bytes().to_vec(),
+            json: Answer::of_json(StatusCode::OK, &BODY, body, &mut |_| true).json,
         }
     }
 

@@ -1,15 +1,44 @@
 //! What Azure DevOps' answers look like, as far as we read them.
 
 use super::same_name;
+use crate::http::{Answer as HttpAnswer, Keep};
 use crate::times;
-use lifecycle::{Agent, AgentId, PoolId};
+use lifecycle::{Agent, AgentId, Answer, PoolId, Question, Shortlist};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// Agents of one name that are kept. A pool has at most one.
+const NAMESAKES: usize = 8;
+
+const POOLS: Keep = Keep::Object(&[(
+    "value",
+    Keep::Each(&Keep::Object(&[("id", Keep::Scalar), ("name", Keep::Scalar)])),
+)]);
+const AGENTS: Keep = Keep::Object(&[("value", Keep::Each(&AGENT))]);
+const AGENT: Keep = Keep::Object(&[
+    ("id", Keep::Scalar),
+    ("name", Keep::Scalar),
+    ("createdOn", Keep::Scalar),
+    ("enabled", Keep::Scalar),
+    ("status", Keep::Scalar),
+    // Only whether there is one counts.
+    ("assignedRequest", NOTHING),
+    // Whoever holds the agent's key chooses how many there are.
+    (
+        "systemCapabilities",
+        Keep::Object(&[(contract::OWNER_VARIABLE, Keep::Scalar)]),
+    ),
+]);
+const VERDICT: Keep = Keep::Object(&[("value", Keep::Scalar)]);
+const NOTHING: Keep = Keep::Object(&[]);
+
+/// A list whose elements were handed over one by one.
 #[derive(Deserialize)]
-struct List<T> {
-    value: Vec<T>,
+struct List {
+    #[serde(rename = "value")]
+    _value: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -28,49 +57,113 @@ struct RawAgent {
     created_on: Option<String>,
     enabled: Option<bool>,
     status: Option<String>,
-    assigned_request: Option<AnyObject>,
+    assigned_request: Option<IgnoredAny>,
     system_capabilities: Option<BTreeMap<String, Value>>,
 }
 
-/// An object of which only the presence counts.
-#[derive(Deserialize)]
-struct AnyObject {}
-
-/// The pool of this name; the server's own filter may be wider.
-pub(super) fn pool(body: &[u8], name: &str) -> Option<Option<PoolId>> {
-    let list: List<Pool> = serde_json::from_slice(body).ok()?;
-    let pool = list.value.into_iter().find(|pool| same_name(&pool.name, name));
-    Some(pool.map(|pool| PoolId(pool.id)))
+/// What the answer to a question is read into while it arrives.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// The pool of this name; the server's own filter may be wider.
+    Pool { name: String, found: Option<PoolId> },
+    /// A boolean, bare or wrapped as `{"value": …}`.
+    Verdict,
+    /// Agents of this name; likewise. With capabilities and assigned requests.
+    Named { name: String, agents: Vec<Agent> },
+    /// Agents that may be ours. Without these.
+    Listed(Shortlist),
+    /// One agent. With these.
+    Agent,
+    /// Only whether it succeeded counts.
+    Nothing,
 }
 
-/// A boolean, bare or wrapped as `{"value": …}`.
-pub(super) fn verdict(body: &[u8]) -> Option<bool> {
-    match serde_json::from_slice(body).ok()? {
-        Value::Bool(verdict) => Some(verdict),
-        Value::Object(object) => object.get("value")?.as_bool(),
-        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+impl Reading {
+    pub(super) fn new(question: &Question, pool: &str) -> Self {
+        match question {
+            Question::Pool => Self::Pool {
+                name: pool.to_owned(),
+                found: None,
+            },
+            Question::MayManage(_) => Self::Verdict,
+            Question::AgentByName(_, name) => Self::Named {
+                name: name.clone(),
+                agents: Vec::new(),
+            },
+            Question::Agents(_, criteria) => Self::Listed(Shortlist::new(criteria.clone())),
+            Question::Agent(..) => Self::Agent,
+            Question::Tenant | Question::SetEnabled(..) | Question::Delete(..) => Self::Nothing,
+        }
+    }
+
+    /// What of the answer is kept.
+    pub(super) fn keep(&self) -> &'static Keep {
+        match self {
+            Self::Pool { .. } => &POOLS,
+            Self::Verdict => &VERDICT,
+            Self::Named { .. } | Self::Listed(_) => &AGENTS,
+            Self::Agent => &AGENT,
+            Self::Nothing => &NOTHING,
+        }
+    }
+
+    /// Takes an element of a list; false where it has not the right shape.
+    pub(super) fn element(&mut self, json: &[u8]) -> bool {
+        match self {
+            Self::Pool { name, found } => {
+                let Ok(pool) = serde_json::from_slice::<Pool>(json) else {
+                    return false;
+                };
+                if found.is_none() && same_name(&pool.name, name) {
+                    *found = Some(PoolId(pool.id));
+                }
+            }
+            Self::Named { name, agents } => {
+                let Ok(agent) = serde_json::from_slice::<RawAgent>(json) else {
+                    return false;
+                };
+                if agents.len() < NAMESAKES && same_name(&agent.name, name) {
+                    agents.push(agent.read(true));
+                }
+            }
+            Self::Listed(shortlist) => {
+                let Ok(agent) = serde_json::from_slice::<RawAgent>(json) else {
+                    return false;
+                };
+                shortlist.offer(agent.read(false));
+            }
+            Self::Verdict | Self::Agent | Self::Nothing => {}
+        }
+        true
+    }
+
+    /// What was answered, if it has the right shape.
+    pub(super) fn answer(self, answer: &HttpAnswer) -> Option<Answer> {
+        match self {
+            Self::Pool { found, .. } => answer.json::<List>().map(|_| Answer::Pool(found)),
+            Self::Verdict => match answer.json()? {
+                Value::Bool(verdict) => Some(Answer::MayManage(verdict)),
+                Value::Object(object) => object.get("value")?.as_bool().map(Answer::MayManage),
+                Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+            },
+            Self::Named { agents, .. } => answer.json::<List>().map(|_| Answer::Agents(agents)),
+            Self::Listed(shortlist) => answer.json::<List>().map(|_| Answer::Shortlist(shortlist)),
+            Self::Agent => Some(Answer::Agents(vec![answer.json::<RawAgent>()?.read(true)])),
+            Self::Nothing => Some(Answer::Done),
+        }
     }
 }
 
-/// A list of agents; `whole` where capabilities and assigned requests were asked for.
-pub(super) fn agents(body: &[u8], whole: bool) -> Option<Vec<Agent>> {
-    let list: List<RawAgent> = serde_json::from_slice(body).ok()?;
-    Some(list.value.into_iter().map(|agent| agent.read(whole)).collect())
-}
-
-/// One agent, asked for with everything.
-pub(super) fn agent(body: &[u8]) -> Option<Agent> {
-    serde_json::from_slice::<RawAgent>(body)
-        .ok()
-        .map(|agent| agent.read(true))
-}
-
 impl RawAgent {
+    /// `whole` where capabilities and assigned requests were asked for.
     fn read(self, whole: bool) -> Agent {
         let owner = self.system_capabilities.and_then(|mut capabilities| {
             match capabilities.remove(contract::OWNER_VARIABLE)? {
                 Value::String(owner) => Some(owner),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+                // Something stands there, and it is not our marker.
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) | Value::Null => {
+                    Some(String::new())
+                }
             }
         });
         Agent {
@@ -88,28 +181,43 @@ impl RawAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lifecycle::ServerTime;
+    use lifecycle::{Criteria, ServerTime};
+    use reqwest::StatusCode;
     use serde_json::json;
 
-    fn bytes(value: &Value) -> Vec<u8> {
-        value.to_string().into_bytes()
+    const POOL: PoolId = PoolId(1);
+
+    fn read(question: &Question, body: &str) -> Option<Answer> {
+        let mut reading = Reading::new(question, "linux");
+        let answer = HttpAnswer::of_json(StatusCode::OK, reading.keep(), body, &mut |element| {
+            reading.element(element)
+        });
+        reading.answer(&answer)
     }
 
     #[test]
     fn a_pool_is_found_by_its_whole_name_whatever_the_case() {
-        let list = bytes(&json!({"count": 2, "value": [{"id": 1, "name": "linux-2"}, {"id": 2, "name": "Linux"}]}));
-        assert_eq!(pool(&list, "linux"), Some(Some(PoolId(2))));
-        assert_eq!(pool(&list, "lin"), Some(None));
-        assert_eq!(pool(b"[]", "linux"), None);
-        assert_eq!(pool(b"{}", "linux"), None);
+        let list = json!({"count": 2, "value": [{"id": 1, "name": "linux-2"}, {"id": 2, "name": "Linux"}]}).to_string();
+        assert_eq!(read(&Question::Pool, &list), Some(Answer::Pool(Some(PoolId(2)))));
+        assert_eq!(read(&Question::Pool, r#"{"value": []}"#), Some(Answer::Pool(None)));
+        for odd in [
+            "[]",
+            "{}",
+            r#"{"value": {}}"#,
+            r#"{"value": [{"name": "linux"}]}"#,
+            r#"{"value": [7]}"#,
+        ] {
+            assert_eq!(read(&Question::Pool, odd), None, "{odd}");
+        }
     }
 
     #[test]
     fn a_verdict_is_a_boolean_bare_or_wrapped() {
-        assert_eq!(verdict(b"true"), Some(true));
-        assert_eq!(verdict(br#"{"value": false}"#), Some(false));
-        for other in ["null", "\"true\"", "{}", "[true]", "<html>"] {
-            assert_eq!(verdict(other.as_bytes()), None, "{other}");
+        let read = |body| read(&Question::MayManage(POOL), body);
+        assert_eq!(read("true"), Some(Answer::MayManage(true)));
+        assert_eq!(read(r#"{"value": false}"#), Some(Answer::MayManage(false)));
+        for other in ["null", "\"true\"", "{}", "[true]", "<html>", "truest", ""] {
+            assert_eq!(read(other), None, "{other}");
         }
     }
 
@@ -128,9 +236,61 @@ mod tests {
             assigned: Some(true),
             owner: Some("me".into()),
         };
-        assert_eq!(agent(&bytes(&raw)), Some(expected));
-        let bare = agents(&bytes(&json!({"value": [{"id": 7, "assignedRequest": null}]})), false).expect("a list");
-        assert_eq!((bare[0].assigned, bare[0].created, &bare[0].owner), (None, None, &None));
-        assert_eq!(agents(b"[{\"id\": 7}]", true), None, "a bare array is no list");
+        let one = Question::Agent(POOL, AgentId(7));
+        assert_eq!(
+            read(&one, &raw.to_string()),
+            Some(Answer::Agents(vec![expected.clone()]))
+        );
+        let by_name = Question::AgentByName(POOL, "P-0".into());
+        let list = json!({"value": [{"id": 8, "name": "p-00"}, raw]}).to_string();
+        assert_eq!(read(&by_name, &list), Some(Answer::Agents(vec![expected])));
+        assert_eq!(read(&by_name, "[{\"id\": 7}]"), None, "a bare array is no list");
+        let criteria = Criteria {
+            agent_name: "p-0".into(),
+            pod_name: String::new(),
+            started: None,
+            seen: Vec::new(),
+            most: 3,
+        };
+        let mut shortlist = Shortlist::new(criteria.clone());
+        shortlist.offer(Agent {
+            id: AgentId(7),
+            name: "p-0".into(),
+            created: None,
+            enabled: true,
+            online: false,
+            assigned: None,
+            owner: None,
+        });
+        let listed = read(
+            &Question::Agents(POOL, criteria),
+            r#"{"value": [{"id": 7, "name": "p-0", "assignedRequest": null}]}"#,
+        );
+        assert_eq!(listed, Some(Answer::Shortlist(shortlist)));
+    }
+
+    #[test]
+    fn a_marker_is_read_among_any_number_of_capabilities_and_may_not_be_hidden_by_its_size() {
+        let one = Question::Agent(POOL, AgentId(7));
+        let owner = |capabilities: Value| {
+            let raw = json!({"id": 7, "systemCapabilities": capabilities}).to_string();
+            match read(&one, &raw) {
+                Some(Answer::Agents(agents)) => agents[0].owner.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let many = (0..100_000).map(|number| (format!("K{number}"), json!("v")));
+        let many: serde_json::Map<_, _> = many.chain([("ADO_AGENT_OWNER".to_owned(), json!("me"))]).collect();
+        assert_eq!(owner(Value::Object(many)).as_deref(), Some("me"));
+        assert_eq!(
+            owner(json!({"K": "x".repeat(1 << 20), "ADO_AGENT_OWNER": "me"})).as_deref(),
+            Some("me")
+        );
+        // Not as if there were none.
+        for odd in [json!("x".repeat(1 << 20)), json!(7), json!(null), json!({"a": "me"})] {
+            assert_eq!(owner(json!({"ADO_AGENT_OWNER": odd})).as_deref(), Some(""));
+        }
+        assert_eq!(owner(json!({"PATH": "/"})), None);
+        assert_eq!(owner(json!(null)), None);
     }
 }

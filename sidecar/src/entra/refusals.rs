@@ -3,7 +3,7 @@
 //! Codes choose the pace of retries and the wording, never "give up": Microsoft says that they may change, and a new
 //! federated credential takes minutes to be seen everywhere.
 
-use crate::http::{Answer, excerpt};
+use crate::http::{Answer, Keep, excerpt};
 use contract::Reason;
 use lifecycle::ServerTime;
 use reqwest::StatusCode;
@@ -32,6 +32,8 @@ const CODES: &[(Reason, &[u64])] = &[
     (Reason::ConditionalAccess, &[53003, 530032]),
 ];
 
+/// Most codes of one answer that are looked at. Entra names one, rarely two.
+pub(super) const CODES_KEPT: usize = 8;
 /// The loop that Entra detects has to be left alone for longer than it says.
 const LOOP_DETECTED: u64 = 50196;
 const LOOP_PAUSE: Duration = Duration::from_secs(300);
@@ -66,12 +68,10 @@ impl Seen {
     }
 
     /// An answer that is no success.
-    pub(super) fn answer(whom: &str, answer: &Answer, through_binding: bool) -> Self {
+    pub(super) fn answer(whom: &str, answer: &Answer, listed: &[u64], through_binding: bool) -> Self {
         let body = answer
-            .is_json()
-            .then(|| serde_json::from_slice::<Body>(&answer.body).ok())
-            .flatten()
-            .filter(|body| body.error.is_some() || body.error_codes.is_some());
+            .json::<Body>()
+            .filter(|body| body.error.is_some() || !listed.is_empty());
         if through_binding && answer.status == StatusCode::FORBIDDEN && body.is_none() {
             return Self::with(Reason::BindingRefused, answer, binding_refused(whom, answer));
         }
@@ -86,13 +86,13 @@ impl Seen {
                 None => Self::garbled(whom, answer),
             };
         };
-        let codes = body.codes();
+        let codes = body.codes(listed);
         let reason = codes.iter().find_map(|code| reason_of_code(*code));
         let reason = reason
             .or_else(|| reason_of_status(answer.status))
             .or_else(|| (body.error.as_deref() == Some("temporarily_unavailable")).then_some(Reason::EntraUnavailable))
             .unwrap_or(Reason::EntraRefused);
-        let mut seen = Self::with(reason, answer, body.text(whom, answer.status));
+        let mut seen = Self::with(reason, answer, body.text(whom, answer.status, &codes));
         if codes.contains(&LOOP_DETECTED) {
             seen.retry_after = seen.retry_after.max(Some(LOOP_PAUSE));
         }
@@ -132,23 +132,35 @@ fn reason_of_status(status: StatusCode) -> Option<Reason> {
     }
 }
 
+/// What is kept of an answer that is no success.
+pub(super) const BODY: Keep = Keep::Object(&[
+    ("error", Keep::Scalar),
+    ("error_description", Keep::Scalar),
+    ("error_codes", Keep::Each(&Keep::Scalar)),
+    ("trace_id", Keep::Scalar),
+    ("correlation_id", Keep::Scalar),
+]);
+
+/// An element of `error_codes`: a number, or a string with one.
+pub(super) fn code(json: &[u8]) -> Option<u64> {
+    match serde_json::from_slice(json).ok()? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 #[derive(Deserialize, Default)]
 struct Body {
     error: Option<String>,
     error_description: Option<String>,
-    error_codes: Option<Vec<Value>>,
     trace_id: Option<String>,
     correlation_id: Option<String>,
 }
 
 impl Body {
-    /// The codes of the list, else those in the text.
-    fn codes(&self) -> Vec<u64> {
-        let listed = self.error_codes.iter().flatten().filter_map(|code| match code {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.parse().ok(),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        });
+    /// The codes of the list, then those in the text.
+    fn codes(&self, listed: &[u64]) -> Vec<u64> {
         let written = self
             .error_description
             .as_deref()
@@ -159,12 +171,12 @@ impl Body {
                 let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
                 rest[..digits].parse().ok()
             });
-        let mut codes: Vec<u64> = listed.chain(written).collect();
+        let mut codes: Vec<u64> = listed.iter().copied().chain(written).take(CODES_KEPT).collect();
         codes.dedup();
         codes
     }
 
-    fn text(&self, whom: &str, status: StatusCode) -> String {
+    fn text(&self, whom: &str, status: StatusCode, codes: &[u64]) -> String {
         let description = self.error_description.as_deref().unwrap_or_default();
         // The ids at its end are given by the fields.
         let description = description.split("Trace ID:").next().unwrap_or_default();
@@ -174,9 +186,8 @@ impl Body {
             excerpt(self.error.as_deref().unwrap_or("without a word")),
             excerpt(description)
         );
-        let missing = self
-            .codes()
-            .into_iter()
+        let missing = codes
+            .iter()
             .filter(|code| !description.contains(&format!("AADSTS{code}")));
         for code in missing {
             text.push_str(&format!(" (AADSTS{code})"));
@@ -200,14 +211,20 @@ mod tests {
         Answer {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]),
-            body: body.as_bytes().to_vec(),
+            ..Answer::of_json(StatusCode::OK, &BODY, body, &mut |_| true)
         }
     }
 
     fn seen(status: u16, body: &Value) -> Seen {
+        let mut codes = Vec::new();
+        Answer::of_json(StatusCode::OK, &BODY, &body.to_string(), &mut |element| {
+            codes.extend(code(element));
+            true
+        });
         Seen::answer(
             "entra",
             &answer(status, "application/json; charset=utf-8", &body.to_string()),
+            &codes,
             false,
         )
     }
@@ -247,7 +264,7 @@ mod tests {
             (502, "text/html", Reason::EntraUnavailable),
             (408, "text/plain", Reason::EntraUnavailable),
         ] {
-            let seen = Seen::answer("entra", &answer(status, kind, "{}"), false);
+            let seen = Seen::answer("entra", &answer(status, kind, "{}"), &[], false);
             assert_eq!(seen.reason, reason, "{status}");
         }
     }
@@ -276,6 +293,7 @@ mod tests {
         let refused = Seen::answer(
             "proxy",
             &answer(403, "application/json", r#"{"kind":"Status","message":"no"}"#),
+            &[],
             true,
         );
         assert_eq!(refused.reason, Reason::BindingRefused);

@@ -1,51 +1,136 @@
-//! One request and its bounded answer.
+//! One request and what is kept of its answer, which may be of any size.
 
+use super::sieve::{Keep, Sieve};
 use crate::times;
 use lifecycle::ServerTime;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Longest excerpt of a server's own words in a sentence, in characters.
 const EXCERPT: usize = 300;
 
-/// An answer with its whole body.
+/// How much is kept of a body that is not the JSON that was asked for, in bytes: enough to recognize a sign-in page.
+const BEGINNING: usize = 16 * 1024;
+
+/// What is kept of an answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+    /// How the body begins; empty where it may hold a token.
+    pub(crate) beginning: Vec<u8>,
+    /// What was wanted of the body; `None` where that is not JSON.
+    pub(crate) json: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// Sends a request and reads at most `limit` bytes of its answer.
+/// What to keep of an answer's body, once its status is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) keep: &'static Keep,
+    /// Whether it may hold a token, so that nothing else of it may be kept.
+    pub(crate) secret: bool,
+}
+
+/// Sends a request and reads its answer to the end. JSON is read piece by piece, however long it is; of anything else only
+/// the beginning is read. `element` gets the elements of a kept array, and refuses one that it does not understand by
+/// returning false. The request's timeout covers the body.
 ///
 /// # Errors
 /// The whole chain of what went wrong, without the URL.
-pub(crate) async fn send(request: RequestBuilder, limit: usize) -> Result<Answer, String> {
+pub(crate) async fn send(
+    request: RequestBuilder,
+    wanted: impl FnOnce(StatusCode) -> Wanted,
+    element: impl FnMut(&[u8]) -> bool,
+) -> Result<Answer, String> {
+    // Without this header any encoding would be acceptable (RFC 9110, 12.5.3), and none of them is understood.
+    let request = request.header(ACCEPT_ENCODING, "identity");
     let mut response = request.send().await.map_err(|error| chain(&error.without_url()))?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error.without_url()))? {
-        if body.len() + chunk.len() > limit {
-            return Err(format!("the answer is longer than {limit} bytes"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer {
+    let mut answer = Answer {
         status: response.status(),
         headers: std::mem::take(response.headers_mut()),
-        body,
-    })
+        beginning: Vec::new(),
+        json: None,
+    };
+    let wanted = wanted(answer.status);
+    answer
+        .read(&mut response, wanted, element)
+        .await
+        .map_err(|error| chain(&error.without_url()))?;
+    Ok(answer)
 }
 
 impl Answer {
+    async fn read(
+        &mut self,
+        response: &mut Response,
+        wanted: Wanted,
+        mut element: impl FnMut(&[u8]) -> bool,
+    ) -> reqwest::Result<()> {
+        let mut sieve = self.is_json().then(|| Sieve::new(wanted.keep));
+        let keep = if sieve.is_some() && wanted.secret { 0 } else { BEGINNING };
+        while let Some(piece) = response.chunk().await? {
+            let room = keep - self.beginning.len();
+            self.beginning.extend_from_slice(&piece[..piece.len().min(room)]);
+            if let Some(reading) = &mut sieve
+                && reading.push(&piece, &mut element).is_err()
+            {
+                sieve = None;
+            }
+            // Nothing is learned from the rest, and its connection is not worth having.
+            if sieve.is_none() && self.beginning.len() == keep {
+                return Ok(());
+            }
+        }
+        self.json = sieve.and_then(|sieve| sieve.finish().ok());
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_json(
+        status: StatusCode,
+        keep: &'static Keep,
+        body: &str,
+        element: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Self {
+        let mut sieve = Sieve::new(keep);
+        let read = sieve.push(body.as_bytes(), element).and_then(|()| sieve.finish());
+        let kind = (
+            CONTENT_TYPE,
+            reqwest::header::HeaderValue::from_static("application/json"),
+        );
+        Self {
+            status,
+            headers: HeaderMap::from_iter([kind]),
+            beginning: body.as_bytes()[..body.len().min(BEGINNING)].to_vec(),
+            json: read.ok(),
+        }
+    }
+
+    /// What was wanted of the body, if it has the right shape.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(self.json.as_ref()?).ok()
+    }
+
     /// A header as text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
     }
 
+    /// The encoding that was not asked for, if there is one.
+    fn encoding(&self) -> Option<&str> {
+        self.header(CONTENT_ENCODING.as_str())
+            .filter(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+    }
+
     /// Whether the answer says that it is JSON.
     pub(crate) fn is_json(&self) -> bool {
+        if self.encoding().is_some() {
+            return false;
+        }
         self.header(CONTENT_TYPE.as_str())
             .and_then(|value| value.split(';').next())
             .is_some_and(|kind| {
@@ -73,7 +158,14 @@ impl Answer {
     /// What an answer that nobody expected looks like: status, kind and how it begins.
     pub(crate) fn look(&self) -> String {
         let kind = self.header(CONTENT_TYPE.as_str()).unwrap_or("no content type");
-        let text = String::from_utf8_lossy(&self.body);
+        if let Some(encoding) = self.encoding() {
+            return format!(
+                "{} ({kind}), encoded ({}), which was not asked for",
+                self.status,
+                excerpt(encoding)
+            );
+        }
+        let text = String::from_utf8_lossy(&self.beginning);
         let title = text
             .split_once("<title>")
             .and_then(|(_, rest)| rest.split_once("</title>"))
@@ -130,7 +222,8 @@ mod tests {
         Answer {
             status: StatusCode::OK,
             headers: headers.collect(),
-            body: body.as_bytes().to_vec(),
+            beginning: body.as_bytes().to_vec(),
+            json: None,
         }
     }
 

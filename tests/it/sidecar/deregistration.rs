@@ -148,9 +148,56 @@ async fn an_agent_of_a_successor_is_left_alone() {
     let successor = "ado-agent/v1/cluster/agents/azp-agent-0/uid-2";
     world.pool.add_agent(NAME, &[(contract::OWNER_VARIABLE, successor)]);
     sidecar.terminate();
-    assert_eq!(sidecar.end(SOON).await, 0);
-    assert!(pod.message().starts_with("not-ours: "), "{}", pod.message());
+    // It cannot be told from an agent of this pod's that a job gave another marker.
+    assert_eq!(sidecar.end(SOON).await, 1);
+    assert!(pod.message().starts_with("left-unproven: "), "{}", pod.message());
     assert!(world.pool.agent(NAME).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_changes_its_marker_stays_and_the_end_says_so() {
+    let world = World::start().await.expect("a world");
+    let pod = Pod::new(&world);
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    let agent = register(&world);
+    let job = world.pool.make_busy(agent);
+    // It is seen as ours, and pinned, when the pod begins to leave.
+    assert!(pod.pre_stop().0);
+    let disabled = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_some_and(|agent| !agent.enabled);
+    world
+        .ado
+        .wait_until("it is disabled", SOON, disabled)
+        .await
+        .expect("disabled");
+    // The next look is of a sidecar that has nothing but what it saved: a proof that is still fresh would be acted on.
+    sidecar.kill();
+    // What a job can do that opens a session with the agent's key.
+    world
+        .pool
+        .set_capabilities(agent, &[(contract::OWNER_VARIABLE, "somebody else")]);
+    world.pool.finish_job(job, "succeeded");
+    let mut sidecar = pod.start();
+    sidecar
+        .eventually("it answers", |pod| {
+            (!pod.probe().1.contains("does not answer")).then_some(())
+        })
+        .await;
+    sidecar.terminate();
+    assert_eq!(sidecar.end(SOON).await, 1);
+    assert!(pod.message().starts_with("left-unproven: "), "{}", pod.message());
+    assert!(
+        pod.message().contains("a job changed what the agent says of itself"),
+        "{}",
+        pod.message()
+    );
+    let warned = |line: &str| line.contains("WARN") && line.contains("left-unproven");
+    assert!(pod.log().lines().any(warned), "{}", pod.log());
+    let requests = world.ado.view().requests;
+    assert!(
+        requests.iter().all(|request| request.method != "DELETE"),
+        "nothing was tried"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

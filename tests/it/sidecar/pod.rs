@@ -175,13 +175,23 @@ impl Sidecar<'_> {
 
     /// Waits until something is there.
     pub(crate) async fn eventually<T>(&mut self, what: &str, look: impl Fn(&Pod) -> Option<T>) -> T {
-        let deadline = Instant::now() + SOON;
+        self.eventually_within(SOON, what, look).await
+    }
+
+    /// The same, for what takes longer.
+    pub(crate) async fn eventually_within<T>(
+        &mut self,
+        within: Duration,
+        what: &str,
+        look: impl Fn(&Pod) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + within;
         loop {
             if let Some(found) = look(self.pod) {
                 return found;
             }
             let state = || format!("message: {}\nlog:\n{}", self.pod.message(), self.pod.log());
-            assert!(Instant::now() < deadline, "not within {SOON:?}: {what}\n{}", state());
+            assert!(Instant::now() < deadline, "not within {within:?}: {what}\n{}", state());
             assert!(
                 self.child.try_wait().expect("it is ours").is_none(),
                 "it ended before {what}\n{}",

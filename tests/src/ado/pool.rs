@@ -100,6 +100,19 @@ impl Pool {
         });
     }
 
+    /// Replaces what an agent says of itself, as opening a session does.
+    pub fn set_capabilities(&self, agent: i64, capabilities: &[(&str, &str)]) {
+        let capabilities = capabilities
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        self.change(|pool, _| {
+            if let Some(agent) = pool.agent_mut(agent) {
+                agent.system = capabilities;
+            }
+        });
+    }
+
     /// Removes an agent behind everybody's back, whatever it does.
     pub fn remove_agent(&self, agent: i64) {
         self.change(|pool, now| {

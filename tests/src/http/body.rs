@@ -19,11 +19,17 @@ pub enum Pace {
     Slow(Duration),
     /// Half of it, then the connection is closed.
     Truncated,
+    /// All of it, then its last 64 KiB again and again.
+    Endless,
 }
+
+/// What is repeated of an endless body, in bytes.
+const TAIL: usize = 64 * 1024;
 
 /// A body with its pace.
 pub(super) struct Paced {
     rest: Bytes,
+    tail: Bytes,
     length: usize,
     pace: Pace,
     pause: Option<Pin<Box<Sleep>>>,
@@ -33,6 +39,7 @@ impl Paced {
     pub(super) fn new(content: Bytes, pace: Pace) -> Self {
         Self {
             length: content.len(),
+            tail: content.slice(content.len().saturating_sub(TAIL)..),
             rest: content,
             pace,
             pause: None,
@@ -49,10 +56,13 @@ impl Body for Paced {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if self.rest.is_empty() {
-            return Poll::Ready(None);
+            if self.pace != Pace::Endless || self.tail.is_empty() {
+                return Poll::Ready(None);
+            }
+            self.rest = self.tail.clone();
         }
         let piece = match self.pace {
-            Pace::AtOnce => self.length,
+            Pace::AtOnce | Pace::Endless => self.length,
             Pace::Truncated if self.rest.len() < self.length => {
                 // Time for what was sent so far to leave: an error at once would take the head with it.
                 let pause = self
@@ -76,10 +86,13 @@ impl Body for Paced {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.is_empty() && self.pace != Pace::Endless
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        match self.pace {
+            Pace::Endless => SizeHint::default(),
+            Pace::AtOnce | Pace::Slow(_) | Pace::Truncated => SizeHint::with_exact(self.rest.len() as u64),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::plan::AdoFault;
 use crate::steps::{EPOCH, POOL};
-use lifecycle::{Agent, AgentId, Answer, Failure, FailureKind, Question, ServerTime};
+use lifecycle::{Agent, AgentId, Answer, Failure, FailureKind, Question, ServerTime, Shortlist};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ impl Ado {
                     Question::Pool => (Ok(Answer::Pool(None)), None),
                     Question::MayManage(_)
                     | Question::AgentByName(..)
-                    | Question::Agents(_)
+                    | Question::Agents(..)
                     | Question::Agent(..)
                     | Question::SetEnabled(..)
                     | Question::Delete(..) => refuse(FailureKind::NotFound, None),
@@ -155,9 +155,13 @@ impl Ado {
                     .filter_map(|(id, _)| self.view(*id, true))
                     .collect(),
             )),
-            Question::Agents(_) => Ok(Answer::Agents(
-                self.agents.keys().filter_map(|id| self.view(*id, false)).collect(),
-            )),
+            Question::Agents(_, criteria) => {
+                let mut shortlist = Shortlist::new(criteria.clone());
+                for agent in self.agents.keys().filter_map(|id| self.view(*id, false)) {
+                    shortlist.offer(agent);
+                }
+                Ok(Answer::Shortlist(shortlist))
+            }
             Question::Agent(_, id) => self
                 .view(id.0, true)
                 .map(|agent| Answer::Agents(vec![agent]))

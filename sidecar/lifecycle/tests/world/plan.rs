@@ -103,6 +103,8 @@ pub(crate) struct Plan {
     pub(crate) left_over: bool,
     pub(crate) takeover: Option<u64>,
     pub(crate) person_disables: Option<u64>,
+    /// A job gives the pod's agent another marker.
+    pub(crate) marker_changes: Option<u64>,
 }
 
 impl Plan {
@@ -219,6 +221,7 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
             any::<bool>(),
             often_none(until),
             often_none(until),
+            often_none(until),
         );
         (pod, sidecar, server).prop_map(move |(pod, sidecar, server)| Plan {
             seed,
@@ -239,6 +242,7 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
             left_over: server.3,
             takeover: server.4,
             person_disables: server.5,
+            marker_changes: server.6,
         })
     })
 }
@@ -250,6 +254,7 @@ pub(crate) fn fair_weather() -> impl Strategy<Value = Plan> {
         entra: Vec::new(),
         sidecar_crashes: Vec::new(),
         takeover: None,
+        marker_changes: None,
         ..plan
     })
 }

@@ -34,6 +34,7 @@ enum Happening {
     NodeLost,
     KubeletRestart,
     Takeover,
+    MarkerChanges,
     PersonDisables,
 }
 
@@ -191,6 +192,9 @@ impl Pod {
         if let Some(when) = plan.takeover {
             at(when, Happening::Takeover);
         }
+        if let Some(when) = plan.marker_changes {
+            at(when, Happening::MarkerChanges);
+        }
         if let Some(when) = plan.person_disables {
             at(when, Happening::PersonDisables);
         }
@@ -282,6 +286,13 @@ impl Pod {
                     self.now,
                 );
                 self.ado.agents.get_mut(&id).expect("just registered").online = true;
+            }
+            Happening::MarkerChanges => {
+                for id in self.ado.ours() {
+                    if let Some(agent) = self.ado.agents.get_mut(&id) {
+                        agent.owner = Some(marker("uid-of-another").to_string());
+                    }
+                }
             }
             Happening::PersonDisables => {
                 for agent in self.ado.agents.values_mut().filter(|agent| agent.enabled) {

@@ -1,0 +1,352 @@
+//! Reads JSON while it arrives, and keeps of it only what was asked for.
+//!
+//! An answer may be of any size: whoever holds an agent's key chooses what it says of itself, and a list is as long as the
+//! pool is large. So no answer is ever held as a whole. A [`Sieve`] looks at every byte once, copies the wanted members into
+//! a small document and forgets the rest; serde reads that document. Parsers that stream either wait for more bytes, which
+//! costs a thread, or keep the string that they are in, which may be the large one.
+//!
+//! **Invariant:** memory is bounded by [`TEXT_LIMIT`] and [`DOCUMENT_LIMIT`], whatever comes. **Invariant:** what is kept is
+//! kept whole; a string that is too long becomes the empty one. What is left out is not checked: brackets are only counted.
+
+use zeroize::Zeroizing;
+
+/// Longest string or number that is kept, in bytes as it is written.
+const TEXT_LIMIT: usize = 16 * 1024;
+/// Longest document that is kept; of a list, of each of its elements. Only repeated members could make one longer.
+const DOCUMENT_LIMIT: usize = 64 * 1024;
+/// Longest key that can be one of ours, in bytes as it is written (each character as `\u0041`).
+const KEY_LIMIT: usize = 256;
+
+/// What is kept of a value. A value of another type is kept as `null`, but a scalar as it is.
+#[derive(Debug)]
+pub(crate) enum Keep {
+    /// A string, a number, a boolean.
+    Scalar,
+    /// These members of an object.
+    Object(&'static [(&'static str, Self)]),
+    /// The elements of an array, handed over one by one; the array itself stays empty.
+    Each(&'static Self),
+}
+
+/// It is not JSON, too much would have to be kept, or an element was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// The state between two bytes.
+#[derive(Debug)]
+enum State {
+    /// A value, or the end of the array where that is still empty.
+    Value {
+        or_end: bool,
+    },
+    /// A key, or the end of the object where that is still empty.
+    Key {
+        or_end: bool,
+    },
+    /// Inside a key.
+    InKey {
+        escaped: bool,
+    },
+    Colon,
+    /// A comma, or the end of the innermost container.
+    CommaOrEnd,
+    /// Inside a string that is copied to the document from there on.
+    InText {
+        escaped: bool,
+        start: usize,
+    },
+    /// Inside a number, `true`, `false` or `null`.
+    InLiteral {
+        kept: bool,
+        start: usize,
+    },
+    /// Inside a value that is left out, so many brackets deep.
+    Skipping {
+        depth: u64,
+        text: bool,
+        escaped: bool,
+    },
+    /// The document is complete.
+    End,
+}
+
+/// A document that is being read.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    state: State,
+    /// The kept containers that are open, and where the current element of each array begins.
+    open: Vec<(&'static Keep, usize)>,
+    /// What of the next value is kept.
+    keep: Option<&'static Keep>,
+    key: Vec<u8>,
+    /// It may hold a token.
+    document: Zeroizing<Vec<u8>>,
+}
+
+impl Sieve {
+    pub(crate) fn new(keep: &'static Keep) -> Self {
+        Self {
+            state: State::Value { or_end: false },
+            open: Vec::new(),
+            keep: Some(keep),
+            key: Vec::new(),
+            document: Zeroizing::default(),
+        }
+    }
+
+    /// Reads on. `element` is given the elements of kept arrays, and refuses one by returning false.
+    pub(crate) fn push(&mut self, bytes: &[u8], element: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Malformed> {
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            // Runs of uninteresting bytes are taken at once; anything else, byte by byte.
+            let run = self.run(rest);
+            if run > 0 {
+                rest = &rest[run..];
+                continue;
+            }
+            if self.step(byte, element)? {
+                rest = after;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was kept, once everything was read.
+    pub(crate) fn finish(mut self) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+        if let State::InLiteral { .. } = self.state
+            && self.open.is_empty()
+        {
+            self.state = State::End;
+        }
+        match self.state {
+            State::End => Ok(self.document),
+            State::Value { .. }
+            | State::Key { .. }
+            | State::InKey { .. }
+            | State::Colon
+            | State::CommaOrEnd
+            | State::InText { .. }
+            | State::InLiteral { .. }
+            | State::Skipping { .. } => Err(Malformed),
+        }
+    }
+
+    /// How many bytes can be left out without a look at each.
+    fn run(&self, bytes: &[u8]) -> usize {
+        let mut bytes = bytes.iter();
+        let all = bytes.len();
+        let run = match self.state {
+            State::Skipping { escaped: true, .. } => Some(0),
+            State::Skipping { text: true, .. } => bytes.position(|byte| matches!(byte, b'"' | b'\\')),
+            State::Skipping { text: false, .. } => {
+                bytes.position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'))
+            }
+            State::Value { .. } | State::Key { .. } | State::Colon | State::CommaOrEnd | State::End => {
+                bytes.position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+            }
+            State::InKey { .. } | State::InText { .. } | State::InLiteral { .. } => Some(0),
+        };
+        run.unwrap_or(all)
+    }
+
+    /// Takes one byte; false where it has to be looked at again, in the next state.
+    fn step(&mut self, byte: u8, element: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, Malformed> {
+        match &mut self.state {
+            State::Value { or_end: true } if byte == b']' => self.close(byte, element)?,
+            State::Value { .. } => return self.begin(byte).map(|()| true),
+            State::Key { or_end: true } if byte == b'}' => self.close(byte, element)?,
+            State::Key { .. } if byte == b'"' => {
+                self.key.clear();
+                self.key.push(byte);
+                self.state = State::InKey { escaped: false };
+            }
+            State::InKey { escaped } => {
+                let ends = byte == b'"' && !*escaped;
+                *escaped = byte == b'\\' && !*escaped;
+                if self.key.len() <= KEY_LIMIT {
+                    self.key.push(byte);
+                }
+                if ends {
+                    self.keep = self.wanted();
+                    self.state = State::Colon;
+                }
+            }
+            State::Colon if byte == b':' => self.state = State::Value { or_end: false },
+            State::CommaOrEnd if byte == b',' => {
+                self.state = match self.open.last() {
+                    Some((Keep::Each(of), _)) => {
+                        self.keep = Some(*of);
+                        State::Value { or_end: false }
+                    }
+                    Some(_) => State::Key { or_end: false },
+                    None => return Err(Malformed),
+                };
+            }
+            State::CommaOrEnd => self.close(byte, element)?,
+            State::InText { escaped, start } => {
+                let ends = byte == b'"' && !*escaped;
+                *escaped = byte == b'\\' && !*escaped;
+                let (start, escaped) = (*start, *escaped);
+                if self.document.len() - start >= TEXT_LIMIT {
+                    self.document.truncate(start);
+                    self.document.extend_from_slice(b"\"\"");
+                    self.state = State::Skipping {
+                        depth: 0,
+                        text: true,
+                        escaped,
+                    };
+                    // The end of the string is looked at again, as the end of one that is left out.
+                    return Ok(!ends);
+                }
+                self.document.push(byte);
+                if ends {
+                    self.ended(element)?;
+                }
+            }
+            State::InLiteral { kept, start } => match byte {
+                b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r' => {
+                    self.ended(element)?;
+                    return Ok(false);
+                }
+                _ if !*kept => {}
+                _ if self.document.len() - *start > KEY_LIMIT => return Err(Malformed),
+                _ => self.document.push(byte),
+            },
+            State::Skipping { depth, text, escaped } => {
+                if *text {
+                    let ends = byte == b'"' && !*escaped;
+                    *escaped = byte == b'\\' && !*escaped;
+                    *text = !ends;
+                    if ends && *depth == 0 {
+                        self.ended(element)?;
+                    }
+                } else {
+                    match byte {
+                        b'"' => *text = true,
+                        b'{' | b'[' => *depth += 1,
+                        b'}' | b']' => *depth -= 1,
+                        _ => {}
+                    }
+                    if *depth == 0 {
+                        self.ended(element)?;
+                    }
+                }
+            }
+            State::Key { .. } | State::Colon | State::End => return Err(Malformed),
+        }
+        Ok(true)
+    }
+
+    /// What of the member is kept whose key was just read.
+    fn wanted(&self) -> Option<&'static Keep> {
+        let Some((Keep::Object(members), _)) = self.open.last() else {
+            return None;
+        };
+        let text = self.key.get(1..self.key.len() - 1)?;
+        let decoded = text
+            .contains(&b'\\')
+            .then(|| serde_json::from_slice::<String>(&self.key).ok());
+        let key = match &decoded {
+            Some(decoded) => decoded.as_ref()?.as_bytes(),
+            None => text,
+        };
+        let (_, keep) = members.iter().find(|(name, _)| name.as_bytes() == key)?;
+        Some(keep)
+    }
+
+    /// The first byte of a value.
+    fn begin(&mut self, byte: u8) -> Result<(), Malformed> {
+        let keep = self.keep.take();
+        if keep.is_some() {
+            self.name_member();
+        }
+        let start = self.document.len();
+        self.state = match (byte, keep) {
+            (b'{', Some(keep @ Keep::Object(_))) => {
+                self.document.push(byte);
+                self.open.push((keep, start));
+                State::Key { or_end: true }
+            }
+            (b'[', Some(keep @ Keep::Each(of))) => {
+                self.document.push(byte);
+                self.open.push((keep, start + 1));
+                self.keep = Some(of);
+                State::Value { or_end: true }
+            }
+            (b'{' | b'[', kept) => {
+                if kept.is_some() {
+                    self.document.extend_from_slice(b"null");
+                }
+                State::Skipping {
+                    depth: 1,
+                    text: false,
+                    escaped: false,
+                }
+            }
+            (b'"', Some(_)) => {
+                self.document.push(byte);
+                State::InText { escaped: false, start }
+            }
+            (b'"', None) => State::Skipping {
+                depth: 0,
+                text: true,
+                escaped: false,
+            },
+            (b'-' | b'0'..=b'9' | b't' | b'f' | b'n', kept) => {
+                if kept.is_some() {
+                    self.document.push(byte);
+                }
+                State::InLiteral {
+                    kept: kept.is_some(),
+                    start,
+                }
+            }
+            _ => return Err(Malformed),
+        };
+        Ok(())
+    }
+
+    /// Writes the key of a member that is kept.
+    fn name_member(&mut self) {
+        if let Some((Keep::Object(_), _)) = self.open.last() {
+            if self.document.last() != Some(&b'{') {
+                self.document.push(b',');
+            }
+            self.document.append(&mut self.key);
+            self.document.push(b':');
+        }
+    }
+
+    /// The end of a container.
+    fn close(&mut self, byte: u8, element: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Malformed> {
+        match (self.open.pop(), byte) {
+            (Some((Keep::Object(_), _)), b'}') | (Some((Keep::Each(_), _)), b']') => {}
+            (Some(_) | None, _) => return Err(Malformed),
+        }
+        self.document.push(byte);
+        self.ended(element)
+    }
+
+    /// A value has ended.
+    fn ended(&mut self, element: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Malformed> {
+        if self.document.len() > DOCUMENT_LIMIT {
+            return Err(Malformed);
+        }
+        self.state = match self.open.last() {
+            None => State::End,
+            Some((Keep::Each(_), start)) => {
+                let kept = element(&self.document[*start..]);
+                self.document.truncate(*start);
+                if !kept {
+                    return Err(Malformed);
+                }
+                State::CommaOrEnd
+            }
+            Some(_) => State::CommaOrEnd,
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
