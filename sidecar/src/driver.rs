@@ -24,6 +24,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 /// Tokens that are kept: the machine speaks of the newest, and of the one before while it is being replaced.
@@ -40,6 +41,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let mut driver = Driver::new(config);
     let mut shutdown = pin!(shutdown);
     let mut told = false;
+    let mut listen_again = Instant::now();
     loop {
         if let Some(outcome) = driver.perform() {
             return Ok(outcome);
@@ -58,11 +60,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
                 // A question that was given up.
                 Err(_cancelled) => {}
             },
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+            accepted = socket::accept(&listener, listen_again) => match accepted {
+                Ok(stream) => {
                     driver.tasks.spawn(async { Done::Came(socket::hear(stream).await) });
                 }
-                Err(error) => warn!(%error, "a probe could not be accepted"),
+                Err(error) => {
+                    warn!(%error, "a probe could not be accepted");
+                    listen_again = Instant::now() + socket::PAUSE;
+                }
             },
             removed = removed(driver.token_file.as_ref()) => match removed {
                 Ok(()) => driver.tell(Event::TokenFileRemoved),

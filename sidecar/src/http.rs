@@ -14,12 +14,17 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tracing::warn;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Longest CA bundle that is read, in bytes.
+const BUNDLE_LIMIT: u64 = 1024 * 1024;
 
 /// Certificates to trust beside the public roots.
 #[derive(Debug, Clone, Default)]
@@ -32,9 +37,13 @@ impl Trust {
     /// The operator's bundle as PEM, and a file that is read again when it changes.
     ///
     /// # Errors
-    /// The bundle is no PEM or holds no certificate.
+    /// The bundle is no PEM or holds no certificate that can be read.
     pub fn new(pem: Option<String>, file: Option<PathBuf>) -> Result<Self, String> {
-        let bundle = pem.map_or(Ok(Vec::new()), |pem| certificates(pem.as_bytes()))?;
+        let mut bundle = Vec::new();
+        if let Some(pem) = pem {
+            bundle = certificates(pem.as_bytes())?;
+            add(&mut RootCertStore::empty(), &bundle)?;
+        }
         Ok(Self { bundle, file })
     }
 }
@@ -94,17 +103,23 @@ impl Http {
     /// The client for the CA file as it is now. A file that cannot be read or understood leaves the client that there is.
     pub(crate) fn client(&self) -> Result<Client, String> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = self.trust.file.as_deref().map(read_bundle).transpose();
-        match (&*built, file) {
-            (Some((_, client)), Err(_)) => Ok(client.clone()),
-            (Some((known, client)), Ok(file)) if file.as_deref().unwrap_or_default() == *known => Ok(client.clone()),
-            (_, Ok(file)) => {
-                let file = file.unwrap_or_default();
-                let client = self.build(&file)?;
+        let file = self.trust.file.as_deref().map_or(Ok(Vec::new()), read_bundle);
+        if let (Ok(file), Some((known, client))) = (&file, &*built)
+            && file == known
+        {
+            return Ok(client.clone());
+        }
+        let new = file.and_then(|file| Ok((self.build(&file)?, file)));
+        match (new, &*built) {
+            (Ok((client, file)), _) => {
                 *built = Some((file, client.clone()));
                 Ok(client)
             }
-            (None, Err(problem)) => Err(problem),
+            (Err(problem), Some((_, client))) => {
+                warn!(problem, "the certificates that were trusted before stay in use");
+                Ok(client.clone())
+            }
+            (Err(problem), None) => Err(problem),
         }
     }
 
@@ -112,11 +127,13 @@ impl Http {
         let mut roots = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
-        let mut bundle = self.trust.bundle.clone();
-        if !file.is_empty() {
-            bundle.extend(certificates(file)?);
+        if !self.trust.bundle.is_empty() {
+            add(&mut roots, &self.trust.bundle)?;
         }
-        roots.add_parsable_certificates(bundle);
+        if let Some(path) = &self.trust.file {
+            let named = |problem| format!("{}: {problem}", path.display());
+            add(&mut roots, &certificates(file).map_err(named)?).map_err(named)?;
+        }
         let mut builder = builder(roots)?;
         if let Some(proxy) = &self.proxies.0 {
             builder = builder.proxy(proxy.clone());
@@ -152,16 +169,38 @@ pub(crate) fn builder(roots: RootCertStore) -> Result<ClientBuilder, String> {
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {
-        Ok(certificates) if certificates.is_empty() => Err("the CA bundle holds no certificate".to_owned()),
-        Ok(certificates) => Ok(certificates),
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) if pem.trim_ascii().is_empty() => Err("the CA bundle is empty".to_owned()),
+        Ok(_) => Err("the CA bundle holds no certificate; expected PEM with BEGIN CERTIFICATE".to_owned()),
         Err(error) => Err(format!("the CA bundle is no PEM: {error}")),
     }
 }
 
-/// The CA file's content, if it is a bundle.
-fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
-    let content = std::fs::read(path).map_err(|error| format!("CA bundle {}: {error}", path.display()))?;
-    certificates(&content).map_err(|problem| format!("{}: {problem}", path.display()))?;
+/// Trusts these certificates, too. Of a bundle with some that cannot be read the others are trusted, as others do it.
+pub(crate) fn add(roots: &mut RootCertStore, certificates: &[CertificateDer<'static>]) -> Result<(), String> {
+    let (added, ignored) = roots.add_parsable_certificates(certificates.iter().cloned());
+    if added == 0 {
+        return Err(format!(
+            "none of the {ignored} certificates of the CA bundle can be read"
+        ));
+    }
+    if ignored > 0 {
+        warn!(
+            "{ignored} of {} certificates of a CA bundle cannot be read and are not trusted",
+            added + ignored
+        );
+    }
+    Ok(())
+}
+
+/// A CA bundle's file. A ConfigMap holds at most 1 MiB.
+pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BUNDLE_LIMIT + 1).read_to_end(&mut content));
+    read.map_err(|error| format!("CA bundle {}: {error}", path.display()))?;
+    if content.len() as u64 > BUNDLE_LIMIT {
+        return Err(format!("CA bundle {}: it is larger than 1 MiB", path.display()));
+    }
     Ok(content)
 }
 
@@ -187,19 +226,59 @@ mod tests {
         let trust = Trust::new(None, Some(file.clone())).expect("nothing to parse");
         let http = Http::new(trust, Proxies::default());
         assert!(http.client().expect_err("no file").contains("ca.crt"));
-        let bundle = concat!(
-            "-----BEGIN CERTIFICATE-----\n",
-            "MIIBEzCBu6ADAgECAhRs\n",
-            "-----END CERTIFICATE-----\n"
-        );
-        std::fs::write(&file, bundle).expect("written");
-        http.client()
-            .expect("PEM of something is a bundle; what is no certificate in it is left out");
+        let bundle = certificate();
+        std::fs::write(&file, &bundle).expect("written");
+        http.client().expect("a bundle");
         std::fs::write(&file, "half a bun").expect("written");
         http.client().expect("the old client");
         assert_eq!(
             http.built.lock().expect("unpoisoned").as_ref().expect("built").0,
             bundle.as_bytes()
         );
+    }
+
+    fn certificate() -> String {
+        let certified = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).expect("a certificate");
+        certified.cert.pem()
+    }
+
+    /// PEM without a certificate in it.
+    fn broken() -> &'static str {
+        "-----BEGIN CERTIFICATE-----\nMIIBEzCBu6ADAgECAhRs\n-----END CERTIFICATE-----\n"
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_named() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIBEzCBu6ADAgECAhRs\n-----END PRIVATE KEY-----\n";
+        let huge = "#".repeat((1 << 20) + 1);
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("ca.crt");
+        for (content, named) in [
+            ("", "is empty"),
+            (" \n", "is empty"),
+            ("\u{0}\u{1}\u{fffd}", "holds no certificate"),
+            (key, "holds no certificate"),
+            ("-----BEGIN CERTIFICATE-----\nMIIBEz", "is no PEM"),
+            (
+                "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+                "is no PEM",
+            ),
+            (broken(), "none of the 1 certificates"),
+            (&huge, "larger than 1 MiB"),
+        ] {
+            std::fs::write(&file, content).expect("written");
+            let trust = Trust::new(None, Some(file.clone())).expect("read later");
+            let problem = Http::new(trust, Proxies::default()).client().expect_err(named);
+            assert!(problem.contains(named) && problem.contains("ca.crt"), "{problem}");
+            if content.len() < 1000 {
+                let problem = Trust::new(Some(content.to_owned()), None).expect_err(named);
+                assert!(problem.contains(named), "{problem}");
+            }
+        }
+        std::fs::write(&file, certificate() + broken()).expect("written");
+        let trust = Trust::new(None, Some(file)).expect("read later");
+        Http::new(trust, Proxies::default())
+            .client()
+            .expect("the one that can be read is trusted");
     }
 }

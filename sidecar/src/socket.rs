@@ -9,11 +9,15 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::Instant;
 
 const FILE: &str = "socket";
 const PROBE: &[u8; 4] = b"prob";
 const PRE_STOP: &[u8; 4] = b"stop";
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to leave an asker alone who could not be accepted: without descriptors, the attempt fails again at once.
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest line that an asker reads, in bytes.
 const LINE: u64 = 8 * 1024;
@@ -39,6 +43,14 @@ pub(crate) fn bind(directory: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => UnixListener::bind(path),
     }
+}
+
+/// Accepts an asker, not before `earliest`.
+pub(crate) async fn accept(listener: &UnixListener, earliest: Instant) -> io::Result<UnixStream> {
+    if earliest > Instant::now() {
+        tokio::time::sleep_until(earliest).await;
+    }
+    Ok(listener.accept().await?.0)
 }
 
 /// Hears what an asker wants; `None` where it wants nothing that we know, or takes too long.

@@ -2,13 +2,15 @@
 
 use lifecycle::{AgentId, PoolId, ServerTime, Snapshot, Time};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 const FILE: &str = "state.json";
 const NEW_FILE: &str = "state.json.new";
+/// Longest file that is read, in bytes; ours have some hundred.
+const LIMIT: u64 = 16 * 1024;
 
 /// [`Snapshot`] as it is written. Times are seconds since the machine's boot, or server's seconds since 1970.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -43,11 +45,13 @@ pub(crate) fn save(directory: &Path, snapshot: Snapshot) -> io::Result<()> {
 /// # Errors
 /// There is a state that cannot be read.
 pub(crate) fn load(directory: &Path) -> io::Result<Option<Snapshot>> {
-    let json = match std::fs::read(directory.join(FILE)) {
-        Ok(json) => json,
+    let file = match std::fs::File::open(directory.join(FILE)) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    let mut json = Vec::new();
+    file.take(LIMIT).read_to_end(&mut json)?;
     let saved: Saved = serde_json::from_slice(&json)?;
     Ok(Some(saved.into()))
 }

@@ -1,6 +1,6 @@
 //! The machine: phases, and what each event and each deadline does to them.
 
-use crate::backoff::Jitter;
+use crate::backoff::{self, Jitter};
 use crate::due::LAST_TRY;
 use crate::file::File;
 use crate::preflight::Preflight;
@@ -59,6 +59,12 @@ impl Lifecycle {
     /// makes the jitter of this pod different from that of its siblings.
     pub fn new(settings: Settings, restored: Option<Snapshot>, seed: u64, now: Time) -> Self {
         let mut kept = restored.clone().unwrap_or_default();
+        // What no run of this boot can have written is not believed: nothing began later than now, and no pause is that long.
+        let longest = now.plus(backoff::LONGEST);
+        for pause in [&mut kept.exchange_not_before, &mut kept.ado_not_before] {
+            *pause = pause.map(|until| until.min(longest));
+        }
+        kept.leaving_since = kept.leaving_since.map(|since| since.min(now));
         // While a pod terminates nothing is restarted. So a run that ended by itself, or one that outlived the grace,
         // belongs to a pod that lives on (its container was replaced): a new life begins.
         let outlived = kept

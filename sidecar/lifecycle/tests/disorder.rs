@@ -117,23 +117,28 @@ fn any_event() -> impl Strategy<Value = Option<Event>> {
     ]
 }
 
+/// A time of a snapshot, also one that no run of this boot can have written.
+fn any_time() -> impl Strategy<Value = Time> {
+    prop::sample::select(vec![at(0.0), at(5.0), at(50.0), at(1e9), Time(Duration::MAX)])
+}
+
 fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
-    prop::option::of(
-        (any::<[bool; 7]>(), any::<u32>()).prop_map(|(flags, failures)| Snapshot {
+    prop::option::of((any::<[bool; 7]>(), any::<u32>(), any_time(), any_time()).prop_map(
+        |(flags, failures, begun, pause)| Snapshot {
             started: flags[0].then_some(ServerTime(1_700_000_000)),
             pinned: flags[1].then_some((agent(1).id, None)),
             pool: flags[2].then_some(POOL),
             admitted: flags[3],
             tenant: flags[4].then(|| "theirs".to_owned()),
             disabled: flags[5].then_some(agent(1).id),
-            leaving_since: flags[6].then_some(at(5.0)),
+            leaving_since: flags[6].then_some(begun),
             ended: flags[0] && flags[6],
             exchange_failures: failures,
-            exchange_not_before: flags[1].then_some(at(50.0)),
+            exchange_not_before: flags[1].then_some(pause),
             ado_failures: failures,
-            ado_not_before: flags[2].then_some(at(50.0)),
-        }),
-    )
+            ado_not_before: flags[2].then_some(pause),
+        },
+    ))
 }
 
 /// Takes all commands; returns the number of the newest question and whether the process ended.
@@ -163,6 +168,18 @@ fn drain(machine: &mut Lifecycle, newest: &mut u64) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_saved_state_delays_anything_for_longer_than_the_longest_pause(restored in any_snapshot(), seed in any::<u64>()) {
+        let now = at(10.0);
+        let mut machine = Lifecycle::new(settings(), restored.clone(), seed, now);
+        let may_wait = Time(now.0 + Duration::from_secs(661));
+        let asks_at_once = std::iter::from_fn(|| machine.poll_command())
+            .any(|command| matches!(command, Command::RequestToken { .. } | Command::Ask { .. }));
+        let next = machine.poll_timeout();
+        let is_over = machine.status().reason == Reason::NeverSeen;
+        prop_assert!(asks_at_once || is_over || next.is_some_and(|(at, _)| at <= may_wait), "{next:?} after {restored:?}");
+    }
 
     #[test]
     fn no_order_of_events_confuses_it(

@@ -11,7 +11,7 @@ use reqwest::header::HOST;
 use reqwest::{RequestBuilder, Url};
 use rustls::RootCertStore;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The cluster's token proxy, as azwi describes it.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl Binding {
     fn roots(&self) -> Result<RootCertStore, String> {
         let file = self.ca_file.as_deref().filter(|file| file.exists());
         let pem = match (file, &self.ca_data) {
-            (Some(file), _) => read(file)?,
+            (Some(file), _) => http::read_bundle(file)?,
             (None, Some(data)) => data.clone().into_bytes(),
             (None, None) => {
                 return Ok(RootCertStore {
@@ -93,11 +93,7 @@ impl Binding {
             }
         };
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(http::certificates(&pem)?);
+        http::add(&mut roots, &http::certificates(&pem)?)?;
         Ok(roots)
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
 }
