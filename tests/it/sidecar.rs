@@ -16,6 +16,8 @@ mod network;
 mod pod;
 #[path = "sidecar/restart.rs"]
 mod restart;
+#[path = "sidecar/scarcity.rs"]
+mod scarcity;
 #[path = "sidecar/secrets.rs"]
 mod secrets;
 #[path = "sidecar/story.rs"]

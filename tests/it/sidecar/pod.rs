@@ -109,6 +109,26 @@ impl Pod {
         }
     }
 
+    /// Starts the sidecar with a tmpfs in place of a volume, mounted with these options. Needs a mount namespace.
+    pub(crate) fn start_on_tmpfs(&self, volume: &str, options: &str) -> Sidecar<'_> {
+        let namespace = ["--user", "--map-root-user", "--mount"];
+        let allowed = Command::new("unshare").args(namespace).arg("true").status();
+        assert!(
+            allowed.is_ok_and(|status| status.success()),
+            "this test needs unshare(1) and a mount namespace: run it as root, or allow unprivileged user namespaces"
+        );
+        let run = self.command(&["run"]);
+        let mut command = Command::new("unshare");
+        command
+            .args(namespace)
+            .args(["sh", "-c", "mount -t tmpfs -o \"$0\" none \"$1\" && exec \"$2\" run"])
+            .args([options.as_ref(), self.path(volume).as_os_str(), run.get_program()])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.spawn(command)
+    }
+
     /// What the kubelet's startup probe gets: whether it passes, and what it says.
     pub(crate) fn probe(&self) -> (bool, String) {
         answer(self.command(&["probe"]).output().expect("the probe starts"))
@@ -134,6 +154,12 @@ pub(crate) struct Sidecar<'p> {
 impl Sidecar<'_> {
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A path as the sidecar sees it, in its own mounts.
+    pub(crate) fn inside(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.id()));
+        root.join(path.strip_prefix("/").expect("absolute"))
     }
 
     pub(crate) fn terminate(&self) {
