@@ -5,6 +5,7 @@
 //! processes of their own.
 
 pub mod attack;
+pub mod attack_sidecar;
 pub mod decision;
 pub mod floor;
 pub mod load;

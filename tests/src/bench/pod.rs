@@ -23,6 +23,8 @@ pub struct Pod {
     folder: TempDir,
     name: String,
     environment: BTreeMap<&'static str, String>,
+    program: Option<PathBuf>,
+    groups: Vec<PathBuf>,
     sidecar: Option<Child>,
 }
 
@@ -41,6 +43,8 @@ impl Pod {
             folder,
             name,
             environment,
+            program: None,
+            groups: Vec::new(),
             sidecar: None,
         })
     }
@@ -49,8 +53,44 @@ impl Pod {
         self.folder.path().join(name)
     }
 
+    /// Its agent's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &'static str, value: String) {
+        self.environment.insert(name, value);
+    }
+
+    /// Runs another program than the one of this repository, and joins control groups first, by their files of processes.
+    pub fn run_as(&mut self, program: Option<&Path>, groups: Vec<PathBuf>) {
+        self.program = program.map(Path::to_owned);
+        self.groups = groups;
+    }
+
+    /// Where the token file is.
+    pub fn token_directory(&self) -> PathBuf {
+        self.path("handoff").join(contract::TOKEN_SUBDIRECTORY)
+    }
+
     fn command(&self, argument: &str) -> anyhow::Result<Command> {
-        let mut command = Command::new(program("ado-agent-sidecar")?);
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => program("ado-agent-sidecar")?,
+        };
+        let mut command = Command::new("/bin/sh");
+        if self.groups.is_empty() {
+            command = Command::new(&program);
+        } else {
+            // Every process of a container is in its groups, the probe, too.
+            let join = r#"while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@""#;
+            command
+                .args(["-c", join, "sh"])
+                .args(&self.groups)
+                .arg("--")
+                .arg(&program);
+        }
         command
             .arg(argument)
             .env_clear()
@@ -89,14 +129,50 @@ impl Pod {
     /// # Errors
     /// It does not pass.
     pub fn register(&self, world: &World) -> anyhow::Result<()> {
+        self.register_as(world, &self.name)
+    }
+
+    /// The same with another name than the expected one.
+    ///
+    /// # Errors
+    /// It does not pass.
+    pub fn register_as(&self, world: &World, name: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.call("probe")?.1 {
             ensure!(Instant::now() < deadline, "the probe does not pass:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
         let owner = lone_sidecar::owner(&self.name);
-        world.pool.add_agent(&self.name, &[(contract::OWNER_VARIABLE, &owner)]);
+        world.pool.add_agent(name, &[(contract::OWNER_VARIABLE, &owner)]);
         Ok(())
+    }
+
+    /// Whether the sidecar has not ended.
+    ///
+    /// # Errors
+    /// It was not started.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        let sidecar = self.sidecar.as_mut().context("the sidecar is not started")?;
+        Ok(sidecar.try_wait()?.is_none())
+    }
+
+    /// SIGTERM; the exit code, and none where a signal ended it.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn end(&mut self, within: Duration) -> anyhow::Result<Option<i32>> {
+        let id = self.process()?.0;
+        if self.is_running()? {
+            let id = rustix::process::Pid::from_raw(i32::try_from(id)?).context("no process id")?;
+            rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        }
+        let deadline = Instant::now() + within;
+        while self.is_running()? {
+            ensure!(Instant::now() < deadline, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let sidecar = self.sidecar.as_mut().context("the sidecar is not started")?;
+        Ok(sidecar.wait()?.code())
     }
 
     /// What the sidecar has logged.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tests::bench::floor::Log;
 use tests::bench::machine::{Machine, load};
 use tests::bench::report::{Row, table};
-use tests::bench::{Effort, attack, floor, memory, neighbour, reviews, round_trip, sidecar, sizes};
+use tests::bench::{Effort, attack, attack_sidecar, floor, memory, neighbour, reviews, round_trip, sidecar, sizes};
 use tests::cluster::Layout;
 use tests::cluster::command::Interrupt;
 use tests::cluster::components;
@@ -65,6 +65,15 @@ enum Role {
         tls: SocketAddr,
         plain: SocketAddr,
         milliseconds: u64,
+    },
+    /// The sidecar under attack, with the processor and memory that it is shipped with: it is never killed, and its agent goes
+    /// within the grace period. Needs root for the limits, which are control groups
+    AttackSidecar {
+        #[command(flatten)]
+        how: How,
+        /// Another sidecar than the one of this repository, for instance an older one
+        #[arg(long)]
+        sidecar: Option<PathBuf>,
     },
     /// The least that can answer a review
     #[command(name = floor::COMMAND, hide = true)]
@@ -125,6 +134,10 @@ fn main() -> anyhow::Result<()> {
             let done = runtime()?.block_on(attack::attack(&name, tls, plain, lasts))?;
             writeln!(std::io::stdout(), "{}", json!(done))?;
             Ok(())
+        }
+        Some(Role::AttackSidecar { how, sidecar }) => {
+            program("ado-agent-sidecar")?;
+            runtime()?.block_on(how.tell(async |_| attack_sidecar::rows(sidecar.as_deref(), &|what| say(what)).await))
         }
         None => {
             say("building the programs");

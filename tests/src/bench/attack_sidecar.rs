@@ -1,0 +1,311 @@
+//! `bench -- attack-sidecar`: the sidecar under each kind of attack that a job or a server can make, with the processor and the
+//! memory that it is shipped with. It must never be killed, and its agent has to go before the grace period is over.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use webhook::config::Config;
+
+use super::pod::Pod;
+use super::report::{Row, Value, count, mebibytes, milliseconds};
+use crate::cluster::cgroup::{Hierarchies, hierarchies};
+use crate::faults::{Fault, Flood};
+use crate::world::World;
+
+/// The pods' grace period.
+const GRACE: Duration = Duration::from_secs(30);
+const AGENTS: &str = "* /_apis/distributedtask/pools/*/agents/**";
+const LIST: &str = "GET /_apis/distributedtask/pools/*/agents";
+
+/// What is done to a sidecar whose pod begins to leave.
+struct Attack {
+    name: &'static str,
+    /// On which answers, and what.
+    flood: Option<(&'static str, Flood)>,
+    /// The agent is found in the list of all agents only.
+    invents_name: bool,
+    /// A job removes files in the shared directory as fast as it can.
+    storm: bool,
+    /// Whether anything can be learned of the answers.
+    removable: bool,
+}
+
+const ATTACKS: &[Attack] = &[
+    Attack {
+        name: "no attack",
+        flood: None,
+        invents_name: false,
+        storm: false,
+        removable: true,
+    },
+    Attack {
+        name: "its agent has 330,000 capabilities",
+        flood: Some((AGENTS, Flood::Capabilities { count: 330_000 })),
+        invents_name: false,
+        storm: false,
+        removable: true,
+    },
+    Attack {
+        name: "300,000 agents in the pool",
+        flood: Some((LIST, Flood::Agents { count: 300_000 })),
+        invents_name: true,
+        storm: false,
+        removable: true,
+    },
+    Attack {
+        name: "4 MiB of brackets within each other",
+        flood: Some((AGENTS, Flood::Nesting { depth: 2 << 20 })),
+        invents_name: false,
+        storm: false,
+        removable: true,
+    },
+    Attack {
+        name: "names and markers of 8 MiB",
+        flood: Some((AGENTS, Flood::Strings { length: 8 << 20 })),
+        invents_name: false,
+        storm: false,
+        removable: false,
+    },
+    Attack {
+        name: "answers that never end",
+        flood: Some((AGENTS, Flood::Endless)),
+        invents_name: false,
+        storm: false,
+        removable: false,
+    },
+    Attack {
+        name: "pages of 32 MiB",
+        flood: Some((
+            AGENTS,
+            Flood::Page {
+                status: 200,
+                length: 32 << 20,
+            },
+        )),
+        invents_name: false,
+        storm: false,
+        removable: false,
+    },
+    Attack {
+        name: "files removed as fast as possible",
+        flood: None,
+        invents_name: false,
+        storm: true,
+        removable: true,
+    },
+];
+
+/// Every attack, each on a sidecar of its own; `program`: another than the one of this repository.
+///
+/// # Errors
+/// A sidecar does not get as far as to be attacked.
+pub async fn rows(program: Option<&Path>, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (number, attack) in ATTACKS.iter().enumerate() {
+        say(attack.name);
+        let world = World::start().await?;
+        // Sidecars and probes are waited for with blocking calls.
+        rows.push(tokio::task::block_in_place(|| run(&world, number, attack, program))?);
+    }
+    Ok(rows)
+}
+
+fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) -> anyhow::Result<Row> {
+    let groups = Groups::new(&format!("ado-agent-bench-sidecar-{}", std::process::id()));
+    let mut pod = Pod::new(world, number, "info")?;
+    pod.set(contract::GRACE_SECONDS_VARIABLE, GRACE.as_secs().to_string());
+    pod.run_as(program, groups.as_ref().map(Groups::procs).unwrap_or_default());
+    pod.start()?;
+    let agent = if attack.invents_name { "invented" } else { pod.name() }.to_owned();
+    pod.register_as(world, &agent)?;
+    if let Some((route, of)) = attack.flood {
+        world.ado.faults().always(route, Fault::Flood { of });
+    }
+    let storm = attack.storm.then(|| Storm::start(pod.token_directory()));
+    let began = Instant::now();
+    ensure!(pod.call("pre-stop")?.1, "the hook fails:\n{}", pod.log());
+    let mut probes = Vec::new();
+    let mut gone = None;
+    while gone.is_none() && began.elapsed() < GRACE && pod.is_running()? {
+        let (took, _) = pod.call("probe")?;
+        probes.push(took.as_secs_f64());
+        std::thread::sleep(Duration::from_millis(50));
+        gone = world.pool.agent(&agent).is_none().then(|| began.elapsed());
+        // It would wait for the next attempt until the grace is over: the container has ended.
+        if !attack.removable && probes.len() > 20 {
+            break;
+        }
+    }
+    let resident = pod.process()?.memory().ok().map(|memory| memory.peak);
+    if attack.removable {
+        world.ado.faults().clear();
+    }
+    let code = pod.end(GRACE + Duration::from_secs(10))?;
+    let ended = began.elapsed();
+    drop(storm);
+    let kills = groups.as_ref().map_or(Ok(0), Groups::kills)?;
+    let no_groups = if groups.is_none() {
+        " (WITHOUT LIMITS: no control groups can be made here)"
+    } else {
+        ""
+    };
+    let took = if attack.removable { gone } else { Some(ended) };
+    let unknown = Value {
+        value: f64::NAN,
+        unit: "",
+    };
+    let mut row = Row::new(
+        format!("{}{no_groups}", attack.name),
+        took.map_or(unknown, |took| milliseconds(took.as_secs_f64())),
+    )
+    .goal(GRACE.as_secs_f64() * 1e3);
+    let is_killed = kills > 0 || code.is_none();
+    let expected = i32::from(!attack.removable);
+    row.met = row.met.map(|met| met && !is_killed && code == Some(expected));
+    if is_killed {
+        row = row.part("KILLED, oom_kill", count(kills));
+    }
+    if let Some(groups) = &groups {
+        row = row.part("peak of the group", mebibytes(groups.peak()?));
+    }
+    probes.sort_by(f64::total_cmp);
+    let slowest = probes.last().copied().unwrap_or_default();
+    let exit = code.and_then(|code| usize::try_from(code).ok()).map_or(unknown, count);
+    Ok(row
+        .part("peak resident", resident.map_or(unknown, mebibytes))
+        .part("slowest probe", milliseconds(slowest))
+        .part("exit code", exit))
+}
+
+/// A thread that removes and makes files in a directory until it is dropped.
+struct Storm(Arc<AtomicBool>, Option<std::thread::JoinHandle<()>>);
+
+impl Storm {
+    fn start(directory: PathBuf) -> Self {
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let flag = Arc::clone(&goes_on);
+        let thread = std::thread::spawn(move || {
+            let token = directory.join(contract::TOKEN_FILE_NAME);
+            let other = directory.join("other");
+            while flag.load(Ordering::Relaxed) {
+                let _ = std::fs::write(&other, "");
+                let _ = std::fs::remove_file(&other);
+                let _ = std::fs::remove_file(&token);
+            }
+        });
+        Self(goes_on, Some(thread))
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+        if let Some(thread) = self.1.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Control groups with the limits that the webhook gives a sidecar by default, removed when they are dropped.
+struct Groups {
+    memory: PathBuf,
+    processor: PathBuf,
+    is_v2: bool,
+}
+
+impl Groups {
+    /// `None` where there are no control groups, or they cannot be made: that needs root.
+    fn new(name: &str) -> Option<Self> {
+        Self::make(name).ok()
+    }
+
+    fn make(name: &str) -> anyhow::Result<Self> {
+        let settings = Config::read(["ado-agent-webhook", "--sidecar-image=x"].map(str::to_owned), |_| None)?.settings;
+        let memory = settings
+            .sidecar_memory
+            .strip_suffix("Mi")
+            .context("in Mi")?
+            .parse::<u64>()?
+            << 20;
+        let processor = settings.sidecar_cpu.strip_suffix('m').context("in m")?.parse::<u64>()? * 100;
+        let groups = match hierarchies()? {
+            Hierarchies::V1(trees) => {
+                let tree = |name: &str| {
+                    let tree = trees.iter().find(|tree| tree.ends_with(name));
+                    tree.with_context(|| format!("there is no controller {name}"))
+                };
+                Self {
+                    memory: tree("memory")?.join(name),
+                    processor: tree("cpu")?.join(name),
+                    is_v2: false,
+                }
+            }
+            Hierarchies::V2(tree) => {
+                std::fs::write(tree.join("cgroup.subtree_control"), "+memory +cpu")?;
+                Self {
+                    memory: tree.join(name),
+                    processor: tree.join(name),
+                    is_v2: true,
+                }
+            }
+        };
+        std::fs::create_dir(&groups.memory)?;
+        if groups.is_v2 {
+            std::fs::write(groups.memory.join("memory.max"), memory.to_string())?;
+            std::fs::write(groups.processor.join("cpu.max"), format!("{processor} 100000"))?;
+        } else {
+            std::fs::create_dir(&groups.processor)?;
+            std::fs::write(groups.memory.join("memory.limit_in_bytes"), memory.to_string())?;
+            std::fs::write(groups.processor.join("cpu.cfs_period_us"), "100000")?;
+            std::fs::write(groups.processor.join("cpu.cfs_quota_us"), processor.to_string())?;
+        }
+        Ok(groups)
+    }
+
+    /// A process that writes itself into these files is in the groups.
+    fn procs(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.memory.join("cgroup.procs"), self.processor.join("cgroup.procs")];
+        files.dedup();
+        files
+    }
+
+    fn peak(&self) -> anyhow::Result<f64> {
+        let file = if self.is_v2 {
+            "memory.peak"
+        } else {
+            "memory.max_usage_in_bytes"
+        };
+        let bytes: f64 = std::fs::read_to_string(self.memory.join(file))?.trim().parse()?;
+        Ok(bytes / f64::from(1 << 20))
+    }
+
+    fn kills(&self) -> anyhow::Result<usize> {
+        let file = if self.is_v2 {
+            "memory.events"
+        } else {
+            "memory.oom_control"
+        };
+        let events = std::fs::read_to_string(self.memory.join(file))?;
+        match events.lines().find_map(|line| line.strip_prefix("oom_kill ")) {
+            Some(kills) => Ok(kills.trim().parse()?),
+            None => bail!("the kernel counts no kills"),
+        }
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        // Their processes ended a moment ago, and the kernel takes a moment to let go of them.
+        for folder in [&self.memory, &self.processor] {
+            for _ in 0..50 {
+                if !folder.exists() || std::fs::remove_dir(folder).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
