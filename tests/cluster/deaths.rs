@@ -171,9 +171,20 @@ async fn starts_again(case: Case, name: &str, kind: &str, signal: &str) -> Resul
     let life = Life::begin(&case, name, &with_grace(template, 20))?;
     let first = life.online().await?;
     life.signal(CONTAINER, signal).await?;
-    // The session of the first run outlives it; the second one registers with --replace, which ends it.
     life.until("it starts again", |life| (life.restarts(CONTAINER) == 1).then_some(()))
         .await?;
+    // The session of the first run outlives it, also the registration with --replace, and is in the way of the second run until
+    // it lapses: five minutes, which are cut short here.
+    let listener = format!("agent {}", first.id);
+    life.until("its second run meets the session of the first", |_| {
+        let requests = case.suite.world.ado.view().requests;
+        let mut refused = requests.iter().filter(|request| request.status == 409);
+        refused
+            .any(|request| request.route == "POST sessions" && request.identity.as_ref() == Some(&listener))
+            .then_some(())
+    })
+    .await?;
+    case.pool.end_session(first.id);
     life.until("its agent is online again", |life| {
         let agent = life.agent()?;
         (agent.online && agent.status_changed > first.status_changed).then_some(())
