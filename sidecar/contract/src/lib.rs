@@ -6,12 +6,14 @@
 //!
 //! **Invariant:** no dependencies, no IO. **Invariant:** a name or a [`Reason`] that was released is never renamed.
 
+mod drain;
 mod hosts;
 mod marker;
 mod names;
 mod reason;
 mod redact;
 
+pub use drain::{Drain, PRE_STOP_SCRIPT};
 pub use hosts::{HttpsUrl, host_matches, is_host_entry};
 pub use marker::{Foreign, Marker};
 pub use names::*;

@@ -140,6 +140,8 @@ names! {
     HANDOFF_DIR = "/run/ado-agent/handoff";
     /// The token file that the agent's start script reads, in a directory that the sidecar makes: writable for every user, since some images delete the file.
     TOKEN_FILE = "/run/ado-agent/handoff/token/token";
+    /// Where the sidecar says whether the agent container's `preStop` hook may return.
+    DRAIN_FILE = "/run/ado-agent/handoff/drain";
     /// Mount path of the state volume.
     STATE_DIR = "/run/ado-agent/state";
     /// Mount path of the CA volume.
@@ -154,6 +156,8 @@ names! {
 pub const TOKEN_SUBDIRECTORY: &str = "token";
 /// See [`TOKEN_SUBDIRECTORY`].
 pub const TOKEN_FILE_NAME: &str = "token";
+/// Name of [`DRAIN_FILE`] in the handoff volume.
+pub const DRAIN_FILE_NAME: &str = "drain";
 /// Key of the CA bundle in a ConfigMap where the annotation names none.
 pub const CA_DEFAULT_KEY: &str = "ca.crt";
 
