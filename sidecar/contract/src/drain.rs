@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn what_is_read_while_it_is_written_says_nothing_else() {
         let word = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
-        for (before, after) in ALL.iter().flat_map(|before| ALL.map(|after| (before.line(), after.line()))) {
+        for (before, after) in ALL
+            .iter()
+            .flat_map(|before| ALL.map(|after| (before.line(), after.line())))
+        {
             for cut in 0..Drain::LINE {
                 let mixed = word(&format!("{}{}", &before[..cut], &after[cut..]));
                 let known = ALL.iter().any(|drain| word(&drain.line()) == mixed);

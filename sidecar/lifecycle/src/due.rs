@@ -7,7 +7,7 @@ use crate::removal::Removal;
 use crate::sentences;
 use crate::serving::{Serving, Task};
 use crate::{Command, FailureKind, Outcome, Question, Time, TokenId};
-use contract::Reason;
+use contract::{Drain, Reason};
 use std::time::Duration;
 
 /// What is left of the two seconds after SIGTERM once the process has to be gone by itself.
@@ -25,6 +25,8 @@ const PATIENT: Duration = Duration::from_secs(10);
 const PROMPT: Duration = Duration::from_millis(4500);
 /// A question that has less time than this is not asked.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+/// How often the drain file is written anew while the agent container's hook waits: it waits for five seconds.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// A question that should be asked.
 pub(crate) struct Wanted {
@@ -49,6 +51,7 @@ impl Lifecycle {
         self.write_file();
         self.finish();
         self.ask();
+        self.drain();
         self.report();
         self.persist();
     }
@@ -90,6 +93,40 @@ impl Lifecycle {
         {
             self.file.writing(token);
             self.push(Command::WriteTokenFile(token));
+        }
+    }
+
+    /// What the agent container's hook is to read now.
+    fn drain_state(&self) -> Drain {
+        match &self.phase {
+            Phase::Starting(_) | Phase::Serving(_) => Drain::Serving,
+            Phase::Refused(_) if self.kept.leaving_since.is_none() => Drain::Serving,
+            Phase::Leaving(removal) if removal.outcome().is_none() => Drain::Draining {
+                beat: self.now.0.as_secs(),
+            },
+            Phase::Refused(_) | Phase::Leaving(_) | Phase::Ended(_) => Drain::Drained,
+        }
+    }
+
+    /// When to write the drain file; never after SIGTERM, when no hook waits any more.
+    pub(crate) fn drain_due(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Ended(_) => return None,
+            Phase::Leaving(removal) if removal.terminated.is_some() => return None,
+            Phase::Refused(_) | Phase::Starting(_) | Phase::Serving(_) | Phase::Leaving(_) => {}
+        }
+        match (self.drain_state(), self.shown) {
+            (Drain::Draining { .. }, Some((Drain::Draining { .. }, at))) => Some(at.plus(BEAT)),
+            (state, Some((shown, _))) if state == shown => None,
+            (_, _) => Some(self.now),
+        }
+    }
+
+    fn drain(&mut self) {
+        if self.drain_due().is_some_and(|at| at <= self.now) {
+            let state = self.drain_state();
+            self.shown = Some((state, self.now));
+            self.push(Command::WriteDrainFile(state));
         }
     }
 
@@ -197,18 +234,7 @@ impl Lifecycle {
                 };
                 Some((at.max(earliest), question))
             }
-            Phase::Leaving(removal) => {
-                // Looking for the name again is merely useful; the last search takes three questions, and a fourth where
-                // SIGTERM overtakes this one.
-                if removal.outcome().is_some() && self.questions.asked.saturating_add(5) > BUDGET {
-                    return None;
-                }
-                match pool {
-                    Some(pool) => removal.question(pool, &self.settings, &self.kept, earliest),
-                    None if removal.outcome().is_some() => None,
-                    None => Some((earliest, Question::Pool)),
-                }
-            }
+            Phase::Leaving(removal) => removal.question(pool, &self.settings, &self.kept, earliest),
             Phase::Refused(_) | Phase::Ended(_) => None,
         }
     }
@@ -254,7 +280,7 @@ impl Lifecycle {
             ..
         } = wanted;
         let token = self.token.usable(self.now).filter(|_| with_token);
-        let counts = !matches!(&self.phase, Phase::Leaving(removal) if removal.is_waiting_for_job());
+        let counts = !matches!(&self.phase, Phase::Leaving(removal) if removal.is_waiting());
         self.with_removal(|removal, surroundings| removal.asked(&question, surroundings));
         let number = self.questions.ask(question.clone(), token, counts, self.now);
         self.push(Command::Ask {

@@ -34,6 +34,7 @@ mod ownership;
 mod preflight;
 mod questions;
 mod removal;
+mod rest;
 mod search;
 mod sentences;
 mod serving;

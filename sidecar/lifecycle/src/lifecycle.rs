@@ -10,7 +10,7 @@ use crate::sentences::{self, Trouble};
 use crate::serving::Serving;
 use crate::token::Token;
 use crate::{Command, Event, FailureKind, Outcome, Question, Refusal, Settings, Snapshot, Status, Time};
-use contract::Reason;
+use contract::{Drain, Reason};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub struct Lifecycle {
     pub(crate) trouble: Option<(Option<FailureKind>, Trouble)>,
     pub(crate) last_try_made: bool,
     pub(crate) reported: Option<Status>,
+    /// What the drain file was made to say last, and when.
+    pub(crate) shown: Option<(Drain, Time)>,
     pub(crate) commands: VecDeque<Command>,
 }
 
@@ -97,6 +99,7 @@ impl Lifecycle {
             trouble: None,
             last_try_made: false,
             reported: None,
+            shown: None,
             commands: VecDeque::new(),
         };
         lifecycle.settle();
@@ -158,6 +161,7 @@ impl Lifecycle {
         [
             self.exchange_due(),
             self.file_due().map(|(at, _)| (at, "the token file is written")),
+            self.drain_due().map(|at| (at, "the drain file is written")),
             self.wanted().map(|wanted| (wanted.at, "Azure DevOps is asked")),
             give_up.map(|at| (at, "an answer is no longer waited for")),
             expiry.filter(|at| *at > self.now).map(|at| (at, "the token expires")),

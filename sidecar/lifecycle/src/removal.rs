@@ -5,6 +5,7 @@
 
 use crate::backoff::Jitter;
 use crate::ownership::{has_our_name, owner};
+use crate::rest::{RARELY, Rest};
 use crate::search::pin;
 use crate::sentences;
 use crate::{Agent, AgentId, Answer, Failure, FailureKind, Outcome, PoolId, Question, Settings, Snapshot, Time};
@@ -45,8 +46,10 @@ pub(crate) enum Stage {
     Delete(Target),
     /// It is looked at again, at that time.
     Look { target: Target, at: Time },
-    /// Nothing is left to do, but for searching again at that time.
-    Rest { outcome: Outcome, again: Option<Time> },
+    /// Nothing is left to do, but to look on: see `rest.rs`.
+    Rest(Rest),
+    /// The agent container was never let start, so no agent can be there: nothing is asked.
+    NeverStarted(Outcome),
 }
 
 /// What the removal works with.
@@ -68,23 +71,19 @@ pub(crate) struct Removal {
     /// Whether the image invents names, so that only a list helps: the name was asked for in vain while the agent ran, or
     /// our agent had another.
     pub(crate) invents_names: bool,
-    /// Whether no agent can be there, so that nothing is asked.
-    of_nothing: bool,
     /// When the pool's agents were listed the last time, by name or all, or one of the list was fetched.
     pub(crate) listed: Option<Time>,
     delete_sent: bool,
     /// Whether a DELETE was on its way when SIGTERM came, so that the agent may have registered again behind it.
     overtaken: bool,
     /// Whether there are requests to spare, and a token, for one more look.
-    may_verify: bool,
+    pub(crate) may_verify: bool,
     disable_refused: bool,
-    /// How it ended before the last look at the name; `Some` while that look is made.
+    /// How it ended before another look; `Some` while that look is made.
     pub(crate) verifying: Option<Outcome>,
     /// An agent of our name that is not ours, and the agents that were looked at.
     pub(crate) stranger: Option<Agent>,
     pub(crate) seen: Vec<AgentId>,
-    /// Whether the name was looked for again.
-    pub(crate) looked_again: bool,
 }
 
 impl Removal {
@@ -94,7 +93,6 @@ impl Removal {
             stage: Stage::ByName,
             terminated: None,
             invents_names: invents_names && kept.pinned.is_none(),
-            of_nothing: false,
             listed: None,
             delete_sent: false,
             overtaken: false,
@@ -103,7 +101,6 @@ impl Removal {
             verifying: None,
             stranger: None,
             seen: Vec::new(),
-            looked_again: false,
         };
         removal.search();
         removal
@@ -112,14 +109,10 @@ impl Removal {
     /// No agent was ever let start: nothing is asked.
     pub(crate) fn of_nothing(why: &str) -> Self {
         Self {
-            of_nothing: true,
-            stage: Stage::Rest {
-                outcome: Outcome {
-                    reason: Reason::NeverSeen,
-                    sentence: sentences::never_started(why),
-                },
-                again: None,
-            },
+            stage: Stage::NeverStarted(Outcome {
+                reason: Reason::NeverSeen,
+                sentence: sentences::never_started(why),
+            }),
             ..Self::new(false, &Snapshot::default())
         }
     }
@@ -136,45 +129,64 @@ impl Removal {
 
     /// The pod begins to leave once more (the kubelet was restarted): what was found before may have changed.
     pub(crate) fn begin_again(&mut self) {
-        if let Stage::Rest { .. } = self.stage
-            && !self.of_nothing
-        {
+        if let Stage::Rest(_) = self.stage {
             self.search();
         }
     }
 
-    /// What to ask, and when, if it is asked no earlier than `earliest`.
+    /// What to ask, and when, if it is asked no earlier than `earliest`. Without a pool its name is looked up first.
     pub(crate) fn question(
         &self,
-        pool: PoolId,
+        pool: Option<PoolId>,
         settings: &Settings,
         kept: &Snapshot,
         earliest: Time,
     ) -> Option<(Time, Question)> {
-        match &self.stage {
-            Stage::ByName => Some((earliest, Question::AgentByName(pool, settings.agent_name.clone()))),
-            Stage::Pinned { id, .. } => Some((earliest, Question::Agent(pool, *id))),
-            Stage::Listing => Some((earliest, Question::Agents(pool, self.criteria(settings, kept)))),
-            Stage::Fetching { candidates, .. } => {
-                let id = candidates.front()?;
-                Some((earliest, Question::Agent(pool, *id)))
+        let at = match &self.stage {
+            Stage::Look { at, .. } | Stage::Rest(Rest { again: at, .. }) => (*at).max(earliest),
+            Stage::NeverStarted(_) => return None,
+            Stage::ByName
+            | Stage::Pinned { .. }
+            | Stage::Listing
+            | Stage::Fetching { .. }
+            | Stage::Disable(_)
+            | Stage::Delete(_) => earliest,
+        };
+        let Some(pool) = pool else {
+            return Some((at, Question::Pool));
+        };
+        let question = match &self.stage {
+            Stage::Listing => Question::Agents(pool, self.criteria(settings, kept)),
+            Stage::Rest(rest) if self.invents_names || rest.by_list => {
+                Question::Agents(pool, self.criteria(settings, kept))
             }
-            Stage::Disable(target) | Stage::Delete(target) if earliest.since(target.proven) > PROOF => {
-                Some((earliest, Question::Agent(pool, target.id)))
+            Stage::ByName | Stage::Rest(_) => Question::AgentByName(pool, settings.agent_name.clone()),
+            Stage::Pinned { id, .. } => Question::Agent(pool, *id),
+            Stage::Fetching { candidates, .. } => Question::Agent(pool, *candidates.front()?),
+            Stage::Disable(target) | Stage::Delete(target) if at.since(target.proven) > PROOF => {
+                Question::Agent(pool, target.id)
             }
-            Stage::Disable(target) => Some((earliest, Question::SetEnabled(pool, target.id, false))),
-            Stage::Delete(target) => Some((earliest, Question::Delete(pool, target.id))),
-            Stage::Look { target, at } => Some(((*at).max(earliest), Question::Agent(pool, target.id))),
-            Stage::Rest { again, .. } => Some((
-                (*again)?.max(earliest),
-                Question::AgentByName(pool, settings.agent_name.clone()),
-            )),
-        }
+            Stage::Disable(target) => Question::SetEnabled(pool, target.id, false),
+            Stage::Delete(target) => Question::Delete(pool, target.id),
+            Stage::Look { target, .. } => Question::Agent(pool, target.id),
+            Stage::NeverStarted(_) => return None,
+        };
+        Some((at, question))
     }
 
-    /// Whether the question is one that only a running job makes us ask.
-    pub(crate) fn is_waiting_for_job(&self) -> bool {
-        matches!(&self.stage, Stage::Look { target, .. } if target.busy)
+    /// Whether the question is one that only a running job, or an agent container that does not end, makes us ask.
+    pub(crate) fn is_waiting(&self) -> bool {
+        match &self.stage {
+            Stage::Look { target, .. } => target.busy,
+            Stage::Rest(_) => true,
+            Stage::Fetching { .. } => self.is_looking_on(),
+            Stage::ByName
+            | Stage::Pinned { .. }
+            | Stage::Listing
+            | Stage::Disable(_)
+            | Stage::Delete(_)
+            | Stage::NeverStarted(_) => false,
+        }
     }
 
     /// The question goes out.
@@ -186,15 +198,10 @@ impl Removal {
                 self.delete_sent = true;
                 self.overtaken = false;
             }
-            Question::AgentByName(..) => {
-                if let Stage::Rest { .. } = self.stage {
-                    self.looked_again = true;
-                    self.search();
-                }
-            }
             Question::Tenant
             | Question::Pool
             | Question::MayManage(_)
+            | Question::AgentByName(..)
             | Question::Agents(..)
             | Question::Agent(..)
             | Question::SetEnabled(..) => {}
@@ -209,7 +216,7 @@ impl Removal {
         result: Result<Answer, Failure>,
         surroundings: &mut Surroundings<'_>,
     ) -> Result<(), Failure> {
-        if self.of_nothing || !self.expects(question) {
+        if !self.expects(question) {
             return Ok(());
         }
         // The agent may have registered behind a question from before SIGTERM: only where it found something it counts.
@@ -253,11 +260,11 @@ impl Removal {
                 return Err(failure);
             }
             (_, Err(failure)) => {
-                self.end_unverified();
+                self.end_unverified(surroundings);
                 return Err(failure);
             }
             (_, Ok(_)) => {
-                self.end_unverified();
+                self.end_unverified(surroundings);
                 return Err(sentences::odd_answer());
             }
         }
@@ -268,13 +275,16 @@ impl Removal {
     /// leave may not.
     fn expects(&self, question: &Question) -> bool {
         match question {
-            Question::AgentByName(..) | Question::Agents(..) => self.target().is_none(),
+            Question::AgentByName(..) | Question::Agents(..) => match &self.stage {
+                Stage::ByName | Stage::Pinned { .. } | Stage::Listing | Stage::Fetching { .. } | Stage::Rest(_) => true,
+                Stage::Disable(_) | Stage::Delete(_) | Stage::Look { .. } | Stage::NeverStarted(_) => false,
+            },
             Question::Agent(_, id) | Question::SetEnabled(_, id, false) | Question::Delete(_, id) => {
                 match &self.stage {
                     Stage::Pinned { id: pinned, .. } => pinned == id,
                     Stage::Fetching { candidates, .. } => candidates.contains(id),
                     Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => target.id == *id,
-                    Stage::ByName | Stage::Listing | Stage::Rest { .. } => false,
+                    Stage::ByName | Stage::Listing | Stage::Rest(_) | Stage::NeverStarted(_) => false,
                 }
             }
             Question::Tenant | Question::Pool | Question::MayManage(_) | Question::SetEnabled(_, _, true) => false,
@@ -371,48 +381,26 @@ impl Removal {
             }
         };
         if std::mem::take(&mut self.overtaken) {
-            self.verify(outcome);
+            self.verify(outcome, surroundings);
         } else {
-            self.stage = Stage::Rest { outcome, again: None };
-        }
-    }
-
-    /// One more look, since the agent may have registered again before its container ended; or the word that nobody looked.
-    fn verify(&mut self, outcome: Outcome) {
-        self.verifying = Some(outcome);
-        if self.may_verify {
-            self.search();
-        } else {
-            self.end_unverified();
-        }
-    }
-
-    /// The last look found nothing new.
-    pub(crate) fn end_verified(&mut self) {
-        if let Some(outcome) = self.verifying.take() {
-            self.stage = Stage::Rest { outcome, again: None };
-        }
-    }
-
-    /// The last look failed: what was said before stands, and that nobody looked again.
-    fn end_unverified(&mut self) {
-        if let Some(outcome) = self.outcome_before_verifying() {
-            self.verifying = None;
-            self.stage = Stage::Rest { outcome, again: None };
+            self.rest(outcome, RARELY, surroundings);
         }
     }
 
     /// SIGTERM. `spare`: how many requests may be spent on a look whether the agent registered again.
-    pub(crate) fn terminate(&mut self, spare: u32, surroundings: &Surroundings<'_>) {
+    pub(crate) fn terminate(&mut self, spare: u32, surroundings: &mut Surroundings<'_>) {
         let now = surroundings.now;
+        if let Some(outcome) = self.verifying.take() {
+            self.rest(outcome, RARELY, surroundings);
+        }
         self.terminated = Some(now);
         self.may_verify = spare > u32::from(self.invents_names);
         match self.stage.clone() {
-            Stage::Rest { .. } if self.of_nothing => {}
-            Stage::Rest { outcome, .. } if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
-                self.verify(outcome);
+            Stage::NeverStarted(_) => {}
+            Stage::Rest(Rest { outcome, .. }) if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
+                self.verify(outcome, surroundings);
             }
-            Stage::Rest { .. } => self.search(),
+            Stage::Rest(_) => self.search(),
             Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => {
                 self.overtaken = self.delete_sent;
                 self.stage = if now.since(target.proven) <= PROOF {
@@ -425,33 +413,16 @@ impl Removal {
         }
     }
 
-    /// How it ended, once nothing is left to do.
-    pub(crate) fn outcome(&self) -> Option<&Outcome> {
-        match &self.stage {
-            Stage::Rest { outcome, .. } => Some(outcome),
-            Stage::ByName
-            | Stage::Pinned { .. }
-            | Stage::Listing
-            | Stage::Fetching { .. }
-            | Stage::Disable(_)
-            | Stage::Delete(_)
-            | Stage::Look { .. } => None,
-        }
-    }
-
-    /// How it ended before the last look, if that look is not finished.
-    pub(crate) fn outcome_before_verifying(&self) -> Option<Outcome> {
-        self.verifying.as_ref().map(|outcome| Outcome {
-            reason: outcome.reason,
-            sentence: sentences::unverified(&outcome.sentence),
-        })
-    }
-
     /// The agent that was found.
     pub(crate) fn target(&self) -> Option<&Target> {
         match &self.stage {
             Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => Some(target),
-            Stage::ByName | Stage::Pinned { .. } | Stage::Listing | Stage::Fetching { .. } | Stage::Rest { .. } => None,
+            Stage::ByName
+            | Stage::Pinned { .. }
+            | Stage::Listing
+            | Stage::Fetching { .. }
+            | Stage::Rest(_)
+            | Stage::NeverStarted(_) => None,
         }
     }
 }

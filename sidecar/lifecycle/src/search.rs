@@ -2,15 +2,12 @@
 
 use crate::ownership::{Owner, has_our_name, is_pinned, may_have_been_ours, owner};
 use crate::removal::{Removal, Stage, Surroundings};
+use crate::rest::SOON;
 use crate::sentences;
 use crate::{Agent, AgentId, Criteria, Outcome, Settings, Shortlist, Snapshot};
 use contract::Reason;
 use std::collections::VecDeque;
-use std::time::Duration;
 
-/// When to look for the name again, after nothing was found when the pod began to leave: the start script may just be
-/// registering, and may not heed SIGTERM yet.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How many agents of a list are fetched one by one.
 const FETCHES: usize = 12;
 
@@ -30,8 +27,12 @@ impl Removal {
                 self.stranger = Some(agent);
             }
         }
-        if ours.is_none() && self.verifying.is_some() {
-            return self.end_verified();
+        if ours.is_none() {
+            match self.stage {
+                Stage::Rest(_) => return self.rest_on(surroundings),
+                _ if self.verifying.is_some() => return self.end_verified(surroundings),
+                _ => {}
+            }
         }
         match (ours, pinned) {
             (Some(agent), Some(id)) if agent.id != id => self.stage = Stage::Pinned { id, named: Some(agent) },
@@ -39,23 +40,20 @@ impl Removal {
             // Who has the id that we pinned is not ours any more: a successor took it over.
             (None, Some(id)) if self.seen.contains(&id) => self.not_found(true, surroundings),
             (None, Some(id)) => self.stage = Stage::Pinned { id, named: None },
-            (None, None) if self.looked_again && self.terminated.is_none() => {
-                // The list was looked at before; at the end it is what is looked at again.
-                self.invents_names = true;
-                self.not_found(true, surroundings);
-            }
             (None, None) => self.stage = Stage::Listing,
         }
     }
 
     /// Which agents of a list are fetched one by one.
     pub(crate) fn criteria(&self, settings: &Settings, kept: &Snapshot) -> Criteria {
+        // The last look has two seconds.
+        let is_last = self.terminated.is_some() && self.verifying.is_some();
         Criteria {
             agent_name: settings.agent_name.clone(),
             pod_name: settings.marker.pod.clone(),
             started: kept.started,
             seen: self.seen.clone(),
-            most: if self.verifying.is_some() { 1 } else { FETCHES },
+            most: if is_last { 1 } else { FETCHES },
         }
     }
 
@@ -63,11 +61,13 @@ impl Removal {
         self.listed = Some(surroundings.now);
         let candidates: VecDeque<AgentId> = shortlist.agents().map(|agent| agent.id).collect();
         let all = shortlist.is_whole();
-        if candidates.is_empty() {
-            self.not_found(true, surroundings);
-        } else {
-            self.stage = Stage::Fetching { candidates, all };
+        match &self.stage {
+            Stage::Rest(_) if candidates.is_empty() => return self.rest_on(surroundings),
+            Stage::Rest(rest) => self.verifying = Some(rest.outcome.clone()),
+            _ if candidates.is_empty() => return self.not_found(true, surroundings),
+            _ => {}
         }
+        self.stage = Stage::Fetching { candidates, all };
     }
 
     /// One agent was asked for by its id.
@@ -103,6 +103,7 @@ impl Removal {
                     None if !self.sees_the_pool(surroundings.now) => return self.search(),
                     None => {}
                 }
+                self.seen.push(id);
                 match agent {
                     Some(agent) if ours => return self.found(agent, surroundings),
                     Some(agent) if has_our_name(&agent, surroundings.settings) => self.stranger = Some(agent),
@@ -129,7 +130,7 @@ impl Removal {
     /// The search ended without an agent of ours; `all`: every agent that could be ours was looked at.
     fn not_found(&mut self, all: bool, surroundings: &mut Surroundings<'_>) {
         if self.verifying.is_some() {
-            return self.end_verified();
+            return self.end_verified(surroundings);
         }
         let settings = surroundings.settings;
         let (reason, sentence) = match (&self.stranger, all) {
@@ -141,11 +142,7 @@ impl Removal {
             (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
             (None, true) => (Reason::NeverSeen, sentences::never_seen(settings)),
         };
-        let looks_again = self.terminated.is_none() && !self.looked_again && !self.invents_names;
-        self.stage = Stage::Rest {
-            outcome: Outcome { reason, sentence },
-            again: looks_again.then(|| surroundings.now.plus(surroundings.jitter.above(LOOK_AGAIN, 20))),
-        };
+        self.rest(Outcome { reason, sentence }, SOON, surroundings);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes in and what comes out: the whole surface between behaviour and IO.
 
 use crate::{Criteria, Shortlist};
-use contract::{Marker, Reason};
+use contract::{Drain, Marker, Reason};
 use std::time::Duration;
 
 /// A point in time: since the boot of the machine (`CLOCK_BOOTTIME`), so that it means the same to the next run of the
@@ -98,6 +98,8 @@ pub enum Command {
     },
     /// Write the token file. Answered by [`Event::TokenFileWritten`] or [`Event::TokenFileFailed`].
     WriteTokenFile(TokenId),
+    /// Let the drain file say this; not answered.
+    WriteDrainFile(Drain),
     /// Ask Azure DevOps. Answered by [`Event::Answer`] with the same number. At most one question is open at a time, but
     /// for [`Event::Terminate`], after which the driver gives up the open one when a new one comes.
     Ask {

@@ -158,6 +158,7 @@ fn drain(machine: &mut Lifecycle, newest: &mut u64) -> bool {
             }
             Command::RequestToken { .. }
             | Command::WriteTokenFile(_)
+            | Command::WriteDrainFile(_)
             | Command::Report(_)
             | Command::Persist(_)
             | Command::Note { .. } => {}

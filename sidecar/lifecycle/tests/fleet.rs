@@ -39,6 +39,7 @@ fn plan(seed: u64) -> Plan {
         sidecar_edits: Vec::new(),
         agent_kills: Vec::new(),
         kubelet_restart: None,
+        late: 0,
         left_over: false,
         takeover: None,
         marker_changes: None,

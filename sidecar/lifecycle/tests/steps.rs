@@ -1,6 +1,6 @@
 //! What the tests share: values, and a driver that does nothing by itself.
 
-use contract::Marker;
+use contract::{Drain, Marker};
 use lifecycle::{
     Agent, AgentId, Answer, Command, Event, Failure, FailureKind, Lifecycle, Outcome, PoolId, Question, ServerTime,
     Settings, Shortlist, Snapshot, Status, Time, TokenId,
@@ -117,13 +117,26 @@ impl Script {
         self
     }
 
-    /// Goes to the next deadline.
+    /// Goes to the next deadline that is no beat of the drain file.
     pub(crate) fn wait(&mut self) -> (Time, &'static str) {
-        let (due, why) = self.machine.poll_timeout().expect("a deadline");
-        self.now = self.now.max(due);
-        self.machine.handle_timeout(self.now);
-        self.drain();
-        (due, why)
+        loop {
+            let (due, why) = self.machine.poll_timeout().expect("a deadline");
+            self.now = self.now.max(due);
+            self.machine.handle_timeout(self.now);
+            self.drain();
+            if why != "the drain file is written" {
+                return (due, why);
+            }
+        }
+    }
+
+    /// What the drain file says.
+    pub(crate) fn shown(&self) -> Drain {
+        let written = self.commands.iter().rev().find_map(|command| match command {
+            Command::WriteDrainFile(drain) => Some(*drain),
+            _ => None,
+        });
+        written.expect("the drain file was written")
     }
 
     pub(crate) fn event(&mut self, event: Event) -> &mut Self {

@@ -1,7 +1,7 @@
 //! The life of a pod, step by step: what the machine does next after each event.
 
 use crate::steps::{EPOCH, POOL, Script, agent, at, failure, marker, settings};
-use contract::Reason;
+use contract::{Drain, Reason};
 use lifecycle::{
     Agent, AgentId, Answer, Command, Event, Failure, FailureKind, Question, Refusal, ServerTime, Settings, Snapshot,
     TokenRefusal,
@@ -1001,4 +1001,134 @@ fn a_long_drain_keeps_the_token_fresh() {
         }
     }
     assert_eq!(issued, 2);
+}
+
+#[test]
+fn the_hook_waits_from_the_beginning_of_the_end_until_the_agent_is_gone() {
+    let mut script = serving();
+    assert_eq!(script.shown(), Drain::Serving);
+    script.at(100.0).event(Event::PreStop);
+    assert_eq!(script.shown(), Drain::Draining { beat: 100 });
+    script.answer(&by_name(), Answer::Agents(vec![busy()]));
+    script.answer(&disable(), Answer::Done);
+    for beat in 101..=103_u32 {
+        let (due, why) = script.machine.poll_timeout().expect("a beat");
+        assert_eq!((due, why), (at(f64::from(beat)), "the drain file is written"));
+        script.at(f64::from(beat));
+        assert_eq!(script.shown(), Drain::Draining { beat: beat.into() });
+    }
+    script.wait();
+    script.answer(&look(), Answer::Agents(vec![agent(7)]));
+    script.answer(&disable(), Answer::Done);
+    assert!(
+        matches!(script.shown(), Drain::Draining { .. }),
+        "it is still in the pool"
+    );
+    script.answer(&delete(), Answer::Done);
+    assert_eq!(script.shown(), Drain::Drained);
+}
+
+#[test]
+fn the_hook_does_not_wait_where_no_agent_is_found() {
+    let mut script = ready();
+    script.at(20.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.list(&[]);
+    assert_eq!(script.shown(), Drain::Drained);
+}
+
+#[test]
+fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
+    let mut script = draining();
+    script.event(Event::Terminate);
+    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    while !script.has_ended() {
+        script.wait();
+        if let Some(question) = script.open().cloned() {
+            script.answer(&question, Answer::Agents(vec![busy()]));
+        }
+    }
+    let script = Script::new(settings(), Some(script.snapshot()));
+    assert_eq!(script.shown(), Drain::Serving);
+}
+
+/// The pauses between the looks for an agent that was not there when the pod began to leave, in seconds, and what is
+/// looked at.
+#[test]
+fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
+    let mut script = ready();
+    script.at(20.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.list(&[]);
+    let questions = script.questions();
+    for pause in [1, 2, 4, 8, 16, 30] {
+        let before = script.now();
+        let (due, _) = script.wait();
+        let waited = due.since(before);
+        assert!(
+            (pause * 10..=pause * 12).contains(&(waited.as_millis() / 100)),
+            "{waited:?} instead of {pause} s"
+        );
+        if pause < 30 {
+            script.answer(&by_name(), Answer::Agents(vec![]));
+        }
+    }
+    // The image may invent names.
+    let late = |name: &str| Agent {
+        name: name.to_owned(),
+        created: Some(ServerTime(EPOCH + 70)),
+        assigned: None,
+        ..agent(7)
+    };
+    script.list(&[late("invented")]);
+    let status = script.status().sentence;
+    script.answer(
+        &look(),
+        Answer::Agents(vec![Agent {
+            owner: Some(marker("uid-of-another").to_string()),
+            ..late("invented")
+        }]),
+    );
+    assert_eq!(script.status().sentence, status, "looking on is no news");
+    script.wait();
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.wait();
+    script.list(&[late("invented")]);
+    assert_eq!(script.open(), None, "whose it is is known");
+    assert_eq!(script.questions(), questions + 9);
+
+    script.wait();
+    let id = AgentId(8);
+    script.answer(&by_name(), Answer::Agents(vec![Agent { id, ..agent(8) }]));
+    script.answer(&Question::SetEnabled(POOL, id, false), Answer::Done);
+    script.answer(&Question::Delete(POOL, id), Answer::Done);
+    script.event(Event::Terminate);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    assert_eq!(script.exit().reason, Reason::Removed);
+    assert!(
+        !script.exit().sentence.contains("was not seen"),
+        "looking on uses up no request of the last look: {}",
+        script.exit().sentence
+    );
+}
+
+#[test]
+fn after_a_removal_the_agent_is_looked_for_every_half_minute() {
+    let mut script = serving();
+    script.at(100.0).event(Event::PreStop);
+    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    script.answer(&disable(), Answer::Done);
+    script.answer(&delete(), Answer::Done);
+    for _ in 0..3 {
+        let before = script.now();
+        let (due, _) = script.wait();
+        assert!(
+            (30..=36).contains(&due.since(before).as_secs()),
+            "{due:?} after {before:?}"
+        );
+        script.answer(&by_name(), Answer::Agents(vec![]));
+    }
+    script.event(Event::Terminate);
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    assert_eq!(script.exit().reason, Reason::Removed);
 }

@@ -100,6 +100,8 @@ pub(crate) struct Plan {
     pub(crate) agent_kills: Vec<u64>,
     /// Seconds after the pod began to leave.
     pub(crate) kubelet_restart: Option<u64>,
+    /// How late the sidecar's hook comes, in milliseconds.
+    pub(crate) late: u64,
     pub(crate) left_over: bool,
     pub(crate) takeover: Option<u64>,
     pub(crate) person_disables: Option<u64>,
@@ -212,6 +214,7 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
             prop::collection::vec((0..until, prop_oneof![1_u64..60, 60_u64..5000]), 0..4),
             rarely(until),
             prop::option::weighted(0.1, 0..grace + 1),
+            0_u64..3_500,
         );
         let sidecar = (rarely(until), rarely(until), any::<bool>());
         let server = (
@@ -239,6 +242,7 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
             sidecar_edits: sidecar.1,
             agent_kills: pod.2,
             kubelet_restart: pod.3,
+            late: pod.4,
             left_over: server.3,
             takeover: server.4,
             person_disables: server.5,

@@ -3,7 +3,7 @@
 use super::ado::{Ado, Keeper};
 use super::plan::{AdoFault, End, EntraFault, Naming, OnTerm, Plan};
 use crate::steps::{marker, settings};
-use contract::Reason;
+use contract::{Drain, Reason};
 use lifecycle::{
     Command, Event, Lifecycle, Outcome, Question, Settings, Snapshot, Status, Time, TokenId, TokenRefusal,
 };
@@ -33,6 +33,10 @@ enum Happening {
     GraceEnds(u32),
     NodeLost,
     KubeletRestart,
+    /// The agent container's hook may have waited long enough.
+    HookQuiet,
+    /// This agent registered after the pod began to leave: it may be given no more jobs.
+    OutOfService(i64),
     Takeover,
     MarkerChanges,
     PersonDisables,
@@ -92,7 +96,16 @@ pub(crate) struct Pod {
     grace: u32,
     /// When the sidecar is killed, if it is told to end.
     kill: Option<u64>,
-    terminated: Option<u64>,
+    pub(crate) terminated: Option<u64>,
+    /// When the sidecar is woken next.
+    alarm: Option<u64>,
+    /// What the drain file says.
+    shown: Drain,
+    /// While the agent container's hook waits: when it last read something new.
+    hook: Option<u64>,
+    /// When the hook returned, so that the agent container got SIGTERM.
+    hook_returned: Option<u64>,
+    job_started: u64,
     job_ended: u64,
     sidecar_started: u64,
     pub(crate) exits: Vec<Exit>,
@@ -136,6 +149,11 @@ impl Pod {
             grace: 0,
             kill: None,
             terminated: None,
+            alarm: None,
+            shown: Drain::Serving,
+            hook: None,
+            hook_returned: None,
+            job_started: 0,
             job_ended: 0,
             sidecar_started: 0,
             exits: Vec::new(),
@@ -278,6 +296,8 @@ impl Pod {
                 self.agent_dies();
             }
             Happening::KubeletRestart => self.kubelet_restart(),
+            Happening::HookQuiet => self.run_hook(),
+            Happening::OutOfService(id) => self.check_out_of_service(id),
             Happening::Takeover => {
                 let id = self.ado.register(
                     "agent-0",
@@ -310,6 +330,7 @@ impl Pod {
             return;
         }
         self.run += 1;
+        self.alarm = None;
         self.sidecar_started = self.now;
         self.kill = None;
         self.terminated = None;
@@ -352,7 +373,14 @@ impl Pod {
                 None => return,
                 Some((due, _)) if due > now => {
                     let millis = u64::try_from((due.0 - now.0).as_nanos().div_ceil(1_000_000)).expect("a short run");
-                    self.after(millis, Happening::Wake(self.run));
+                    // One alarm: each further one would go on setting others.
+                    if self
+                        .alarm
+                        .is_none_or(|alarm| alarm <= self.now || alarm > self.now + millis)
+                    {
+                        self.alarm = Some(self.now + millis);
+                        self.after(millis, Happening::Wake(self.run));
+                    }
                     return;
                 }
                 Some(_) => sidecar.handle_timeout(now),
@@ -382,6 +410,14 @@ impl Pod {
                 let patience = u64::try_from(patience.as_millis()).expect("a short patience");
                 let way = 20 + self.draw(200);
                 self.after(way, Happening::Arrive(run, number, question, token, patience));
+            }
+            Command::WriteDrainFile(drain) => {
+                let beats = matches!(drain, Drain::Draining { .. }) && drain != self.shown;
+                self.shown = drain;
+                if self.hook.is_some() && beats {
+                    self.start_hook();
+                }
+                self.run_hook();
             }
             Command::Report(status) => {
                 if status.agent_may_start && self.agent == Container::Waiting && self.admitted_at.is_none() {
@@ -576,6 +612,14 @@ impl Pod {
         let id = self.ado.register(&name, owner, Keeper::Pod, self.now);
         self.ado.agents.get_mut(&id).expect("just registered").online = true;
         self.registrations += 1;
+        if self.leaving.is_some() && self.registrations == 1 {
+            // Every look of at most 36 s finds it, and every second one where it took over an agent from before, or
+            // invented its name. A restarted kubelet makes the sidecar begin again.
+            let by_every_look = image.naming == Naming::Expected && !self.plan.left_over;
+            let again = if self.plan.kubelet_restart.is_some() { 80_000 } else { 0 };
+            let patience = again + if by_every_look { 40_000 } else { 80_000 };
+            self.after(patience, Happening::OutOfService(id));
+        }
         self.agent = Container::Running { registered: Some(id) };
         if image.deletes_file && self.file.take().is_some() {
             self.after(1, Happening::ToSidecar(self.run, Event::TokenFileRemoved));
@@ -591,6 +635,7 @@ impl Pod {
         };
         if agent.online && agent.enabled && agent.job.is_none() && agent.keeper == Keeper::Pod {
             agent.job = Some(index);
+            self.job_started = self.now;
             let length = self.plan.jobs[index].1 * 1000;
             self.after(length, Happening::JobEnds(self.incarnation, id, index));
         }
@@ -631,10 +676,19 @@ impl Pod {
             Container::Running { registered: None } | Container::Waiting | Container::Ended => false,
         };
         if waits && has_job {
-            self.after(5_000, Happening::TermEnds(self.incarnation));
-        } else {
-            self.script_ends();
+            return self.after(5_000, Happening::TermEnds(self.incarnation));
         }
+        // A job that came when SIGTERM was sent already is another matter.
+        if has_job
+            && self.is_fair()
+            && !self.sidecar_lost
+            && self.is_provable()
+            && self.hook_returned.is_some_and(|at| self.job_started < at)
+        {
+            self.violations
+                .push(format!("{}: SIGTERM ended a running job", self.now));
+        }
+        self.script_ends();
     }
 
     /// The script ends by itself, and may remove its agent as its last act.
@@ -653,6 +707,7 @@ impl Pod {
 
     /// The process of the agent is gone: its session ends, its job keeps the lock for ten minutes.
     fn agent_dies(&mut self) {
+        self.hook = None;
         if let Container::Running { registered: Some(id) } = self.agent
             && let Some(agent) = self.ado.agents.get_mut(&id)
             && agent.keeper == Keeper::Pod
@@ -689,8 +744,18 @@ impl Pod {
         self.check_enabled();
         self.leaving = Some(self.now);
         self.sidecar_lost = self.sidecar.is_none() || self.terminated.is_some();
-        self.tell(Event::PreStop);
-        self.term_agent();
+        // On a busy node the sidecar's hook comes late, and the other one does not wait for it.
+        let late = if self.plan.grace < 10 || self.plan.end == End::Forced {
+            0
+        } else {
+            self.plan.late
+        };
+        self.after(late, Happening::ToSidecar(self.run, Event::PreStop));
+        if let Container::Running { .. } = self.agent {
+            self.start_hook();
+        } else {
+            self.term_agent();
+        }
         let grace = if self.plan.end == End::Forced {
             1
         } else {
@@ -699,12 +764,50 @@ impl Pod {
         self.after(grace * 1000, Happening::GraceEnds(self.grace));
     }
 
+    /// The agent container's hook: returns at `drained`, or after five seconds without news.
+    fn start_hook(&mut self) {
+        self.hook = Some(self.now);
+        self.after(5_000, Happening::HookQuiet);
+    }
+
+    fn run_hook(&mut self) {
+        let Some(since) = self.hook else { return };
+        if self.shown == Drain::Drained || self.now >= since + 5_000 {
+            self.hook = None;
+            self.hook_returned = Some(self.now);
+            self.term_agent();
+        }
+    }
+
+    /// An agent that registered while the pod was leaving gets no more jobs.
+    fn check_out_of_service(&mut self, id: i64) {
+        let is_there = self.sidecar.is_some() && self.terminated.is_none() && !self.sidecar_lost;
+        let may_get_jobs = self
+            .ado
+            .agents
+            .get(&id)
+            .is_some_and(|agent| agent.enabled && agent.keeper == Keeper::Pod);
+        if self.is_fair() && is_there && self.is_provable() && may_get_jobs {
+            self.violations.push(format!(
+                "{}: agent {id} came after the pod began to leave and is still in service",
+                self.now
+            ));
+        }
+    }
+
+    /// Without a marker, an agent that took over one from before is nobody's.
+    fn is_provable(&self) -> bool {
+        !(self.plan.image.scrubs && self.plan.left_over)
+    }
+
+    fn is_fair(&self) -> bool {
+        self.plan.ado.is_empty() && self.plan.entra.is_empty() && self.plan.sidecar_crashes.is_empty()
+    }
+
     /// A sidecar that has been there for a while leaves no agent disabled but those that a person disabled.
     fn check_enabled(&mut self) {
-        let plan = &self.plan;
-        let is_fair = plan.ado.is_empty() && plan.entra.is_empty() && plan.sidecar_crashes.is_empty();
         let is_there = self.sidecar.is_some() && self.terminated.is_none() && self.now > self.sidecar_started + 20_000;
-        if !is_fair || !is_there {
+        if !self.is_fair() || !is_there {
             return;
         }
         for id in self.ado.ours() {
@@ -731,6 +834,9 @@ impl Pod {
         self.grace += 1;
         self.leaving = Some(self.now);
         self.tell(Event::PreStop);
+        if self.hook.is_some() {
+            self.start_hook();
+        }
         self.after(self.plan.grace * 1000, Happening::GraceEnds(self.grace));
     }
 }
