@@ -5,6 +5,7 @@
 
 use crate::ado::{self, Ado};
 use crate::config::{Config, Remote};
+use crate::drain_file::DrainFile;
 use crate::entra::{Entra, Issued};
 use crate::http::Http;
 use crate::secret::Secret;
@@ -13,7 +14,7 @@ use crate::timer::Timer;
 use crate::token_file::TokenFile;
 use crate::{state, termination, times};
 use anyhow::Context;
-use contract::Reason;
+use contract::{Drain, Reason};
 use lifecycle::{
     Command, Event, Failure, FailureKind, Lifecycle, Outcome, Question, Snapshot, Status, TokenId, TokenRefusal,
 };
@@ -102,6 +103,7 @@ struct Driver {
     tasks: JoinSet<Done>,
     question: Option<AbortHandle>,
     token_file: Option<TokenFile>,
+    drain_file: Option<DrainFile>,
     handoff_dir: PathBuf,
     token_file_mode: u32,
     state_dir: PathBuf,
@@ -137,6 +139,7 @@ impl Driver {
             tasks: JoinSet::new(),
             question: None,
             token_file: None,
+            drain_file: None,
             handoff_dir: config.handoff_dir,
             token_file_mode: config.token_file_mode,
             state_dir: config.state_dir,
@@ -154,6 +157,7 @@ impl Driver {
             match command {
                 Command::RequestToken { tenant } => self.request_token(tenant),
                 Command::WriteTokenFile(token) => self.write_token_file(token),
+                Command::WriteDrainFile(drain) => self.write_drain_file(drain),
                 Command::Ask {
                     number,
                     token,
@@ -272,6 +276,29 @@ impl Driver {
             Ok(()) => Event::TokenFileWritten(id),
             Err(problem) => Event::TokenFileFailed(format!("{}: {problem}", self.handoff_dir.display())),
         });
+    }
+
+    fn write_drain_file(&mut self, drain: Drain) {
+        if self.drain_file.is_none() {
+            self.drain_file = match DrainFile::open(&self.handoff_dir, self.token_file_mode) {
+                Ok(file) => Some(file),
+                Err(error) => return self.drain_file_failed(drain, &error),
+            };
+        }
+        if let Some(Err(error)) = self.drain_file.as_ref().map(|file| file.write(drain)) {
+            self.drain_file_failed(drain, &error);
+        }
+    }
+
+    /// Nobody can do more about it than the log says, once: a beat comes every second.
+    fn drain_file_failed(&self, drain: Drain, error: &std::io::Error) {
+        let directory = self.handoff_dir.display();
+        match drain {
+            Drain::Draining { .. } => debug!(%error, %directory, "the drain file cannot be written"),
+            Drain::Serving | Drain::Drained => {
+                warn!(%error, %directory, "the drain file cannot be written: SIGTERM does not wait for a running job");
+            }
+        }
     }
 
     fn ask(&mut self, number: u64, token: Option<TokenId>, question: Question, patience: Duration) {

@@ -14,6 +14,7 @@
 mod ado;
 mod config;
 mod descriptor;
+mod drain_file;
 mod driver;
 mod entra;
 mod http;
