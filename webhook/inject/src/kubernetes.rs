@@ -90,10 +90,10 @@ pub(crate) struct Handler {
     pub(crate) exec: Exec,
 }
 
-/// A program and its argument.
+/// A program and its arguments.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Exec {
-    pub(crate) command: [&'static str; 2],
+    pub(crate) command: &'static [&'static str],
 }
 
 /// Where a container mounts a volume.

@@ -20,6 +20,7 @@ mod organisation;
 mod overrides;
 mod patch;
 mod plan;
+mod pre_stop;
 mod raw;
 pub mod review;
 mod settings;

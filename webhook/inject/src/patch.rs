@@ -4,6 +4,7 @@
 //! `replace` for values that the plan changes; `remove` for secrets. Order: annotations, volumes, sidecar, agent, grace.
 
 use crate::handoff::Edits;
+use crate::kubernetes::Lifecycle;
 use crate::plan::{Annotations, Plan};
 use serde::Serialize;
 use serde_json::Value;
@@ -24,6 +25,9 @@ pub(crate) fn patch(plan: &Plan<'_>, pod: &Value) -> Vec<u8> {
     let agent = plan.position.to_string();
     patch.edit(&["spec", "containers", &agent, "env"], &plan.agent.variables);
     patch.edit(&["spec", "containers", &agent, "volumeMounts"], &plan.agent.mounts);
+    if let Some(lifecycle) = plan.pre_stop.lifecycle() {
+        patch.lifecycle(&["spec", "containers", &agent, "lifecycle"], &lifecycle);
+    }
     if let Some(seconds) = plan.grace_seconds {
         patch.set(&["spec", "terminationGracePeriodSeconds"], &seconds);
     }
@@ -81,6 +85,14 @@ impl Patch<'_> {
             for (key, value) in &annotations.0 {
                 self.set(&["metadata", "annotations", key], value);
             }
+        }
+    }
+
+    fn lifecycle(&mut self, path: &[&str], lifecycle: &Lifecycle) {
+        if self.has(path) {
+            self.set(&[path, &["preStop"]].concat(), &lifecycle.pre_stop);
+        } else {
+            self.set(path, lifecycle);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::identity::{Identity, Source};
 use crate::kubernetes::{Container, Volume};
 use crate::organisation::shared_name_warning;
 use crate::overrides::Overrides;
+use crate::pre_stop::PreStop;
 use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
 use crate::text::bounded;
@@ -25,6 +26,7 @@ pub(crate) struct Plan<'a> {
     /// Position of the agent in `spec.containers`.
     pub(crate) position: usize,
     pub(crate) agent: Changes<'a>,
+    pub(crate) pre_stop: PreStop,
     /// Grace period, where it changes.
     pub(crate) grace_seconds: Option<i64>,
     /// What the user should know, within the API server's limits.
@@ -63,6 +65,7 @@ impl<'a> Plan<'a> {
         let exposed = azwi::exposed(&pod, agent, &path, &environment, &azwi)?;
         let weaknesses = isolation::weaknesses(&pod, agent, &path, &azwi, &exposed)?;
         let changes = handoff::changes(agent.name, &environment, &owner, organisation.agent, exposed)?;
+        let pre_stop = PreStop::find(agent, &path)?;
         let grace = Grace::find(&pod, &overrides, settings)?;
         let unknown = UnknownKeys::find(&pod);
 
@@ -85,6 +88,7 @@ impl<'a> Plan<'a> {
         warnings.extend(shared_name_warning(agent.name, name_source, on_host_network));
         warnings.extend(identity_warning(identity, &overrides));
         warnings.extend(weaknesses.warning(agent.name));
+        warnings.extend(pre_stop.warning(agent.name));
         warnings.extend(grace.warning());
         warnings.extend(unknown.warnings());
         let warnings = bounded(warnings);
@@ -114,6 +118,7 @@ impl<'a> Plan<'a> {
                 grace_seconds: grace.source,
             },
             grace_seconds: grace.seconds,
+            pre_stop: pre_stop.as_str(),
             added: added(&volumes, &changes, &annotations),
             removed: &changes.removed,
             replaced: &changes.replaced,
@@ -132,6 +137,7 @@ impl<'a> Plan<'a> {
             sidecar: container,
             position,
             agent: changes,
+            pre_stop,
             grace_seconds: grace.change,
             warnings,
         })

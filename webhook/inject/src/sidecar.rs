@@ -137,9 +137,6 @@ pub(crate) fn container<'a>(
     overrides: &Overrides<'a>,
     settings: &'a Settings,
 ) -> Container<'a> {
-    let program = |verb| Exec {
-        command: [contract::SIDECAR_PROGRAM, verb],
-    };
     let user = match overrides.sidecar_run_as_user {
         Some(user) => user.id(),
         None => settings.sidecar_run_as_user,
@@ -154,14 +151,18 @@ pub(crate) fn container<'a>(
         resources: resources(overrides, settings),
         security_context: security_context(user),
         startup_probe: Probe {
-            exec: program("probe"),
+            exec: Exec {
+                command: &[contract::SIDECAR_PROGRAM, "probe"],
+            },
             period_seconds: 1,
             failure_threshold: STARTUP_SECONDS,
             timeout_seconds: PROBE_TIMEOUT_SECONDS,
         },
         lifecycle: Lifecycle {
             pre_stop: Handler {
-                exec: program("pre-stop"),
+                exec: Exec {
+                    command: &[contract::SIDECAR_PROGRAM, "pre-stop"],
+                },
             },
         },
         termination_message_policy: "File",

@@ -13,6 +13,8 @@ pub(crate) struct Status<'a> {
     /// Where each setting was found.
     pub(crate) sources: Sources,
     pub(crate) grace_seconds: i64,
+    /// Whether the agent container got the hook that holds SIGTERM back from a running job, or kept one of its own.
+    pub(crate) pre_stop: &'static str,
     /// What was added to the pod.
     pub(crate) added: Added<'a>,
     /// Variables that were removed from the agent container.

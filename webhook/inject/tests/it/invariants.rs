@@ -23,6 +23,7 @@ pub(crate) fn check(pod: &Value, Injection { patch, warnings }: &Injection, sett
     everything_else_survives(pod, &patched);
     let sidecar = sidecar(&patched);
     has_only_fields_of_the_api(pod, &patched);
+    sigterm_waits_for_the_job(pod, &patched);
     fits_pod_security_restricted(sidecar, &patched);
     names_are_unique(&patched);
     no_variable_has_a_name_of_the_pods(sidecar);
@@ -146,7 +147,8 @@ fn everything_else_survives(before: &Value, after: &Value) {
     assert_eq!(before.len(), after.len());
     for (before, after) in before.iter().zip(&after) {
         if before != after {
-            equal_but_for(before, after, &["env", "volumeMounts"]);
+            equal_but_for(before, after, &["env", "volumeMounts", "lifecycle"]);
+            equal_but_for(&before["lifecycle"], &after["lifecycle"], &["preStop"]);
         }
     }
     assert!(
@@ -157,6 +159,25 @@ fn everything_else_survives(before: &Value, after: &Value) {
             .count()
             <= 1
     );
+}
+
+/// The agent container has its own hook, or ours.
+fn sigterm_waits_for_the_job(before: &Value, after: &Value) {
+    let name = agent_name(after);
+    let hook = |pod: &Value| {
+        let containers = items(&pod["spec"]["containers"]);
+        let agent = containers
+            .into_iter()
+            .find(|container| container["name"] == name.as_str());
+        agent.expect("the agent container")["lifecycle"]["preStop"].clone()
+    };
+    let (own, hook) = (hook(before), hook(after));
+    if own.is_null() {
+        let command = ["sh", "-c", contract::PRE_STOP_SCRIPT, "pre-stop", contract::DRAIN_FILE];
+        assert_eq!(hook, json!({ "exec": { "command": command } }));
+    } else {
+        assert_eq!(hook, own);
+    }
 }
 
 /// The API's own types lose nothing of what was added; the copies among the variables may be of any shape.

@@ -140,6 +140,13 @@ prop_compose! {
         mounts in any::<bool>(),
         unknown in option::of(any_json()),
         privileged in option::of(any::<bool>()),
+        lifecycle in option::of(select(vec![
+            Value::Null,
+            json!({}),
+            json!({ "preStop": null, "futureHook": {} }),
+            json!({ "postStart": { "sleep": { "seconds": 1 } } }),
+            json!({ "stopSignal": "SIGINT", "preStop": { "sleep": { "seconds": 1 } } }),
+        ])),
     ) -> Value {
         let mut container = json!({ "name": "agent", "image": "azp-agent" });
         if let Some(env) = env {
@@ -160,6 +167,9 @@ prop_compose! {
         }
         if let Some(unknown) = unknown {
             container["futureField"] = unknown;
+        }
+        if let Some(lifecycle) = lifecycle {
+            container["lifecycle"] = lifecycle;
         }
         if let Some(privileged) = privileged {
             container["securityContext"] = json!({ "privileged": privileged });

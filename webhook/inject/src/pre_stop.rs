@@ -1,0 +1,51 @@
+//! The hook that holds SIGTERM back from the agent container while a job runs.
+
+use crate::Denial;
+use crate::kubernetes::{Exec, Handler, Lifecycle};
+use crate::raw::{self, Container};
+use crate::text::quote;
+
+/// Whose hook the agent container has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PreStop {
+    /// Ours, since it had none.
+    Added,
+    /// The user's own.
+    Kept,
+}
+
+impl PreStop {
+    pub(crate) fn find(agent: Container<'_>, path: &str) -> Result<Self, Denial> {
+        let lifecycle = raw::object(agent.raw, "lifecycle", path)?;
+        let own = lifecycle.map(|lifecycle| raw::object(lifecycle, "preStop", format_args!("{path}lifecycle.")));
+        Ok(match own.transpose()?.flatten() {
+            Some(_) => Self::Kept,
+            None => Self::Added,
+        })
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Kept => "kept",
+        }
+    }
+
+    /// What to add to the container.
+    pub(crate) fn lifecycle(self) -> Option<Lifecycle> {
+        let command = &["sh", "-c", contract::PRE_STOP_SCRIPT, "pre-stop", contract::DRAIN_FILE];
+        (self == Self::Added).then_some(Lifecycle {
+            pre_stop: Handler { exec: Exec { command } },
+        })
+    }
+
+    pub(crate) fn warning(self, agent: &str) -> Option<String> {
+        (self == Self::Kept).then(|| {
+            format!(
+                "container {}: its own preStop hook is kept, so nothing of ours holds SIGTERM back from a running job; see \
+                 \"SIGTERM waits for the job\" in docs/lifecycle.md",
+                quote(agent)
+            )
+        })
+    }
+}
