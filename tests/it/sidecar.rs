@@ -14,6 +14,8 @@ mod hosts;
 mod network;
 #[path = "sidecar/pod.rs"]
 mod pod;
+#[path = "sidecar/pre_stop_script.rs"]
+mod pre_stop_script;
 #[path = "sidecar/restart.rs"]
 mod restart;
 #[path = "sidecar/scarcity.rs"]
