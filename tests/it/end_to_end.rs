@@ -12,6 +12,8 @@ mod conflicts;
 mod demo;
 #[path = "end_to_end/generations.rs"]
 mod generations;
+#[path = "end_to_end/leaving.rs"]
+mod leaving;
 #[path = "end_to_end/misfortunes.rs"]
 mod misfortunes;
 #[path = "end_to_end/pods.rs"]

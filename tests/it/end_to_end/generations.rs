@@ -66,7 +66,7 @@ async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {
 }
 
 /// What the Azure Workload Identity webhook adds to a pod: the example's identity for the agent container itself.
-fn as_azwi_does(stage: &Stage, pod: &mut Value) {
+pub(crate) fn as_azwi_does(stage: &Stage, pod: &mut Value) {
     let world = &stage.world;
     pod["metadata"]["labels"][AZWI_USE_LABEL] = "true".into();
     pod["metadata"]["annotations"][FEDERATED_TOKEN_ANNOTATION] = "keep".into();
@@ -109,6 +109,7 @@ macro_rules! generations {
 generations! {
     gen0_that_execs_the_service_wrapper_is_removed: "gen0",
     gen0b_that_deletes_the_token_file_is_removed: "gen0b",
+    gen1_that_tries_the_removal_once_is_removed: "gen1",
     gen2_with_traps_and_an_endless_loop_is_removed: "gen2",
     gen3_with_a_user_of_its_own_is_removed: "gen3",
     gen4_that_checks_the_token_file_is_removed: "gen4",

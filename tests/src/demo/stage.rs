@@ -31,9 +31,10 @@ pub struct AgentImage {
 }
 
 /// Every start script, in the order of the catalogue.
-pub const SCRIPTS: [&str; 8] = [
+pub const SCRIPTS: [&str; 9] = [
     "gen0",
     "gen0b",
+    "gen1",
     "gen2",
     "gen3",
     "gen4",
