@@ -17,6 +17,10 @@ use std::time::Duration;
 const PROOF: Duration = Duration::from_secs(30);
 /// How often a busy agent is looked at. It also keeps the connection open for the two seconds that may be left at the end.
 const LOOK: Duration = Duration::from_secs(12);
+/// How often, and how long, an agent that registered late is looked at until it listens. Removed before that, it asks for a
+/// token for ever, and its start script, which has missed SIGTERM, does not end either.
+const START: Duration = Duration::from_secs(3);
+const STARTED: Duration = Duration::from_secs(30);
 /// How long a listing proves that the pool is there and visible, so that a 404 for an agent is about the agent.
 const VISIBLE: Duration = Duration::from_secs(10);
 
@@ -27,6 +31,7 @@ pub(crate) struct Target {
     pub(crate) name: String,
     proven: Time,
     enabled: bool,
+    online: bool,
     pub(crate) busy: bool,
 }
 
@@ -73,12 +78,14 @@ pub(crate) struct Removal {
     pub(crate) invents_names: bool,
     /// When the pool's agents were listed the last time, by name or all, or one of the list was fetched.
     pub(crate) listed: Option<Time>,
-    delete_sent: bool,
+    pub(crate) delete_sent: bool,
     /// Whether a DELETE was on its way when SIGTERM came, so that the agent may have registered again behind it.
     overtaken: bool,
     /// Whether there are requests to spare, and a token, for one more look.
     pub(crate) may_verify: bool,
     disable_refused: bool,
+    /// Until when an agent that was found late and does not listen yet is only disabled.
+    starts_until: Option<Time>,
     /// How it ended before another look; `Some` while that look is made.
     pub(crate) verifying: Option<Outcome>,
     /// An agent of our name that is not ours, and the agents that were looked at.
@@ -98,6 +105,7 @@ impl Removal {
             overtaken: false,
             may_verify: false,
             disable_refused: false,
+            starts_until: None,
             verifying: None,
             stranger: None,
             seen: Vec::new(),
@@ -177,7 +185,7 @@ impl Removal {
     /// Whether the question is one that only a running job, or an agent container that does not end, makes us ask.
     pub(crate) fn is_waiting(&self) -> bool {
         match &self.stage {
-            Stage::Look { target, .. } => target.busy,
+            Stage::Look { target, .. } => target.busy || !target.online,
             Stage::Rest(_) => true,
             Stage::Fetching { .. } => self.is_looking_on(),
             Stage::ByName
@@ -294,6 +302,9 @@ impl Removal {
     /// An answer proved this agent ours.
     pub(crate) fn found(&mut self, agent: Agent, surroundings: &mut Surroundings<'_>) {
         pin(&agent, surroundings);
+        if matches!(self.stage, Stage::Rest(_)) || self.is_looking_on() {
+            self.starts_until = Some(surroundings.now.plus(STARTED));
+        }
         self.invents_names = !has_our_name(&agent, surroundings.settings);
         self.verifying = None;
         self.next(
@@ -302,6 +313,7 @@ impl Removal {
                 name: agent.name,
                 proven: surroundings.now,
                 enabled: agent.enabled,
+                online: agent.online,
                 busy: agent.assigned == Some(true),
             },
             surroundings,
@@ -312,10 +324,16 @@ impl Removal {
     /// at once, but a busy one is disabled still: its session outlives its process, and with it the chance of another job.
     fn next(&mut self, target: Target, surroundings: &mut Surroundings<'_>) {
         let may_be_given_a_job = self.terminated.is_none() || target.busy;
+        let is_starting = self.terminated.is_none()
+            && !target.online
+            && self.starts_until.is_some_and(|until| surroundings.now < until);
         self.stage = if target.enabled && may_be_given_a_job && !self.disable_refused {
             Stage::Disable(target)
         } else if target.busy {
             let at = surroundings.now.plus(surroundings.jitter.around(LOOK, 20));
+            Stage::Look { target, at }
+        } else if is_starting {
+            let at = surroundings.now.plus(surroundings.jitter.around(START, 20));
             Stage::Look { target, at }
         } else {
             Stage::Delete(target)

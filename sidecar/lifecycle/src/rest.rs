@@ -36,11 +36,11 @@ impl Removal {
     }
 
     /// A look while resting found nothing: the next one comes after twice the pause. From half a minute on the list takes
-    /// turns with the name, unless that is known: the image may invent names.
+    /// turns with the name, since the image may invent names.
     pub(crate) fn rest_on(&mut self, surroundings: &mut Surroundings<'_>) {
         if let Stage::Rest(rest) = &mut self.stage {
             rest.pause = (rest.pause * 2).min(RARELY);
-            rest.by_list = rest.pause == RARELY && !rest.by_list && surroundings.kept.pinned.is_none();
+            rest.by_list = rest.pause == RARELY && !rest.by_list;
             rest.again = surroundings.now.plus(surroundings.jitter.above(rest.pause, 20));
         }
     }

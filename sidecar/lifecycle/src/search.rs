@@ -90,6 +90,12 @@ impl Removal {
                 }
                 self.found(named, surroundings);
             }
+            // It may have registered anew since, under a name that the image invented.
+            (Stage::Pinned { named: None, .. }, None)
+                if self.terminated.is_none() && !self.delete_sent && self.sees_the_pool(surroundings.now) =>
+            {
+                self.stage = Stage::Listing;
+            }
             (Stage::Pinned { named: None, .. }, None) => self.missing(surroundings),
             (Stage::Pinned { named: None, .. }, Some(agent)) => {
                 self.stranger = Some(agent);
@@ -140,6 +146,10 @@ impl Removal {
             }
             (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
             (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
+            (None, true) if surroundings.kept.pinned.is_some() => {
+                surroundings.kept.disabled = None;
+                (Reason::AlreadyGone, sentences::already_gone(settings))
+            }
             (None, true) => (Reason::NeverSeen, sentences::never_seen(settings)),
         };
         self.rest(Outcome { reason, sentence }, SOON, surroundings);

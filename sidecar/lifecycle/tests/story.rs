@@ -1119,16 +1119,60 @@ fn after_a_removal_the_agent_is_looked_for_every_half_minute() {
     script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
     script.answer(&disable(), Answer::Done);
     script.answer(&delete(), Answer::Done);
-    for _ in 0..3 {
+    for lists in [false, true, false] {
         let before = script.now();
         let (due, _) = script.wait();
         assert!(
             (30..=36).contains(&due.since(before).as_secs()),
             "{due:?} after {before:?}"
         );
-        script.answer(&by_name(), Answer::Agents(vec![]));
+        if lists {
+            script.list(&[]);
+        } else {
+            script.answer(&by_name(), Answer::Agents(vec![]));
+        }
     }
     script.event(Event::Terminate);
     script.answer(&by_name(), Answer::Agents(vec![]));
     assert_eq!(script.exit().reason, Reason::Removed);
+}
+
+/// Removed before it listens, it would ask for a token for ever; and its script has missed SIGTERM.
+#[test]
+fn an_agent_that_registered_late_is_disabled_at_once_and_removed_when_it_listens() {
+    for listens in [true, false] {
+        let mut script = ready();
+        script.at(20.0).event(Event::PreStop);
+        script.answer(&by_name(), Answer::Agents(vec![]));
+        script.list(&[]);
+        script.wait();
+        let offline = Agent {
+            online: false,
+            ..agent(7)
+        };
+        script.answer(&by_name(), Answer::Agents(vec![offline.clone()]));
+        script.answer(&disable(), Answer::Done);
+        let found = script.now();
+        let disabled = Agent {
+            enabled: false,
+            online: listens,
+            ..offline
+        };
+        while script.now().since(found) < Duration::from_secs(30) {
+            let before = script.now();
+            let (due, _) = script.wait();
+            assert!(
+                (2..4).contains(&due.since(before).as_secs()),
+                "{due:?} after {before:?}"
+            );
+            script.answer(&look(), Answer::Agents(vec![disabled.clone()]));
+            if listens {
+                break;
+            }
+        }
+        script.answer(&delete(), Answer::Done);
+        script.event(Event::Terminate);
+        script.answer(&by_name(), Answer::Agents(vec![]));
+        assert_eq!(script.exit().reason, Reason::Removed);
+    }
 }
