@@ -16,6 +16,7 @@ mod issuer;
 mod jobs;
 mod keda;
 mod kubelet;
+mod leaving;
 mod life;
 mod limits;
 mod load;
@@ -48,6 +49,7 @@ const TESTS: &[Test] = &[
     test!(Beside jobs::once_jobs_in_a_row_leave_no_stale_agent),
     test!(Beside scripts::gen0_execs_the_agent_and_never_removes_it),
     test!(Beside scripts::gen0b_deletes_the_token_file_and_never_removes_the_agent),
+    test!(Beside scripts::gen1_tries_the_removal_once),
     test!(Beside scripts::gen2_has_traps_and_an_endless_loop),
     test!(Beside scripts::gen3_has_a_user_of_its_own),
     test!(Beside scripts::gen4_checks_the_token_file),
@@ -97,6 +99,10 @@ const TESTS: &[Test] = &[
     test!(Beside rollouts::a_rolling_update_replaces_the_agents_and_loses_no_job),
     test!(Beside rollouts::scaling_down_waits_for_the_job),
     test!(Alone rollouts::a_node_can_be_drained_of_its_agents),
+    test!(Beside leaving::a_job_outlives_the_deletion_of_its_pod),
+    test!(Beside leaving::a_job_outlives_the_eviction_of_its_pod),
+    test!(Beside leaving::a_job_outlives_scaling_in),
+    test!(Alone leaving::a_job_outlives_the_drain_of_its_node),
     test!(Alone termination::everybody_is_told_in_time),
     test!(Alone kubelet::a_kubelet_that_comes_back_starts_the_grace_over),
     test!(Alone pressure::an_agent_that_is_evicted_softly_is_removed),

@@ -92,6 +92,10 @@ pub(crate) async fn gen0b_deletes_the_token_file_and_never_removes_the_agent(cas
     every_user(case, "gen0b", |_| {}).await
 }
 
+pub(crate) async fn gen1_tries_the_removal_once(case: Case) -> Result<()> {
+    every_user(case, "gen1", |_| {}).await
+}
+
 pub(crate) async fn gen2_has_traps_and_an_endless_loop(case: Case) -> Result<()> {
     every_user(case, "gen2", |_| {}).await
 }
@@ -114,22 +118,23 @@ pub(crate) async fn read_once_keeps_its_first_token(case: Case) -> Result<()> {
 
 /// With a federated token that the pod brings itself; beside the Azure Workload Identity webhook it is another test.
 pub(crate) async fn own_exchange_with_a_token_of_the_pods_own(case: Case) -> Result<()> {
-    let (client, tenant) = (
-        case.identity.client_id.clone(),
-        case.suite.world.settings.tenant.clone(),
-    );
+    every_user(case.clone(), "own-exchange", |template| own_exchange(&case, template)).await
+}
+
+/// A federated token for the agent's container itself.
+pub(crate) fn own_exchange(case: &Case, template: &mut Value) {
     let folder = "/run/own-token";
-    every_user(case, "own-exchange", |template| {
-        agent(template)["env"] = json!([
-            {"name": "AZURE_CLIENT_ID", "value": client},
-            {"name": "AZURE_TENANT_ID", "value": tenant},
-            {"name": "AZURE_AUTHORITY_HOST", "value": DEFAULT_AUTHORITY},
-            {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{folder}/token")},
-        ]);
-        agent(template)["volumeMounts"] = json!([{"name": "own-token", "mountPath": folder, "readOnly": true}]);
-        template["spec"]["volumes"] = json!([{"name": "own-token", "projected": {"sources": [{"serviceAccountToken": {
-            "path": "token", "audience": DEFAULT_AUDIENCE, "expirationSeconds": 3600,
-        }}]}}]);
-    })
-    .await
+    let env = &mut agent(template)["env"];
+    let mut variables = env.as_array().cloned().unwrap_or_default();
+    variables.extend([
+        json!({"name": "AZURE_CLIENT_ID", "value": case.identity.client_id}),
+        json!({"name": "AZURE_TENANT_ID", "value": case.suite.world.settings.tenant}),
+        json!({"name": "AZURE_AUTHORITY_HOST", "value": DEFAULT_AUTHORITY}),
+        json!({"name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{folder}/token")}),
+    ]);
+    *env = json!(variables);
+    agent(template)["volumeMounts"] = json!([{"name": "own-token", "mountPath": folder, "readOnly": true}]);
+    template["spec"]["volumes"] = json!([{"name": "own-token", "projected": {"sources": [{"serviceAccountToken": {
+        "path": "token", "audience": DEFAULT_AUDIENCE, "expirationSeconds": 3600,
+    }}]}}]);
 }
