@@ -90,6 +90,26 @@ fn no_link_leads_nowhere() {
     }
 }
 
+#[test]
+fn what_the_demo_says_about_a_script_refers_to_pages_that_are_there() {
+    let text = [
+        include_str!("../src/demo/script/findings.rs"),
+        include_str!("../src/demo/script/failures.rs"),
+    ]
+    .concat();
+    let is_of_link = |c: char| c.is_ascii_alphanumeric() || "/.-#".contains(c);
+    let links = text.split(|c| !is_of_link(c)).filter(|word| word.starts_with("docs/"));
+    let mut count = 0;
+    for link in links.map(|link| link.trim_end_matches('.')) {
+        let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let page = repository().join(path);
+        assert!(page.is_file(), "{link}");
+        assert!(anchor.is_empty() || anchors(&page).contains(anchor), "{link}");
+        count += 1;
+    }
+    assert!(count > 8, "{count}");
+}
+
 /// The anchors that GitHub makes of a page's headings.
 fn anchors(page: &Path) -> BTreeSet<String> {
     let text = std::fs::read_to_string(page).expect("the page can be read");

@@ -61,6 +61,14 @@ impl AgentChoice {
         }
     }
 
+    /// The agent in this archive, whose name tells its version.
+    pub fn archive(file: PathBuf) -> Self {
+        Self {
+            stub: AgentVersion::V5,
+            agent_package: Some(file),
+        }
+    }
+
     /// Whether the agent is a real one, which needs room, ICU and time.
     pub fn is_real(&self) -> bool {
         self.agent_package.is_some()
@@ -71,12 +79,20 @@ impl AgentChoice {
     /// # Errors
     /// The stub cannot be built, the file cannot be read, or its name tells no version.
     pub fn package(&self) -> Result<AgentPackage> {
-        let (version, file) = match &self.agent_package {
-            Some(file) => (version(file)?, file.clone()),
-            None => (self.stub.numbers(), stub_agent::package(self.stub)?),
-        };
+        let (version, file) = self.file()?;
         let archive = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok(AgentPackage { version, archive })
+    }
+
+    /// Version and file of the package, which is made first where it is the stub's.
+    ///
+    /// # Errors
+    /// The stub cannot be built, or the file's name tells no version.
+    pub fn file(&self) -> Result<([u32; 3], PathBuf)> {
+        Ok(match &self.agent_package {
+            Some(file) => (version(file)?, file.clone()),
+            None => (self.stub.numbers(), stub_agent::package(self.stub)?),
+        })
     }
 }
 

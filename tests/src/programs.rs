@@ -29,6 +29,15 @@ pub fn cache() -> anyhow::Result<PathBuf> {
     Ok(cache.join("ado-agent-injector"))
 }
 
+/// Where programs lie that were built before, if cargo is not to be asked.
+static PREPARED: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on takes programs from this directory: for a process that sees neither the target folder nor cargo.
+pub fn use_prepared(directory: &Path) {
+    // Only the first directory counts, as it would with cargo's answer.
+    let _ = PREPARED.set(directory.to_owned());
+}
+
 /// Path of `ado-agent-webhook`, `ado-agent-sidecar` or `stub-agent`.
 ///
 /// Cargo does not build another package's programs for a test, and a stale one would be tested silently. So this asks
@@ -38,6 +47,9 @@ pub fn cache() -> anyhow::Result<PathBuf> {
 /// Cargo cannot be started, or cannot build them; the error holds what it says.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    if let Some(directory) = PREPARED.get() {
+        return Ok(directory.join(name));
+    }
     match DIRECTORY.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
         Ok(directory) => Ok(directory.join(name)),
         Err(error) => bail!("{error}"),

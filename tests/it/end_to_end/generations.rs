@@ -1,8 +1,7 @@
 //! Each generation of start scripts, unmodified, from start to removed, as root and as another user, with both agents.
 
 use crate::pods::{BACK_OFF, GONE, assert_ended_with, assert_in_order, listens_again, online, over, succeeded};
-use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, Reason};
-use serde_json::{Value, json};
+use contract::Reason;
 use tests::ado::JobSpec;
 use tests::agent_package::AgentChoice;
 use tests::demo::stage::{AGENT, AgentImage, SCRIPTS, Stage, Workload};
@@ -35,8 +34,8 @@ async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {
     let mut template = stage
         .template(Workload::Deployment, AgentImage { script, is_root })
         .unwrap();
-    if script == "own-exchange" {
-        as_azwi_does(stage, &mut template);
+    if ["own-exchange", "article"].contains(&script) {
+        stage.as_azwi_does(&mut template);
     }
     let pod = stage.create(&template).await.unwrap();
     online(stage, &pod).await;
@@ -63,25 +62,6 @@ async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {
         assert_ended_with(&pod, &GONE);
     }
     pod
-}
-
-/// What the Azure Workload Identity webhook adds to a pod: the example's identity for the agent container itself.
-pub(crate) fn as_azwi_does(stage: &Stage, pod: &mut Value) {
-    let world = &stage.world;
-    pod["metadata"]["labels"][AZWI_USE_LABEL] = "true".into();
-    pod["metadata"]["annotations"][FEDERATED_TOKEN_ANNOTATION] = "keep".into();
-    let folder = "/var/run/secrets/azure/tokens";
-    let container = &mut pod["spec"]["containers"][0];
-    container["env"] = json!([
-        { "name": "AZURE_CLIENT_ID", "value": world.agents.client_id },
-        { "name": "AZURE_TENANT_ID", "value": world.settings.tenant },
-        { "name": "AZURE_AUTHORITY_HOST", "value": format!("{}/", world.authority_url()) },
-        { "name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{folder}/azure-identity-token") },
-    ]);
-    container["volumeMounts"] = json!([{ "name": "azure-identity-token", "mountPath": folder, "readOnly": true }]);
-    pod["spec"]["volumes"] = json!([{ "name": "azure-identity-token", "projected": { "sources": [{ "serviceAccountToken": {
-        "path": "azure-identity-token", "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600,
-    } }] } }]);
 }
 
 macro_rules! generations {
@@ -116,6 +96,7 @@ generations! {
     a_script_that_ignores_sigterm_is_removed: "foreground",
     a_script_that_reads_the_token_once_is_removed: "read-once",
     a_script_that_does_its_own_exchange_is_removed: "own-exchange",
+    the_article_s_kind_of_script_is_removed: "article",
 }
 
 #[tokio::test(flavor = "multi_thread")]

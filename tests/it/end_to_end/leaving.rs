@@ -1,7 +1,6 @@
 //! SIGTERM waits for the job: pods that leave while a job runs, with every start script and both agents; and what does not
 //! wait.
 
-use crate::generations::as_azwi_does;
 use crate::pods::{
     BACK_OFF, GONE, PATIENCE, assert_ended_with, finish_job, long_job, online, over, runs_job, succeeded,
 };
@@ -26,7 +25,7 @@ async fn started(script: &'static str, version: AgentVersion, own_hook: bool) ->
     let image = AgentImage { script, is_root: true };
     let mut template = stage.template(Workload::Deployment, image).unwrap();
     if script == "own-exchange" {
-        as_azwi_does(&stage, &mut template);
+        stage.as_azwi_does(&mut template);
     }
     if own_hook {
         template["spec"]["containers"][0]["lifecycle"] = json!({ "preStop": { "exec": { "command": ["true"] } } });

@@ -1,12 +1,11 @@
 //! From a request to the right function: organisation from host or path, faults, identity, limits, route, record.
 
-use super::Ado;
 use super::auth::{Caller, Seen, no_organisation, sign_in_page, sign_in_redirect, unauthorized};
 use super::call::{Call, list};
 use super::errors::Refusal;
 use super::hosts::{Service, Target};
 use super::names::name;
-use super::{locations, versions};
+use super::{Ado, DOWNLOAD_HOSTS, locations, versions};
 use crate::clock::Timestamp;
 use crate::faults::{Effect, Fault};
 use crate::guid;
@@ -146,6 +145,9 @@ impl Ado {
         match (request.method.as_str(), path) {
             ("POST", ["_apis", "oauth2", "token"]) => Some(self.agent_token(request, &target.organisation, now)),
             ("GET", ["_emulator", "agent-package", ..]) => Some(self.download()),
+            ("GET", [.., file]) if DOWNLOAD_HOSTS.contains(&&*request.host()) && file.ends_with(".tar.gz") => {
+                Some(self.download())
+            }
             _ => None,
         }
     }

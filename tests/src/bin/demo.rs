@@ -1,10 +1,14 @@
 //! `cargo run --bin demo`: one agent from `kubectl apply` to removed, without a secret.
 
 use clap::Parser;
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tests::agent_package::AgentChoice;
+use tests::demo::script::{self, Options, Script};
 use tests::demo::stage::Stage;
 use tests::demo::{Story, TOOLS, Teller};
 use tests::kubelet::{Isolation, find_tool};
@@ -29,7 +33,43 @@ struct Args {
     /// Leave emulators and webhook running at the end, and say how to talk to them
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    own: Own,
 }
+
+/// A script of the person's own.
+#[derive(clap::Args)]
+struct Own {
+    /// Try this start script of an agent image, unmodified, in a sandbox: registers, runs a job, is deleted idle, busy and
+    /// early. Exit code 0: all well; 1: something bad; 2: it could not be tried
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["story", "list", "keep"])]
+    script: Option<PathBuf>,
+    /// The user that the script runs as, by number; 0 is root
+    #[arg(long, value_name = "UID", default_value_t = 1000, requires = "script")]
+    user: u32,
+    /// A variable of the image or of the pod; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, requires = "script")]
+    env: Vec<(String, String)>,
+    /// Also run it with --once in a Job
+    #[arg(long, requires = "script")]
+    once: bool,
+    /// Grace period of the pods in seconds; in a cluster the webhook's default is an hour
+    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(10..=3600), requires = "script")]
+    grace: u64,
+    /// This is the process in the sandbox.
+    #[arg(long, hide = true, requires = "script")]
+    inside: bool,
+}
+
+/// Splits `NAME=VALUE`.
+fn variable(argument: &str) -> Result<(String, String), String> {
+    match argument.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("this is not NAME=VALUE".to_owned()),
+    }
+}
+
+const BUILDING: &str = "Building webhook, sidecar and stub agent (the first time takes minutes) …";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,6 +80,9 @@ async fn main() -> ExitCode {
             teller.entry(story.name(), story.title());
         }
         return ExitCode::SUCCESS;
+    }
+    if let Some(path) = &args.own.script {
+        return own_script(path, &args, &teller).await;
     }
     let stories = match (args.story.as_str(), Story::parse(&args.story)) {
         ("all", _) => Story::ALL.to_vec(),
@@ -59,10 +102,7 @@ async fn main() -> ExitCode {
     }
     teller.head("isolation", &format!("Containers: {}.", Isolation::detect()));
     teller.head("agent", &format!("Agent: {}.", args.agent));
-    teller.head(
-        "building",
-        "Building webhook, sidecar and stub agent (the first time takes minutes) …",
-    );
+    teller.head("building", BUILDING);
     let built = tokio::task::spawn_blocking(|| program("ado-agent-webhook")).await;
     if let Err(error) = built.map_err(anyhow::Error::from).flatten() {
         complain(&format!("they could not be built: {error:#}"));
@@ -82,6 +122,50 @@ async fn main() -> ExitCode {
         teller.head("more", "Other stories: cargo run --bin demo -- --list");
     }
     ExitCode::SUCCESS
+}
+
+/// Tries a script of the person's own: outside, opens the sandbox and starts this program in it again.
+async fn own_script(path: &Path, args: &Args, teller: &Teller) -> ExitCode {
+    let own = &args.own;
+    let read = if own.inside {
+        Script::read_inside()
+    } else {
+        Script::read(path)
+    };
+    let script = match read {
+        Ok(script) => script,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            return ExitCode::from(2);
+        }
+    };
+    let options = Options {
+        script,
+        agent: args.agent.clone(),
+        user: own.user,
+        env: own.env.clone(),
+        once: own.once,
+        grace: Duration::from_secs(own.grace),
+    };
+    let tried = if own.inside {
+        script::run_inside(&options, teller).await
+    } else {
+        if let Err(sentence) = tools().and_then(|()| script::check()) {
+            complain(&sentence);
+            return ExitCode::from(2);
+        }
+        teller.head("agent", &format!("Agent: {}.", args.agent));
+        teller.head("building", BUILDING);
+        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+        script::run(&options, &arguments).await
+    };
+    match tried {
+        Ok(verdict) => verdict.into(),
+        Err(error) => {
+            complain(&format!("The script could not be tried: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
 }
 
 async fn tell(story: Story, args: &Args) -> anyhow::Result<()> {

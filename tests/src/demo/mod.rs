@@ -5,6 +5,7 @@ mod narrator;
 mod stories;
 mod teller;
 
+pub mod script;
 pub mod stage;
 
 pub use narrator::Narrator;

@@ -5,13 +5,15 @@ use crate::agent_package::AgentChoice;
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::Webhook;
 use crate::entra::{FederatedCredential, Kind};
-use crate::kubelet::{self, Image, Images, Kubelet, Objects, Pod};
+use crate::http::Listen;
+use crate::kubelet::{self, Image, Images, Isolation, Kubelet, Objects, Pod};
 use crate::kustomize;
 use crate::programs::{program, repository};
 use crate::tls::install_provider;
 use crate::world::{self, World};
 use anyhow::{Context, anyhow};
-use serde_json::Value;
+use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION};
+use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -41,6 +43,7 @@ pub const SCRIPTS: [&str; 9] = [
     "foreground",
     "read-once",
     "own-exchange",
+    "article",
 ];
 
 impl AgentImage {
@@ -85,6 +88,7 @@ impl AgentImage {
             directory: "/azp".to_owned(),
             copies: vec![(script, "/azp/start.sh".to_owned())],
             programs: vec![(ca.to_owned(), trust.to_owned())],
+            ..Image::default()
         }
     }
 }
@@ -96,6 +100,36 @@ pub enum Workload {
     Deployment,
     /// `job.yaml`: `--once`, never restarted.
     Job,
+}
+
+/// How a stage is set up.
+pub struct Plan {
+    /// What start scripts download.
+    pub agent: AgentChoice,
+    /// Whether the federated credential is there.
+    pub federated: bool,
+    /// The kubelet's first restart pause.
+    pub back_off: Duration,
+    /// Where Azure is found; by address and port if absent.
+    pub azure: Option<Azure>,
+    /// An image of the agent container beside those of [`SCRIPTS`], with its name.
+    pub image: Option<(String, Image)>,
+    /// How containers are kept apart; found out if absent.
+    pub isolation: Option<Isolation>,
+}
+
+/// Azure under its own host names, which have to resolve to these addresses.
+pub struct Azure {
+    /// Where Azure DevOps listens.
+    pub ado: Listen,
+    /// Where Entra listens.
+    pub entra: Listen,
+    /// URL of the organisation, as for `AZP_URL`.
+    pub url: String,
+    /// The organisation's name.
+    pub organisation: String,
+    /// The pool, if it is not the example's.
+    pub pool: Option<String>,
 }
 
 /// Everything that a story needs. Dropping it ends everything.
@@ -114,6 +148,10 @@ pub struct Stage {
     pub namespace: String,
     /// The ServiceAccount of the examples.
     pub account: String,
+    /// URL of the organisation, for pods.
+    url: String,
+    /// URL of Entra's authority, for pods.
+    authority: String,
     examples: Vec<Value>,
     /// Holds the private CA.
     folder: tempfile::TempDir,
@@ -128,6 +166,19 @@ impl Stage {
 
     /// The same with this agent.
     pub async fn with_agent(agent: AgentChoice, federated: bool, back_off: Duration) -> anyhow::Result<Self> {
+        Self::with(Plan {
+            agent,
+            federated,
+            back_off,
+            azure: None,
+            image: None,
+            isolation: None,
+        })
+        .await
+    }
+
+    /// Sets everything up as planned.
+    pub async fn with(plan: Plan) -> anyhow::Result<Self> {
         install_provider();
         let mut examples = kustomize::documents("manifests/examples/deployment.yaml")?;
         examples.extend(kustomize::documents("manifests/examples/job.yaml")?);
@@ -143,15 +194,23 @@ impl Stage {
             text(of_kind(&examples, "Namespace")?, "/metadata/name"),
             text(of_kind(&examples, "ServiceAccount")?, "/metadata/name"),
         );
-        let world = World::with(world::Settings {
+        let mut settings = world::Settings {
             pool: text(config, "/data/AZP_POOL"),
             namespace: namespace.clone(),
             service_account: account.clone(),
             kind: Kind::ManagedIdentity,
-            federated,
+            federated: plan.federated,
             ..world::Settings::default()
-        })
-        .await?;
+        };
+        let mut public_url = None;
+        if let Some(azure) = plan.azure {
+            settings.ado = azure.ado;
+            settings.entra = azure.entra;
+            settings.organisation = azure.organisation;
+            settings.pool = azure.pool.unwrap_or(settings.pool);
+            public_url = Some(azure.url);
+        }
+        let world = World::with(settings).await?;
         let folder = tempfile::tempdir()?;
         let ca = folder.path().join("ca.pem");
         world.authority.write_pem(&ca)?;
@@ -159,33 +218,48 @@ impl Stage {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         std::fs::set_permissions(&ca, std::fs::Permissions::from_mode(0o644))?;
         let (package, sidecar) =
-            tokio::task::spawn_blocking(move || anyhow::Ok((agent.package()?, program("ado-agent-sidecar")?)))
+            tokio::task::spawn_blocking(move || anyhow::Ok((plan.agent.package()?, program("ado-agent-sidecar")?)))
                 .await??;
         world.ado.set_agent_package(package.version, package.archive);
 
         let api = ApiServer::start().await?;
         apply(&api, &examples, &world)?;
-        let flags = [
+        let mut flags = vec![
             format!("--sidecar-image={SIDECAR_IMAGE}"),
-            format!("--authority={}/", world.authority_url()),
-            "--allowed-hosts=127.0.0.1".to_owned(),
-            "--allowed-authorities=127.0.0.1".to_owned(),
             format!("--ca-file={}", ca.display()),
         ];
-        let webhook = Webhook::start(&api, &flags.each_ref().map(String::as_str)).await?;
-        let objects = Objects::of(&world.issuer);
-        let settings = kubelet::Settings {
-            images: images(&ca, &sidecar),
-            back_off,
+        let (url, authority) = match public_url {
+            // The webhook's own defaults are Azure's own names.
+            Some(url) => (url, contract::DEFAULT_AUTHORITY.to_owned()),
+            None => (world.organisation_url(), format!("{}/", world.authority_url())),
         };
+        if authority != contract::DEFAULT_AUTHORITY {
+            flags.push(format!("--authority={authority}"));
+            flags.push("--allowed-hosts=127.0.0.1".to_owned());
+            flags.push("--allowed-authorities=127.0.0.1".to_owned());
+        }
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let webhook = Webhook::start(&api, &flags).await?;
+        let objects = Objects::of(&world.issuer);
+        let mut images = images(&ca, &sidecar);
+        if let Some((name, image)) = plan.image {
+            images = images.with(&name, image);
+        }
+        let settings = kubelet::Settings {
+            images,
+            back_off: plan.back_off,
+        };
+        let isolation = plan.isolation.unwrap_or_else(Isolation::detect);
         let stage = Self {
-            kubelet: Kubelet::new(settings, &objects)?,
+            kubelet: Kubelet::isolated(settings, &objects, isolation)?,
             world,
             api,
             webhook,
             objects,
             namespace,
             account,
+            url,
+            authority,
             examples,
             folder,
         };
@@ -206,11 +280,10 @@ impl Stage {
 
     /// Applies the examples' ConfigMap with the emulator's URL and this pool.
     pub fn set_config(&self, pool: &str) {
-        let url = self.world.organisation_url();
         self.objects.set_config_map(
             &self.namespace,
             &self.config_name(),
-            &[("AZP_URL", &url), ("AZP_POOL", pool)],
+            &[("AZP_URL", &self.url), ("AZP_POOL", pool)],
         );
     }
 
@@ -246,6 +319,25 @@ impl Stage {
             }
         }
         Ok(pod)
+    }
+
+    /// Adds what the Azure Workload Identity webhook adds to a pod, the example's identity for the agent container itself,
+    /// and the annotation that keeps it there.
+    pub fn as_azwi_does(&self, pod: &mut Value) {
+        let folder = "/var/run/secrets/azure/tokens";
+        pod["metadata"]["labels"][AZWI_USE_LABEL] = "true".into();
+        pod["metadata"]["annotations"][FEDERATED_TOKEN_ANNOTATION] = "keep".into();
+        let container = &mut pod["spec"]["containers"][0];
+        container["env"] = json!([
+            { "name": "AZURE_CLIENT_ID", "value": self.world.agents.client_id },
+            { "name": "AZURE_TENANT_ID", "value": self.world.settings.tenant },
+            { "name": "AZURE_AUTHORITY_HOST", "value": self.authority },
+            { "name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{folder}/azure-identity-token") },
+        ]);
+        container["volumeMounts"] = json!([{ "name": "azure-identity-token", "mountPath": folder, "readOnly": true }]);
+        pod["spec"]["volumes"] = json!([{ "name": "azure-identity-token", "projected": { "sources": [{ "serviceAccountToken": {
+            "path": "azure-identity-token", "audience": contract::DEFAULT_AUDIENCE, "expirationSeconds": 3600,
+        } }] } }]);
     }
 
     /// Creates a pod through the webhook and starts it.

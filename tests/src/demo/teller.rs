@@ -61,6 +61,21 @@ impl Teller {
         );
     }
 
+    /// Something that was found out, and what helps.
+    pub fn finding(&self, kind: &str, sentence: &str, help: Option<&str>) {
+        let indent = " ".repeat(11);
+        let lines: Vec<String> = [Some(sentence), help]
+            .into_iter()
+            .flatten()
+            .flat_map(str::lines)
+            .flat_map(wrapped)
+            .collect();
+        self.print(
+            &format!("  {kind:<8} {}", lines.join(&format!("\n{indent}"))),
+            &json!({ "finding": kind, "sentence": sentence, "help": help }),
+        );
+    }
+
     fn print(&self, text: &str, object: &Value) {
         let mut out = self.inner.out.lock().expect("no teller panics");
         let line = if self.inner.is_json {
@@ -75,4 +90,20 @@ impl Teller {
     pub fn lines(&self) -> Vec<String> {
         self.inner.lines.lock().expect("no teller panics").clone()
     }
+}
+
+/// A line as lines of a width that people read well; words stay whole.
+fn wrapped(line: &str) -> Vec<String> {
+    const WIDTH: usize = 100;
+    let mut lines: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        match lines.last_mut() {
+            Some(last) if last.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }

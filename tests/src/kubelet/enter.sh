@@ -17,10 +17,26 @@ mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
 
+# Shows a folder of the host below a layer that has what the image brings there and takes what is written. Folders with
+# owners that this namespace does not know can be written to only where the layer has a folder of its own.
+layer() {
+    local layer="${root%/*}/layer-$1"
+    [ -n "${LAYERED-}" ] || [ -d "$1" ] || return 1
+    # A lower layer does not show what is mounted below it.
+    ! grep -q " /$1/" /proc/self/mountinfo || return 1
+    mkdir -p "$layer/upper" "$layer/work" "$1"
+    cp -a "$1/." "$layer/upper"
+    if [ "$1" = usr ]; then
+        mkdir -p "$layer"/upper/{bin,lib,sbin,share,local/{bin,etc,lib,sbin,share/ca-certificates}}
+    fi
+    mount -t overlay overlay -o "lowerdir=/$1,upperdir=$layer/upper,workdir=$layer/work,userxattr" "$1" 2>/dev/null
+}
+
 for top in bin sbin lib lib32 lib64 libx32 usr etc nix opt; do
     if [ -L "/$top" ]; then
         cp -P "/$top" "$top"
     elif [ -d "/$top" ]; then
+        ! layer "$top" || continue
         mkdir -p "$top"
         mount --rbind "/$top" "$top"
         # An unprivileged user may not change the flags of the host's mounts, and may not write there either.

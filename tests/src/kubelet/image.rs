@@ -18,6 +18,9 @@ pub struct Image {
     pub copies: Vec<(PathBuf, String)>,
     /// Files of the host that are shown at these paths, read-only: programs, which would be long to copy.
     pub programs: Vec<(PathBuf, String)>,
+    /// Whether the container's root may write to the folders that are shown of the host, as it may in an image: what it
+    /// writes goes to a layer of its own. Without, they are read-only.
+    pub is_layered: bool,
 }
 
 /// Images by name. An unknown name is answered like a registry does: not found.

@@ -130,6 +130,7 @@ pub(super) struct Sandbox {
     isolation: Isolation,
     folder: PathBuf,
     mounts: Vec<Mount>,
+    is_layered: bool,
     pod: String,
     pub(super) user: User,
     pub(super) directory: String,
@@ -190,6 +191,7 @@ impl Sandbox {
             isolation: isolation.clone(),
             folder: folder.to_owned(),
             mounts,
+            is_layered: image.is_layered,
             pod: pod.to_owned(),
             user: User::default(),
             directory: if image.directory.is_empty() {
@@ -300,6 +302,9 @@ impl Sandbox {
         program.arg(&self.pod).arg(self.pid_file()).arg(list);
         program.args(self.within(command)?);
         program.env_clear().env("PATH", tool_path()).current_dir("/");
+        if self.is_layered {
+            program.env("LAYERED", "yes");
+        }
         Ok(program)
     }
 

@@ -1,0 +1,315 @@
+//! `demo --script`: every start script of this repository through the command, what it says about scripts that lack
+//! something, and that it touches nothing and reaches nobody.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is wrong, in its helpers, too"
+)]
+
+use serde_json::Value;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tests::demo::stage::SCRIPTS;
+use tests::programs::repository;
+
+/// What one run said.
+#[derive(Debug)]
+struct Said {
+    code: i32,
+    /// Kind and sentence of each finding.
+    findings: Vec<(String, String)>,
+    all: String,
+}
+
+impl Said {
+    /// The sentences of a kind.
+    fn of(&self, kind: &str) -> Vec<&str> {
+        let found = self.findings.iter().filter(|(found, _)| found == kind);
+        found.map(|(_, sentence)| sentence.as_str()).collect()
+    }
+
+    #[track_caller]
+    fn assert_finding(&self, kind: &str, part: &str) {
+        let has_it = self.of(kind).iter().any(|sentence| sentence.contains(part));
+        assert!(has_it, "{kind}: {part}\n{}", self.all);
+    }
+}
+
+fn demo(script: &Path, arguments: &[&str]) -> Said {
+    run(Command::new(env!("CARGO_BIN_EXE_demo")), script, arguments)
+}
+
+fn run(mut demo: Command, script: &Path, arguments: &[&str]) -> Said {
+    // The pauses of our scripts and of the stub agent are shortened.
+    let output = demo
+        .args([
+            "--json",
+            "--grace=12",
+            "--env=STUB_RETRY_SECONDS=1",
+            "--env=STUB_AGENT_HURRY=20",
+            "--script",
+        ])
+        .arg(script)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let string = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Said {
+        code: output.status.code().unwrap(),
+        findings: lines
+            .iter()
+            .filter(|line| line["finding"].is_string())
+            .map(|line| (string(&line["finding"]), string(&line["sentence"])))
+            .collect(),
+        all: format!(
+            "{}\n{text}{}",
+            script.display(),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    }
+}
+
+/// Runs all of them at once: they mostly wait.
+fn at_once<T: Send + 'static, const N: usize>(runs: [impl FnOnce() -> T + Send + 'static; N]) -> [T; N] {
+    runs.map(std::thread::spawn).map(|run| match run.join() {
+        Ok(said) => said,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+/// A folder with a script of this text, which may be executed.
+fn script(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("start.sh");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    (folder, path)
+}
+
+/// A script that has its agent in the image, with these lines before it registers.
+fn baked(lines: &str) -> String {
+    format!(
+        "#!/bin/bash\nset -e\n{lines}\n./config.sh --unattended --url \"$AZP_URL\" --auth PAT --token \"$(cat \"$AZP_TOKEN_FILE\")\" \
+         --pool \"$AZP_POOL\" --agent \"${{AZP_AGENT_NAME:-$(hostname)}}\" --replace --acceptTeeEula\nexec ./run.sh \"$@\"\n"
+    )
+}
+
+#[test]
+fn every_start_script_is_tried_and_what_is_said_fits_the_exit_code() {
+    let runs = SCRIPTS.map(|name| {
+        let path = repository().join(format!("tests/agent/start/{name}.sh"));
+        move || (name, demo(&path, &["--once"]))
+    });
+    for (name, said) in at_once(runs) {
+        for part in [
+            "It registers with",
+            "It runs a job.",
+            "Deleted while idle: the pool has no agent of it",
+        ] {
+            said.assert_finding("good", part);
+        }
+        let about_jobs = said
+            .findings
+            .iter()
+            .filter(|(_, text)| text.starts_with("Deleted under a job of"));
+        assert_eq!(about_jobs.count(), 1, "{}", said.all);
+        let about_early = said
+            .findings
+            .iter()
+            .any(|(_, text)| text.starts_with("Deleted right after its start"));
+        assert!(about_early, "{}", said.all);
+        assert!(said.of("missing").is_empty(), "{}", said.all);
+        assert_eq!(said.code, i32::from(!said.of("bad").is_empty()), "{}", said.all);
+
+        let trades = ["own-exchange", "article"].contains(&name);
+        assert_eq!(
+            said.of("note").iter().any(|note| note.contains("federated token")),
+            trades,
+            "{}",
+            said.all
+        );
+        match name {
+            // These leave the removal to the sidecar.
+            "gen0" | "gen0b" => said.assert_finding("note", "It does not remove its agent itself"),
+            "read-once" | "article" => said.assert_finding("note", "with a token that it had kept"),
+            _ => said.assert_finding("good", "It removes its agent itself"),
+        }
+        if name == "gen0" {
+            said.assert_finding("bad", "does not hand its arguments to the agent");
+        } else {
+            said.assert_finding("good", "As a Job with --once: it runs one job");
+        }
+    }
+}
+
+#[test]
+fn an_agent_in_the_image_and_one_from_a_fixed_address_are_found() {
+    let fixed = baked(
+        "curl -fsSL https://download.agent.dev.azure.com/agent/4.255.0/vsts-agent-linux-x64-4.255.0.tar.gz | tar -xz",
+    );
+    let in_opt = baked("cd /opt/agent");
+    let in_opt_as_root = in_opt.replace("set -e", "export AGENT_ALLOW_RUNASROOT=1");
+    let runs = [(fixed, "1000"), (in_opt, "1000"), (in_opt_as_root, "0")].map(|(text, user)| {
+        move || {
+            let (_folder, path) = script(&text);
+            demo(&path, &["--user", user])
+        }
+    });
+    for said in at_once(runs) {
+        said.assert_finding("good", "It registers with");
+        said.assert_finding("good", "Deleted while idle");
+    }
+}
+
+#[test]
+fn a_script_that_reads_a_variable_only_is_told_so_and_tried_with_the_command_that_helps() {
+    let text = baked("").replace("$(cat \"$AZP_TOKEN_FILE\")", "$AZP_TOKEN");
+    let (_folder, path) = script(&text);
+    let said = demo(&path, &[]);
+    assert_eq!(said.code, 1, "{}", said.all);
+    said.assert_finding("bad", "it reads its token from AZP_TOKEN only");
+    said.assert_finding("good", "It registers with");
+    said.assert_finding("bad", "Jobs find the token in AZP_TOKEN");
+}
+
+#[test]
+fn nothing_of_this_machine_is_written_and_nobody_outside_is_reached() {
+    let home = tempfile::tempdir().unwrap();
+    let here = tempfile::tempdir().unwrap();
+    for folder in [&home, &here] {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::write(folder.path().join("canary"), "alive").unwrap();
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (home_path, here_path) = (home.path().display(), here.path().display());
+    let port = listener.local_addr().unwrap().port();
+    let text = baked(&format!(
+        "for folder in {home_path} {here_path} / /etc /azp /tmp /var/tmp /usr/local/bin /usr/local/share \"$HOME\" /home /root; do\n\
+         mkdir -p $folder || true\n: >$folder/demo-script-was-here || true\nrm -f $folder/canary || true\ndone\n\
+         hostname changed-by-demo || true\n\
+         for address in http://127.0.0.1:{port} http://192.0.2.1 https://example.com; do\n\
+         ! curl -sS --max-time 2 $address || exit 99\ndone\n\
+         export AGENT_ALLOW_RUNASROOT=1"
+    ));
+    let (_folder, path) = script(&text);
+    let host_name = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let before = host_name();
+    let runs = ["0", "1000"].map(|user| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
+        command.env("HOME", home.path()).current_dir(here.path());
+        let path = path.clone();
+        move || run(command, &path, &["--user", user])
+    });
+    for said in at_once(runs) {
+        said.assert_finding("good", "It registers with");
+        said.assert_finding("note", "It asked for example.com");
+    }
+    for folder in [&home, &here] {
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["canary"]);
+        assert_eq!(fs::read_to_string(folder.path().join("canary")).unwrap(), "alive");
+    }
+    for folder in [
+        "/",
+        "/etc",
+        "/azp",
+        "/tmp",
+        "/var/tmp",
+        "/usr/local/bin",
+        "/usr/local/share",
+        "/home",
+        "/root",
+    ] {
+        let file = Path::new(folder).join("demo-script-was-here");
+        assert!(!file.exists(), "{}", file.display());
+    }
+    assert_eq!(host_name(), before);
+    assert_eq!(
+        listener.accept().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock,
+        "somebody was here"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named_and_is_no_fault_of_the_script() {
+    for (line, named) in [
+        ("token=$(no-such-cloud-tool login)", "It needs no-such-cloud-tool"),
+        (
+            "curl -fsSL https://api.github.com/zen",
+            "It wants to reach api.github.com",
+        ),
+    ] {
+        let (_folder, path) = script(&baked(line));
+        let said = demo(&path, &[]);
+        said.assert_finding("missing", named);
+        assert_eq!((said.code, said.of("bad").len()), (2, 0), "{}", said.all);
+    }
+    let (_folder, path) = script("#!/opt/no/such/shell\n");
+    let said = demo(&path, &[]);
+    said.assert_finding("missing", "It needs /opt/no/such/shell");
+    assert_eq!(said.code, 2, "{}", said.all);
+}
+
+#[test]
+fn without_namespaces_nothing_is_run_and_the_switch_is_named() {
+    let (folder, path) = script("#!/bin/sh\necho was run\n");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("demo");
+    fs::copy(env!("CARGO_BIN_EXE_demo"), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    // The limit of a user namespace of its own; the machine's stays as it is.
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "unshare",
+            "--user",
+            "--map-root-user",
+        ])
+        .args([
+            "sh",
+            "-c",
+            "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$0\" --script \"$1\"",
+        ])
+        .args([&program, &path])
+        .output()
+        .unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("Nothing was run"), "{said}");
+    assert!(said.contains("sysctl user.max_user_namespaces"), "{said}");
+    assert!(!said.contains("was run\n"), "{said}");
+}
+
+#[test]
+fn wrong_arguments_are_refused_before_anything_is_run() {
+    let (_folder, path) = script("#!/bin/sh\n");
+    let path = path.to_str().unwrap();
+    for (arguments, named) in [
+        (vec!["--script", "/no/such/script"], "/no/such/script cannot be read"),
+        (vec!["--script", path, "--env", "NAME"], "NAME=VALUE"),
+        (vec!["--script", path, "--user", "agent"], "--user"),
+        (vec!["--script", path, "--grace", "1"], "--grace"),
+        (vec!["--script", path, "--keep"], "--keep"),
+        (vec!["--once"], "--script"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_demo"))
+            .args(&arguments)
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}\n{error}");
+        assert!(error.contains(named), "{arguments:?}\n{error}");
+    }
+}
