@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Instant;
 use tests::cluster::agent_image;
-use tests::demo::stage::SCRIPTS;
+use tests::demo::stage::{SCRIPTS, does_own_exchange};
 
 /// How long each job takes, in seconds; the grace is four times as long.
 const JOB: u32 = 15;
@@ -50,7 +50,7 @@ async fn every_script(case: &Case, way: Way) -> Result<()> {
         // As the Debian image has it: some scripts write where only root may.
         template["spec"]["securityContext"] = json!({"runAsUser": 0});
         agent(&mut template)["securityContext"] = json!({});
-        if script == "own-exchange" {
+        if does_own_exchange(script) {
             own_exchange(case, &mut template);
         }
         deployment(script, 1, &template)

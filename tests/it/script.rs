@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::demo::stage::SCRIPTS;
+use tests::demo::stage::{SCRIPTS, does_own_exchange};
 use tests::programs::repository;
 
 /// What one run said.
@@ -126,7 +126,7 @@ fn every_start_script_is_tried_and_what_is_said_fits_the_exit_code() {
         assert!(said.of("missing").is_empty(), "{}", said.all);
         assert_eq!(said.code, i32::from(!said.of("bad").is_empty()), "{}", said.all);
 
-        let trades = ["own-exchange", "article"].contains(&name);
+        let trades = does_own_exchange(name);
         assert_eq!(
             said.of("note").iter().any(|note| note.contains("federated token")),
             trades,

@@ -4,7 +4,7 @@ use crate::pods::{BACK_OFF, GONE, assert_ended_with, assert_in_order, listens_ag
 use contract::Reason;
 use tests::ado::JobSpec;
 use tests::agent_package::AgentChoice;
-use tests::demo::stage::{AGENT, AgentImage, SCRIPTS, Stage, Workload};
+use tests::demo::stage::{AGENT, AgentImage, SCRIPTS, Stage, Workload, does_own_exchange};
 use tests::kubelet::{Isolation, Pod};
 use tests::stub_agent::AgentVersion;
 
@@ -34,7 +34,7 @@ async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {
     let mut template = stage
         .template(Workload::Deployment, AgentImage { script, is_root })
         .unwrap();
-    if ["own-exchange", "article"].contains(&script) {
+    if does_own_exchange(script) {
         stage.as_azwi_does(&mut template);
     }
     let pod = stage.create(&template).await.unwrap();

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 use tests::ado::{AgentView, JobSpec};
 use tests::agent_package::AgentChoice;
-use tests::demo::stage::{AGENT, AgentImage, Stage, Workload};
+use tests::demo::stage::{AGENT, AgentImage, Stage, Workload, does_own_exchange};
 use tests::faults::{Fault, Rule};
 use tests::kubelet::{Pod, What};
 use tests::stub_agent::AgentVersion;
@@ -24,7 +24,7 @@ async fn started(script: &'static str, version: AgentVersion, own_hook: bool) ->
         .unwrap();
     let image = AgentImage { script, is_root: true };
     let mut template = stage.template(Workload::Deployment, image).unwrap();
-    if script == "own-exchange" {
+    if does_own_exchange(script) {
         stage.as_azwi_does(&mut template);
     }
     if own_hook {
@@ -130,6 +130,7 @@ jobs_survive! {
     a_script_in_the_foreground_waits: "foreground",
     a_script_that_reads_the_token_once_waits: "read-once",
     a_script_with_its_own_exchange_waits: "own-exchange",
+    the_article_s_kind_of_script_waits: "article",
 }
 
 /// What the hook is for: the same deletion with a hook of the user's own, which is kept.

@@ -33,7 +33,7 @@ pub struct AgentImage {
 }
 
 /// Every start script, in the order of the catalogue.
-pub const SCRIPTS: [&str; 9] = [
+pub const SCRIPTS: [&str; 10] = [
     "gen0",
     "gen0b",
     "gen1",
@@ -45,6 +45,11 @@ pub const SCRIPTS: [&str; 9] = [
     "own-exchange",
     "article",
 ];
+
+/// Whether a start script does the Entra exchange itself, so that its pod needs what the Azure Workload Identity webhook adds.
+pub fn does_own_exchange(script: &str) -> bool {
+    ["own-exchange", "article"].contains(&script)
+}
 
 impl AgentImage {
     /// The one of the examples: today's recipe, with a user of its own.
