@@ -137,7 +137,7 @@ async fn until_closing(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
 }
 
-/// A stream that notices when a request begins.
+/// A stream that notices when a request begins, and when an answer is not read.
 ///
 /// hyper has one deadline for the head of a request that also runs while a connection is idle; an idle client deserves
 /// minutes and a dripping one seconds.
@@ -180,7 +180,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let poll = Pin::new(&mut self.stream).poll_flush(context);
+        self.client.unsent(poll.is_pending());
+        poll
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -209,6 +209,24 @@ impl Client {
         }
     }
 
+    /// Whether bytes of an answer wait for the client: TLS takes the last ones before they are sent.
+    pub(crate) fn unsent(&self, is_unsent: bool) {
+        let mut activity = self.lock();
+        match activity.0 {
+            Activity::Idle if is_unsent => *activity = (Activity::Answering, Instant::now()),
+            Activity::Answering if !is_unsent && self.requests.load(Ordering::Relaxed) == 0 => {
+                *activity = (Activity::Idle, Instant::now());
+            }
+            Activity::NeverAsked
+            | Activity::Idle
+            | Activity::Head
+            | Activity::Receiving
+            | Activity::LookingUp
+            | Activity::Working
+            | Activity::Answering => {}
+        }
+    }
+
     /// It holds one part of the budget for large bodies more.
     pub(crate) fn hold(&self) {
         self.holds.fetch_add(1, Ordering::Relaxed);

@@ -180,6 +180,14 @@ impl Webhook {
         Ok(rustix::process::kill_process(id, rustix::process::Signal::TERM)?)
     }
 
+    /// Kills the process and waits for its end.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
     /// Waits for the end of the process.
     ///
     /// # Errors

@@ -7,13 +7,15 @@ mod honest;
 mod http2;
 pub mod kinds;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::load::{Expected, Target};
 use super::report::{Row, Value, count, mebibytes, milliseconds, times};
@@ -59,6 +61,7 @@ pub async fn measure(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result
         None => shipped_limit(repository())?,
     };
     let bench = Bench {
+        say,
         api: cluster().await?,
         program,
         limit,
@@ -107,7 +110,8 @@ pub async fn cluster() -> anyhow::Result<ApiServer> {
     Ok(api)
 }
 
-struct Bench {
+struct Bench<'a> {
+    say: &'a (dyn Fn(&str) + Sync),
     api: ApiServer,
     program: PathBuf,
     limit: u64,
@@ -124,30 +128,38 @@ struct Run {
     resident: Option<f64>,
 }
 
-impl Bench {
+impl Bench<'_> {
     async fn run(&self, attack: Option<&str>) -> anyhow::Result<Run> {
-        let group = Group::new(&format!("ado-agent-bench-{}", std::process::id()), self.limit).ok();
-        let webhook = Webhook::start_as(&self.api, self.command(group.as_ref()), &[reviews::IMAGE]).await?;
+        let name = format!("ado-agent-bench-attack-{}", std::process::id());
+        let group = Group::new(&name, self.limit)
+            .inspect_err(|error| (self.say)(&format!("NO MEMORY LIMIT: {error:#}")))
+            .ok();
+        let mut webhook = Webhook::start_as(&self.api, self.command(group.as_ref()), &[reviews::IMAGE]).await?;
         webhook.wait_until_ready().await?;
         let process = reviews::process(&webhook)?;
         let ca = self.api.authority().pem();
         let target = Target::new(webhook.tls_address(), ca, reviews::body()?, Expected::Patch)?;
         let attackers = match attack {
-            Some(name) => Some(self.attack(name, &webhook)?),
+            Some(name) => Some(self.attack(name, &webhook).await?),
             None => None,
         };
         let seen = honest::ask(&target, webhook.plain_address(), self.lasts).await?;
-        let resident = process.memory().ok().map(|memory| memory.peak);
         let done = match attackers {
-            Some(child) => {
-                let output = child.wait_with_output().await?;
-                serde_json::from_slice(&output.stdout).ok()
+            Some((mut child, mut lines)) => {
+                let line = lines.next_line().await?;
+                child.wait().await?;
+                line.and_then(|line| serde_json::from_str(&line).ok())
             }
             None => None,
         };
-        let group = group
-            .map(|group| anyhow::Ok((group.peak()?, group.kills()?)))
-            .transpose()?;
+        let resident = process.memory().ok().map(|memory| memory.peak);
+        let seen_by_kernel = match &group {
+            Some(group) => Some((group.peak()?, group.kills()?)),
+            None => None,
+        };
+        webhook.kill().await?;
+        drop(group);
+        let group = seen_by_kernel;
         Ok(Run {
             seen,
             done,
@@ -168,8 +180,8 @@ impl Bench {
     }
 
     /// Attackers are a process of their own, of low priority: elsewhere they would have processors of their own, too.
-    fn attack(&self, name: &str, webhook: &Webhook) -> anyhow::Result<Child> {
-        let child = Command::new(std::env::current_exe()?)
+    async fn attack(&self, name: &str, webhook: &Webhook) -> anyhow::Result<(Child, Lines<BufReader<ChildStdout>>)> {
+        let mut child = Command::new(std::env::current_exe()?)
             .args([COMMAND, name])
             .arg(webhook.tls_address().to_string())
             .arg(webhook.plain_address().to_string())
@@ -178,11 +190,13 @@ impl Bench {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let mut child = child;
         let mut stdin = child.stdin.take().context("the standard input was piped")?;
-        let ca = self.api.authority().pem().to_owned();
-        tokio::spawn(async move { tokio::io::AsyncWriteExt::write_all(&mut stdin, ca.as_bytes()).await });
-        Ok(child)
+        stdin.write_all(self.api.authority().pem().as_bytes()).await?;
+        drop(stdin);
+        let stdout = child.stdout.take().context("the standard output was piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        ensure!(lines.next_line().await?.is_some(), "the attacker does not begin");
+        Ok((child, lines))
     }
 }
 
@@ -232,17 +246,18 @@ impl Run {
     }
 }
 
-/// The attacker's process: reads the certificate authority from the standard input, attacks for so long and prints what it
-/// did.
+/// The attacker's process: reads the certificate authority from the standard input, says by a line that it begins, attacks
+/// for so long and says what it did.
 ///
 /// # Errors
 /// There is no such attack.
 pub async fn attack(name: &str, tls: SocketAddr, plain: SocketAddr, lasts: Duration) -> anyhow::Result<Done> {
-    let _ = rustix::process::nice(19);
+    let _ = rustix::process::nice(10);
     let ca = std::io::read_to_string(std::io::stdin())?;
     let victim = Victim::new(tls, plain, &ca)?;
     let attack = kinds::all()?.into_iter().find(|attack| attack.name == name);
     let attack = attack.with_context(|| format!("there is no attack {name:?}"))?;
+    writeln!(std::io::stdout(), "attacking")?;
     let attackers = Attackers::start(&victim, &attack.conduct, attack.clients);
     tokio::time::sleep(lasts).await;
     Ok(attackers.done())
