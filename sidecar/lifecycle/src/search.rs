@@ -27,12 +27,11 @@ impl Removal {
                 self.stranger = Some(agent);
             }
         }
-        if ours.is_none() {
-            match self.stage {
-                Stage::Rest(_) => return self.rest_on(surroundings),
-                _ if self.verifying.is_some() => return self.end_verified(surroundings),
-                _ => {}
-            }
+        if ours.is_none() && matches!(self.stage, Stage::Rest(_)) {
+            return self.rest_on(surroundings);
+        }
+        if ours.is_none() && self.verifying.is_some() {
+            return self.end_verified(surroundings);
         }
         match (ours, pinned) {
             (Some(agent), Some(id)) if agent.id != id => self.stage = Stage::Pinned { id, named: Some(agent) },
@@ -61,11 +60,13 @@ impl Removal {
         self.listed = Some(surroundings.now);
         let candidates: VecDeque<AgentId> = shortlist.agents().map(|agent| agent.id).collect();
         let all = shortlist.is_whole();
-        match &self.stage {
-            Stage::Rest(_) if candidates.is_empty() => return self.rest_on(surroundings),
-            Stage::Rest(rest) => self.verifying = Some(rest.outcome.clone()),
-            _ if candidates.is_empty() => return self.not_found(true, surroundings),
-            _ => {}
+        if let Stage::Rest(rest) = &self.stage {
+            if candidates.is_empty() {
+                return self.rest_on(surroundings);
+            }
+            self.verifying = Some(rest.outcome.clone());
+        } else if candidates.is_empty() {
+            return self.not_found(true, surroundings);
         }
         self.stage = Stage::Fetching { candidates, all };
     }

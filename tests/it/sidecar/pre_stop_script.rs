@@ -130,10 +130,13 @@ async fn the_hook_returns_at_once_where_there_is_nothing_to_wait_for() {
     }
 }
 
+/// Makes a drain file.
+type Put = fn(&File);
+
 /// The pod lives on (a liveness probe failed, an image was edited in place), or its sidecar is gone.
 #[tokio::test]
 async fn the_hook_waits_five_seconds_for_a_sidecar_that_says_nothing() {
-    let files: [(&str, fn(&File)); 5] = [
+    let files: [(&str, Put); 5] = [
         ("no file", |_| {}),
         ("the pod is not leaving", |file| file.write(Drain::Serving)),
         ("no beat", |file| file.write(Drain::Draining { beat: 7 })),
