@@ -132,9 +132,11 @@ impl Script {
 
     /// What the drain file says.
     pub(crate) fn shown(&self) -> Drain {
-        let written = self.commands.iter().rev().find_map(|command| match command {
-            Command::WriteDrainFile(drain) => Some(*drain),
-            _ => None,
+        let written = self.commands.iter().rev().find_map(|command| {
+            let Command::WriteDrainFile(drain) = command else {
+                return None;
+            };
+            Some(*drain)
         });
         written.expect("the drain file was written")
     }

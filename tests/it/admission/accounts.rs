@@ -105,7 +105,7 @@ async fn the_list_comes_in_pages_and_changes_follow() {
 async fn an_account_that_is_not_in_memory_is_read_before_anything_is_denied() {
     let api = api().await;
     api.set_mood(Mood::Forbidding);
-    let webhook = Running::start(&api, &["--cluster-id=c"], |_| {}).await;
+    let webhook = Running::start(&api, &["--cluster-id=c"], |_| {});
     webhook.wait_until_ready().await;
     api.set_mood(Mood::Well);
     // The watch backs off for a while; until then there is nothing in memory.
@@ -328,7 +328,7 @@ async fn futures_of<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -
 async fn nothing_is_decided_before_the_cluster_has_a_name() {
     let api = api().await;
     api.set_mood(Mood::Forbidding);
-    let webhook = Running::start(&api, &[], |_| {}).await;
+    let webhook = Running::start(&api, &[], |_| {});
     until("readyz says why", async || {
         let (status, text) = webhook.get("/readyz").await;
         assert_eq!(status, 503, "{text}");

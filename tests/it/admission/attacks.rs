@@ -28,7 +28,7 @@ fn closed(port: &str, reason: &str) -> String {
 async fn start(change: impl FnOnce(&mut Limits)) -> (ApiServer, Running) {
     let api = api().await;
     api.set_account("team", "plain", &[]);
-    let webhook = Running::start(&api, &[], change).await;
+    let webhook = Running::start(&api, &[], change);
     webhook.wait_until_ready().await;
     until("the watch has listed", async || {
         webhook.metric("ado_agent_webhook_accounts_cached").await == 1.0

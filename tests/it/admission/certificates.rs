@@ -19,7 +19,7 @@ const FAILED: &str = "ado_agent_webhook_tls_reload_total{result=\"failed\"}";
 const POLL: Duration = Duration::from_millis(20);
 
 async fn start(api: &ApiServer) -> Running {
-    let webhook = Running::start(api, &[], |limits| limits.certificate_poll = POLL).await;
+    let webhook = Running::start(api, &[], |limits| limits.certificate_poll = POLL);
     webhook.wait_until_ready().await;
     webhook
 }
@@ -184,8 +184,7 @@ async fn without_any_certificate_it_lives_and_waits() {
     let api = api().await;
     let webhook = Running::start(&api, &["--tls-dir=/nonexistent/ado-agent"], |limits| {
         limits.certificate_poll = POLL
-    })
-    .await;
+    });
     until("readyz says what is missing", async || {
         let (status, text) = webhook.get("/readyz").await;
         status == 503 && text.contains("no usable certificate")

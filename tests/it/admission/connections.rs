@@ -69,8 +69,7 @@ async fn row_66_who_drips_is_dropped_and_others_are_served() {
     let webhook = Running::start(&api, &[], |limits| {
         limits.timeouts.first_request = Duration::from_secs(1);
         limits.timeouts.head = Duration::from_secs(1);
-    })
-    .await;
+    });
     webhook.wait_until_ready().await;
     // Nothing at all, before the handshake.
     let mut silent = Vec::new();
@@ -111,7 +110,7 @@ async fn row_66_who_drips_is_dropped_and_others_are_served() {
 #[tokio::test]
 async fn row_66_connections_have_a_bound_and_the_one_that_does_nothing_makes_room() {
     let api = api().await;
-    let webhook = Running::start(&api, &[], |limits| limits.connections = 2).await;
+    let webhook = Running::start(&api, &[], |limits| limits.connections = 2);
     webhook.wait_until_ready().await;
     let body = of_pod("team", &deployment_pod()).to_string();
     let (mut first, mut second) = (Wire::connect(&webhook).await, Wire::connect(&webhook).await);
@@ -128,7 +127,7 @@ async fn row_66_connections_have_a_bound_and_the_one_that_does_nothing_makes_roo
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_the_end() {
     let api = api().await;
-    let webhook = Running::start(&api, &[], |limits| limits.timeouts.idle = Duration::from_millis(300)).await;
+    let webhook = Running::start(&api, &[], |limits| limits.timeouts.idle = Duration::from_millis(300));
     webhook.wait_until_ready().await;
     let mut wire = Wire::connect(&webhook).await;
     let body = of_pod("team", &deployment_pod()).to_string();
@@ -221,7 +220,7 @@ async fn row_68_ten_thousand_connections_that_come_and_go_leave_nothing_behind()
 async fn row_74_one_address_takes_both_families() {
     let api = api().await;
     // The later flag wins.
-    let webhook = Running::start(&api, &["--tls-address=[::]:0", "--plain-address=[::]:0"], |_| {}).await;
+    let webhook = Running::start(&api, &["--tls-address=[::]:0", "--plain-address=[::]:0"], |_| {});
     for address in ["127.0.0.1", "[::1]"] {
         let Ok(stream) = TcpStream::connect(format!("{address}:{}", webhook.plain.port())).await else {
             // Without IPv6 the webhook falls back to IPv4, and that must work.

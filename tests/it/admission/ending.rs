@@ -92,7 +92,7 @@ async fn row_69_a_replica_ends_under_load_and_no_call_fails() {
 #[tokio::test]
 async fn row_69_what_is_being_answered_is_answered_and_says_close() {
     let api = api().await;
-    let webhook = Running::start(&api, &["--drain-delay=1"], |_| {}).await;
+    let webhook = Running::start(&api, &["--drain-delay=1"], |_| {});
     webhook.wait_until_ready().await;
     let mut idle = Wire::connect(&webhook).await;
     let body = of_pod("team", &deployment_pod()).to_string();
@@ -138,7 +138,7 @@ async fn row_69_what_is_being_answered_is_answered_and_says_close() {
 #[tokio::test]
 async fn a_connection_that_hangs_does_not_hold_the_end_for_ever() {
     let api = api().await;
-    let webhook = Running::start(&api, &[], |limits| limits.drain_deadline = Duration::from_millis(300)).await;
+    let webhook = Running::start(&api, &[], |limits| limits.drain_deadline = Duration::from_millis(300));
     webhook.wait_until_ready().await;
     let mut hanging = Wire::connect(&webhook).await;
     let headers = [("content-type", "application/json"), ("content-length", "100")];

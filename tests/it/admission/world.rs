@@ -64,7 +64,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// With these flags and bounds; it need not be ready yet.
-    pub(crate) async fn start(api: &ApiServer, flags: &[&str], change: impl FnOnce(&mut Limits)) -> Self {
+    pub(crate) fn start(api: &ApiServer, flags: &[&str], change: impl FnOnce(&mut Limits)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::create_dir(path("tls")).unwrap();
@@ -109,7 +109,7 @@ impl Running {
 
     /// With the shipped bounds, and ready.
     pub(crate) async fn ready(api: &ApiServer, flags: &[&str]) -> Self {
-        let running = Self::start(api, flags, |_| {}).await;
+        let running = Self::start(api, flags, |_| {});
         running.wait_until_ready().await;
         running
     }
