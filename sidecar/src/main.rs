@@ -64,6 +64,9 @@ fn drive(config: Config) -> anyhow::Result<lifecycle::Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(1)
+        // Signals, probes and deadlines are looked at after so many steps. A long answer makes thousands of them, each longer
+        // than such a look, and the processor may be a tenth of one.
+        .event_interval(4)
         .build()?;
     runtime.block_on(async {
         // Handlers first: the first process of a container is not ended by a signal that it does not handle.

@@ -49,9 +49,7 @@ pub(super) fn garbled(answer: &Answer) -> Failure {
 /// What an answer that is no success means.
 pub(super) fn failure(answer: &Answer) -> Failure {
     let body: Body = answer.json().unwrap_or_default();
-    // One that is too long was left out.
-    let message = body.message.as_deref().filter(|message| !message.is_empty());
-    let message = message.or_else(|| answer.header("x-tfs-serviceerror"));
+    let message = body.message.as_deref().or_else(|| answer.header("x-tfs-serviceerror"));
     let kind = kind(answer, body.type_key.as_deref().or(body.type_name.as_deref()), message);
     let mut detail = match (message, body.type_key.as_deref()) {
         (Some(message), Some(key)) => format!("{} {}: {}", answer.status.as_u16(), excerpt(key), excerpt(message)),

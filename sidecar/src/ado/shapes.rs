@@ -28,7 +28,7 @@ const AGENT: Keep = Keep::Object(&[
     // Whoever holds the agent's key chooses how many there are.
     (
         "systemCapabilities",
-        Keep::Object(&[(contract::OWNER_VARIABLE, Keep::Scalar)]),
+        Keep::Object(&[(contract::OWNER_VARIABLE, Keep::Foreign)]),
     ),
 ]);
 const VERDICT: Keep = Keep::Object(&[("value", Keep::Scalar)]);

@@ -80,6 +80,8 @@ impl Answer {
             {
                 sieve = None;
             }
+            // A long answer comes faster than it is read: probes and the hook are not kept waiting for its end.
+            tokio::task::yield_now().await;
             // Nothing is learned from the rest, and its connection is not worth having.
             if sieve.is_none() && self.beginning.len() == keep {
                 return Ok(());

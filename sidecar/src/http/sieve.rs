@@ -6,7 +6,7 @@
 //! costs a thread, or keep the string that they are in, which may be the large one.
 //!
 //! **Invariant:** memory is bounded by [`TEXT_LIMIT`] and [`DOCUMENT_LIMIT`], whatever comes. **Invariant:** what is kept is
-//! kept whole; a string that is too long becomes the empty one. What is left out is not checked: brackets are only counted.
+//! kept whole. What is left out is not checked: brackets are only counted.
 
 use zeroize::Zeroizing;
 
@@ -20,8 +20,10 @@ const KEY_LIMIT: usize = 256;
 /// What is kept of a value. A value of another type is kept as `null`, but a scalar as it is.
 #[derive(Debug)]
 pub(crate) enum Keep {
-    /// A string, a number, a boolean.
+    /// A string, a number, a boolean. One that is too long is not what it should be.
     Scalar,
+    /// The same where somebody else chooses it: a string that is too long becomes the empty one, and the rest stays readable.
+    Foreign,
     /// These members of an object.
     Object(&'static [(&'static str, Self)]),
     /// The elements of an array, handed over one by one; the array itself stays empty.
@@ -54,6 +56,7 @@ enum State {
     InText {
         escaped: bool,
         start: usize,
+        may_be_long: bool,
     },
     /// Inside a number, `true`, `false` or `null`.
     InLiteral {
@@ -183,11 +186,18 @@ impl Sieve {
                 };
             }
             State::CommaOrEnd => self.close(byte, element)?,
-            State::InText { escaped, start } => {
+            State::InText {
+                escaped,
+                start,
+                may_be_long,
+            } => {
                 let ends = byte == b'"' && !*escaped;
                 *escaped = byte == b'\\' && !*escaped;
-                let (start, escaped) = (*start, *escaped);
+                let (start, escaped, may_be_long) = (*start, *escaped, *may_be_long);
                 if self.document.len() - start >= TEXT_LIMIT {
+                    if !may_be_long {
+                        return Err(Malformed);
+                    }
                     self.document.truncate(start);
                     self.document.extend_from_slice(b"\"\"");
                     self.state = State::Skipping {
@@ -283,9 +293,13 @@ impl Sieve {
                     escaped: false,
                 }
             }
-            (b'"', Some(_)) => {
+            (b'"', Some(keep)) => {
                 self.document.push(byte);
-                State::InText { escaped: false, start }
+                State::InText {
+                    escaped: false,
+                    start,
+                    may_be_long: matches!(keep, Keep::Foreign),
+                }
             }
             (b'"', None) => State::Skipping {
                 depth: 0,

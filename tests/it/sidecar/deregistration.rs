@@ -24,6 +24,22 @@ async fn deleted_within(world: &World, sidecar: &Sidecar<'_>) {
     assert!(took <= WORST_CASE, "{took:?}\n{}", sidecar.pod.log());
 }
 
+/// A pod that leaves while its agent, which is disabled, has a job: the sidecar, the agent and the job.
+async fn draining<'p>(world: &World, pod: &'p Pod) -> (Sidecar<'p>, i64, u64) {
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    let agent = register(world);
+    let job = world.pool.make_busy(agent);
+    assert!(pod.pre_stop().0);
+    let disabled = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_some_and(|agent| !agent.enabled);
+    world
+        .ado
+        .wait_until("it is disabled", SOON, disabled)
+        .await
+        .expect("disabled");
+    (sidecar, agent, job)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_ended_is_removed_at_once() {
     let world = World::start().await.expect("a world");
@@ -121,17 +137,7 @@ async fn what_cannot_be_removed_is_said_before_the_grace_is_over() {
 async fn a_busy_agent_is_disabled_waited_for_and_removed() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
-    let mut sidecar = pod.start();
-    sidecar.says(Reason::Ready).await;
-    let agent = register(&world);
-    let job = world.pool.make_busy(agent);
-    assert!(pod.pre_stop().0);
-    let disabled = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_some_and(|agent| !agent.enabled);
-    world
-        .ado
-        .wait_until("it is disabled", SOON, disabled)
-        .await
-        .expect("disabled");
+    let (mut sidecar, _, job) = draining(&world, &pod).await;
     world.pool.finish_job(job, "succeeded");
     let gone = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_none();
     sidecar.terminate();
@@ -158,18 +164,8 @@ async fn an_agent_of_a_successor_is_left_alone() {
 async fn an_agent_that_changes_its_marker_stays_and_the_end_says_so() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
-    let mut sidecar = pod.start();
-    sidecar.says(Reason::Ready).await;
-    let agent = register(&world);
-    let job = world.pool.make_busy(agent);
-    // It is seen as ours, and pinned, when the pod begins to leave.
-    assert!(pod.pre_stop().0);
-    let disabled = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_some_and(|agent| !agent.enabled);
-    world
-        .ado
-        .wait_until("it is disabled", SOON, disabled)
-        .await
-        .expect("disabled");
+    // It was seen as ours.
+    let (mut sidecar, agent, job) = draining(&world, &pod).await;
     // The next look is of a sidecar that has nothing but what it saved: a proof that is still fresh would be acted on.
     sidecar.kill();
     // What a job can do that opens a session with the agent's key.

@@ -1,8 +1,10 @@
 //! The token file as jobs and images treat it.
 
-use crate::pod::{Pod, content};
+use crate::pod::{NAME, Pod, SOON, content, register};
 use contract::Reason;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tests::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,4 +46,31 @@ async fn links_in_the_shared_volume_lead_nowhere() {
         })
         .await;
     assert_eq!(content(&victim), "precious");
+}
+
+/// `bench -- attack-sidecar` does it with a tenth of a processor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_removals_in_the_shared_directory_delays_neither_probe_nor_removal() {
+    let world = World::start().await.expect("a world");
+    let pod = Pod::new(&world).set(contract::LOG_LEVEL_VARIABLE, "info");
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    register(&world);
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let (flag, token) = (Arc::clone(&goes_on), pod.token_file());
+    let storm = std::thread::spawn(move || {
+        let other = token.with_file_name("other");
+        while flag.load(Ordering::Relaxed) {
+            let _ = std::fs::write(&other, "");
+            let _ = std::fs::remove_file(&other);
+            let _ = std::fs::remove_file(&token);
+        }
+    });
+    assert!(pod.probe().0);
+    sidecar.terminate();
+    assert_eq!(sidecar.end(SOON).await, 0, "{}", pod.log());
+    goes_on.store(false, Ordering::Relaxed);
+    storm.join().expect("no panic");
+    assert!(world.pool.agent(NAME).is_none(), "{}", pod.message());
+    assert!(pod.log().len() < 64 * 1024, "the log is short");
 }

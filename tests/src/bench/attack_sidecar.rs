@@ -42,8 +42,8 @@ const ATTACKS: &[Attack] = &[
         removable: true,
     },
     Attack {
-        name: "its agent has 330,000 capabilities",
-        flood: Some((AGENTS, Flood::Capabilities { count: 330_000 })),
+        name: "its agent has 290,000 capabilities",
+        flood: Some((AGENTS, Flood::Capabilities { count: 290_000 })),
         invents_name: false,
         storm: false,
         removable: true,
@@ -98,28 +98,38 @@ const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// Every attack, each on a sidecar of its own; `program`: another than the one of this repository.
+/// Every attack whose name contains `only`, each on a sidecar of its own; `program`: another than the one of this repository.
 ///
 /// # Errors
 /// A sidecar does not get as far as to be attacked.
-pub async fn rows(program: Option<&Path>, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Vec<Row>> {
+pub async fn rows(program: Option<&Path>, only: Option<&str>, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (number, attack) in ATTACKS.iter().enumerate() {
+        if only.is_some_and(|only| !attack.name.contains(only)) {
+            continue;
+        }
         say(attack.name);
         let world = World::start().await?;
         // Sidecars and probes are waited for with blocking calls.
-        rows.push(tokio::task::block_in_place(|| run(&world, number, attack, program))?);
+        let (row, log) = tokio::task::block_in_place(|| run(&world, number, attack, program))?;
+        if row.met == Some(false) {
+            say(&format!("missed, and the sidecar's log is:\n{log}"));
+        }
+        rows.push(row);
     }
     Ok(rows)
 }
 
-fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) -> anyhow::Result<Row> {
+fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) -> anyhow::Result<(Row, String)> {
     let groups = Groups::new(&format!("ado-agent-bench-sidecar-{}", std::process::id()));
     let mut pod = Pod::new(world, number, "info")?;
     pod.set(contract::GRACE_SECONDS_VARIABLE, GRACE.as_secs().to_string());
     pod.run_as(program, groups.as_ref().map(Groups::procs).unwrap_or_default());
     pod.start()?;
-    let agent = if attack.invents_name { "invented" } else { pod.name() }.to_owned();
+    let agent = match attack.invents_name {
+        true => format!("{}-invented", pod.name()),
+        false => pod.name().to_owned(),
+    };
     pod.register_as(world, &agent)?;
     if let Some((route, of)) = attack.flood {
         world.ado.faults().always(route, Fault::Flood { of });
@@ -140,6 +150,7 @@ fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) ->
         }
     }
     let resident = pod.process()?.memory().ok().map(|memory| memory.peak);
+    let spent = pod.process()?.processor_time().unwrap_or_default();
     if attack.removable {
         world.ado.faults().clear();
     }
@@ -174,10 +185,12 @@ fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) ->
     probes.sort_by(f64::total_cmp);
     let slowest = probes.last().copied().unwrap_or_default();
     let exit = code.and_then(|code| usize::try_from(code).ok()).map_or(unknown, count);
-    Ok(row
+    let row = row
         .part("peak resident", resident.map_or(unknown, mebibytes))
+        .part("processor time", milliseconds(spent.as_secs_f64()))
         .part("slowest probe", milliseconds(slowest))
-        .part("exit code", exit))
+        .part("exit code", exit);
+    Ok((row, pod.log()))
 }
 
 /// A thread that removes and makes files in a directory until it is dropped.

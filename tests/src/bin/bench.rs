@@ -74,6 +74,9 @@ enum Role {
         /// Another sidecar than the one of this repository, for instance an older one
         #[arg(long)]
         sidecar: Option<PathBuf>,
+        /// Only attacks whose names contain this
+        #[arg(long)]
+        only: Option<String>,
     },
     /// The least that can answer a review
     #[command(name = floor::COMMAND, hide = true)]
@@ -135,9 +138,11 @@ fn main() -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{}", json!(done))?;
             Ok(())
         }
-        Some(Role::AttackSidecar { how, sidecar }) => {
+        Some(Role::AttackSidecar { how, sidecar, only }) => {
             program("ado-agent-sidecar")?;
-            runtime()?.block_on(how.tell(async |_| attack_sidecar::rows(sidecar.as_deref(), &|what| say(what)).await))
+            runtime()?.block_on(
+                how.tell(async |_| attack_sidecar::rows(sidecar.as_deref(), only.as_deref(), &|what| say(what)).await),
+            )
         }
         None => {
             say("building the programs");
