@@ -1,4 +1,6 @@
-//! What both targets check: a decision never panics, its patch applies, and a second pass changes nothing.
+//! What the targets for pods and reviews check: a decision never panics, its patch applies, and a second pass changes nothing.
+
+pub mod response;
 
 use contract::Reason;
 use inject::{Decision, FederatedToken, LogLevel, Request, ServiceAccount, Settings};

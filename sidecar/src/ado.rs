@@ -5,12 +5,12 @@
 mod failures;
 mod shapes;
 
-use crate::http::{self, Answer as HttpAnswer, Http, Wanted};
+use crate::http::{self, Answer as HttpAnswer, Http, Keep, Wanted};
 use crate::secret::Secret;
 use crate::url::Organisation;
 use failures::failure;
 use lifecycle::{AgentId, Answer, Failure, FailureKind, PoolId, Question, ServerTime};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::json;
 use shapes::Reading;
 use std::sync::Arc;
@@ -96,12 +96,7 @@ impl Ado {
         if let Some(body) = route.body {
             request = request.json(&body);
         }
-        let keep = reading.keep();
-        let wanted = |status| Wanted {
-            keep: if is_success(status) { keep } else { &failures::BODY },
-            secret: false,
-        };
-        http::send(request, wanted, |element| reading.element(element)).await
+        http::send(request, wanted(reading.keep()), |element| reading.element(element)).await
     }
 
     fn route(&self, question: &Question) -> Route {
@@ -141,6 +136,27 @@ impl Ado {
             Question::Delete(pool, id) => (Method::DELETE, agent(*pool, *id, &[]), None),
         };
         Route { method, url, body }
+    }
+}
+
+/// Reads a response to a question, and says what it means.
+///
+/// # Errors
+/// What kind of failure it is, with the server's words.
+pub async fn answer(question: &Question, pool: &str, response: Response) -> Result<Answer, Failure> {
+    let mut reading = Reading::new(question, pool);
+    let wanted = wanted(reading.keep());
+    let answer = http::receive(response, wanted, |element| reading.element(element))
+        .await
+        .map_err(|problem| failures::unreachable(&problem))?;
+    read(question, &answer, reading)
+}
+
+/// What is kept of an answer: of a success, what was asked for; of anything else, what went wrong.
+fn wanted(keep: &'static Keep) -> impl FnOnce(StatusCode) -> Wanted {
+    move |status| Wanted {
+        keep: if is_success(status) { keep } else { &failures::BODY },
+        secret: false,
     }
 }
 

@@ -16,7 +16,7 @@ use assertion::{Assertion, Claims};
 pub use binding::Binding;
 use contract::Reason;
 use lifecycle::{ServerTime, TokenRefusal};
-use reqwest::StatusCode;
+use reqwest::{Response, StatusCode};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::Deserialize;
 use serde_json::Value;
@@ -106,7 +106,7 @@ impl Entra {
         let answer = self.post(&assertion, tenant, &request_id, &mut codes).await;
         let verdict = match answer {
             Err(problem) => Err(refusals::Seen::unreachable(self.whom(), &problem)),
-            Ok(answer) => self.judge(&answer, &codes),
+            Ok(answer) => judge(self.whom(), self.identity.binding.is_some(), &answer, &codes),
         };
         verdict.map_err(|seen| {
             let claims = assertion.claims();
@@ -144,54 +144,7 @@ impl Entra {
             .header("client-request-id", request_id)
             .header("return-client-request-id", "true")
             .form(&form);
-        let wanted = |status| Wanted {
-            keep: if status == StatusCode::OK {
-                &SUCCESS
-            } else {
-                &refusals::BODY
-            },
-            secret: status == StatusCode::OK,
-        };
-        http::send(request, wanted, |element| {
-            if codes.len() < refusals::CODES_KEPT {
-                codes.extend(refusals::code(element));
-            }
-            true
-        })
-        .await
-    }
-
-    fn judge(&self, answer: &Answer, codes: &[u64]) -> Result<Issued, refusals::Seen> {
-        if answer.status != StatusCode::OK {
-            return Err(refusals::Seen::answer(
-                self.whom(),
-                answer,
-                codes,
-                self.identity.binding.is_some(),
-            ));
-        }
-        let garbled = || refusals::Seen::garbled(self.whom(), answer);
-        if !answer.is_json() {
-            return Err(garbled());
-        }
-        let body: Success = answer.json().ok_or_else(|| {
-            // The body may hold a token, so nothing of it is shown.
-            refusals::Seen::unreachable(self.whom(), "a success whose body has not the shape of a token answer")
-        })?;
-        let lifetime = seconds(&body.expires_in).filter(|lifetime| !lifetime.is_zero());
-        let token = Secret::new(body.access_token);
-        let plain = !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-        match lifetime {
-            Some(lifetime) if plain => Ok(Issued {
-                token,
-                lifetime,
-                refresh_in: seconds(&body.refresh_in),
-            }),
-            Some(_) | None => Err(refusals::Seen::unreachable(
-                self.whom(),
-                "a success without a token or without its lifetime",
-            )),
-        }
+        http::send(request, wanted, |element| keep_code(codes, element)).await
     }
 
     /// Who answers, for sentences.
@@ -219,6 +172,69 @@ impl Entra {
         parts.push(format!("our request id {request_id}"));
         parts.join("; ")
     }
+}
+
+/// What an answer means; `whom` is who gave it.
+fn judge(whom: &str, through_binding: bool, answer: &Answer, codes: &[u64]) -> Result<Issued, refusals::Seen> {
+    if answer.status != StatusCode::OK {
+        return Err(refusals::Seen::answer(whom, answer, codes, through_binding));
+    }
+    let garbled = || refusals::Seen::garbled(whom, answer);
+    if !answer.is_json() {
+        return Err(garbled());
+    }
+    let body: Success = answer.json().ok_or_else(|| {
+        // The body may hold a token, so nothing of it is shown.
+        refusals::Seen::unreachable(whom, "a success whose body has not the shape of a token answer")
+    })?;
+    let lifetime = seconds(&body.expires_in).filter(|lifetime| !lifetime.is_zero());
+    let token = Secret::new(body.access_token);
+    let plain = !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    match lifetime {
+        Some(lifetime) if plain => Ok(Issued {
+            token,
+            lifetime,
+            refresh_in: seconds(&body.refresh_in),
+        }),
+        Some(_) | None => Err(refusals::Seen::unreachable(
+            whom,
+            "a success without a token or without its lifetime",
+        )),
+    }
+}
+
+/// Reads a response to a request for a token, and says how long the token lives; `through_binding` where the cluster's token
+/// proxy was asked.
+///
+/// # Errors
+/// The reason why there is no token, and the server's words.
+pub async fn answer(response: Response, through_binding: bool) -> Result<Duration, (Reason, String)> {
+    let whom = "the server";
+    let mut codes = Vec::new();
+    let seen = match http::receive(response, wanted, |element| keep_code(&mut codes, element)).await {
+        Ok(answer) => judge(whom, through_binding, &answer, &codes).map(|issued| issued.lifetime),
+        Err(problem) => Err(refusals::Seen::unreachable(whom, &problem)),
+    };
+    seen.map_err(|seen| (seen.reason, seen.text))
+}
+
+/// What is kept of an answer: the token, or what went wrong.
+fn wanted(status: StatusCode) -> Wanted {
+    Wanted {
+        keep: if status == StatusCode::OK {
+            &SUCCESS
+        } else {
+            &refusals::BODY
+        },
+        secret: status == StatusCode::OK,
+    }
+}
+
+fn keep_code(codes: &mut Vec<u64>, element: &[u8]) -> bool {
+    if codes.len() < refusals::CODES_KEPT {
+        codes.extend(refusals::code(element));
+    }
+    true
 }
 
 /// Says how far the node's clock is off, if that is worth a word.

@@ -6,7 +6,7 @@
 mod answer;
 mod sieve;
 
-pub(crate) use answer::{Answer, Wanted, excerpt, send};
+pub(crate) use answer::{Answer, Wanted, excerpt, receive, send};
 pub(crate) use sieve::Keep;
 
 use reqwest::{Client, ClientBuilder, NoProxy, Proxy, redirect};

@@ -33,3 +33,9 @@ pub use entra::{Binding, Identity};
 pub use http::{Proxies, Trust};
 pub use socket::{Heard, pre_stop, probe};
 pub use url::{Authority, Organisation};
+
+/// What the two services' answers mean, whoever received them: the fuzz targets give any bytes to these.
+pub mod answers {
+    pub use crate::ado::answer as azure_devops;
+    pub use crate::entra::answer as entra;
+}

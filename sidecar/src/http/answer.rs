@@ -48,7 +48,19 @@ pub(crate) async fn send(
 ) -> Result<Answer, String> {
     // Without this header any encoding would be acceptable (RFC 9110, 12.5.3), and none of them is understood.
     let request = request.header(ACCEPT_ENCODING, "identity");
-    let mut response = request.send().await.map_err(|error| chain(&error.without_url()))?;
+    let response = request.send().await.map_err(|error| chain(&error.without_url()))?;
+    receive(response, wanted, element).await
+}
+
+/// The second half of [`send`]: reads an answer whose head is there.
+///
+/// # Errors
+/// Likewise.
+pub(crate) async fn receive(
+    mut response: Response,
+    wanted: impl FnOnce(StatusCode) -> Wanted,
+    element: impl FnMut(&[u8]) -> bool,
+) -> Result<Answer, String> {
     let mut answer = Answer {
         status: response.status(),
         headers: std::mem::take(response.headers_mut()),
