@@ -68,10 +68,10 @@ enum Step {
 }
 
 impl Review {
-    /// Reads and decides: a small review at once; a large one on another thread, one at a time, so that others do not wait
+    /// Reads and decides: a small review at once; a costly one on another thread, one at a time, so that others do not wait
     /// for it and memory holds one of each.
     async fn step(self, account: Option<ServiceAccount>, deadline: Instant) -> Result<(Self, Step), Response> {
-        let (review, step) = if self.body.is_large() {
+        let (review, step) = if self.body.is_costly() {
             let turn = Arc::clone(&self.shared.large).acquire_owned();
             let Ok(Ok(turn)) = tokio::time::timeout_at(deadline.into(), turn).await else {
                 return Err(busy());

@@ -18,7 +18,6 @@ const END_HEADERS: u8 = 4;
 pub(super) async fn open_requests(stream: &mut (impl AsyncWrite + Unpin), streams: u32) -> std::io::Result<()> {
     stream.write_all(PREFACE).await?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
-    stream.write_all(&frame(SETTINGS, 1, 0, &[])).await?;
     stream.write_all(&frame(WINDOW_UPDATE, 0, 0, &[0, 0x10, 0, 0])).await?;
     for number in 0..streams {
         let id = 2 * number + 1;
