@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
             patch: &injection.patch,
             warnings: &injection.warnings,
         },
-        Decision::Skip(_) => Verdict::Allow,
+        Decision::Skip { warnings, .. } => Verdict::Allow { warnings },
         Decision::Deny(denial) => Verdict::Deny {
             code: 403,
             sentence: &denial.sentence,

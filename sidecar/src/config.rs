@@ -9,6 +9,7 @@ use crate::entra::Identity;
 use crate::http::{Proxies, Trust};
 use crate::url::{Authority, Organisation};
 pub(crate) use candidates::Names;
+use candidates::{AGENT_NAME, POOL, URL};
 use contract::{Handoff, Marker, Reason};
 use lifecycle::{Refusal, Settings};
 use std::path::PathBuf;
@@ -81,16 +82,10 @@ impl Config {
         });
         let remote = Remote::read(&mut names);
         let settings = Settings {
-            agent_name: names
-                .candidates(contract::AGENT_NAME_VARIABLE, contract::AGENT_NAME_FROM_VARIABLE, None)
-                .unwrap_or(pod),
+            agent_name: names.setting(&AGENT_NAME).unwrap_or(pod),
             marker,
             pool: names
-                .candidates(
-                    contract::POOL_VARIABLE,
-                    contract::POOL_FROM_VARIABLE,
-                    Some(contract::POOL_DEFAULT_VARIABLE),
-                )
+                .setting(&POOL)
                 .unwrap_or_else(|| contract::DEFAULT_POOL.to_owned()),
             url: remote
                 .as_ref()
@@ -100,6 +95,7 @@ impl Config {
                 .map_or_else(String::new, |remote| remote.identity.client_id.clone()),
             tenant: names.tenant(),
             grace: Duration::from_secs(grace),
+            placeholder: names.optional(contract::PLACEHOLDER_VARIABLE).is_some(),
             refusal: None,
         };
         let mut config = Self::with(&mut names, settings);
@@ -117,6 +113,7 @@ impl Config {
             client_id: String::new(),
             tenant: None,
             grace: Duration::ZERO,
+            placeholder: false,
             refusal: Some(refusal),
         };
         Self::with(names, settings)
@@ -169,11 +166,7 @@ pub fn state_dir(mut lookup: impl FnMut(&str) -> Option<String>) -> PathBuf {
 impl Remote {
     fn read(names: &mut Names<'_>) -> Option<Self> {
         let hosts = names.list(contract::ALLOWED_HOSTS_VARIABLE, contract::DEFAULT_ALLOWED_HOSTS);
-        let url = names.candidates(
-            contract::URL_VARIABLE,
-            contract::URL_FROM_VARIABLE,
-            Some(contract::URL_DEFAULT_VARIABLE),
-        );
+        let url = names.setting(&URL);
         let organisation = match url {
             Some(url) => names.accept(Organisation::parse(&url, &hosts)),
             None => {

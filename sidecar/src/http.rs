@@ -53,13 +53,21 @@ impl Trust {
 pub struct Proxies(Option<Proxy>);
 
 impl Proxies {
-    /// The proxy for https and the hosts that are reached without it, both as in `HTTPS_PROXY` and `NO_PROXY`.
+    /// The proxy for https, user and password for it, and the hosts that are reached without it; URL and hosts as in
+    /// `HTTPS_PROXY` and `NO_PROXY`.
     ///
     /// # Errors
     /// The proxy is no URL; the message does not repeat it.
-    pub fn new(https: Option<String>, except: Option<String>) -> Result<Self, &'static str> {
+    pub fn new(
+        https: Option<String>,
+        credentials: Option<(String, String)>,
+        except: Option<String>,
+    ) -> Result<Self, &'static str> {
         let Some(https) = https else { return Ok(Self(None)) };
-        let proxy = Proxy::https(https).map_err(|_| "this is no URL of a proxy")?;
+        let mut proxy = Proxy::https(https).map_err(|_| "this is no URL of a proxy")?;
+        if let Some((user, password)) = credentials {
+            proxy = proxy.basic_auth(&user, &password);
+        }
         let except = except.and_then(|list| NoProxy::from_string(&list));
         Ok(Self(Some(proxy.no_proxy(except))))
     }
@@ -210,13 +218,20 @@ mod tests {
 
     #[test]
     fn proxy_credentials_are_not_shown() {
-        let proxies =
-            Proxies::new(Some("http://user:hunter2@proxy.corp:3128".into()), Some("a,b".into())).expect("a proxy");
+        let proxies = Proxies::new(
+            Some("http://user:hunter2@proxy.corp:3128".into()),
+            None,
+            Some("a,b".into()),
+        )
+        .expect("a proxy");
         let http = Http::new(Trust::default(), proxies);
         http.client().expect("a client");
         assert!(!format!("{http:?}").contains("hunter2"), "{http:?}");
-        let problem = Proxies::new(Some("http://user:hunter2@[/".into()), None).expect_err("no URL");
+        let problem = Proxies::new(Some("http://user:hunter2@[/".into()), None, None).expect_err("no URL");
         assert!(!problem.contains("hunter2"));
+        let credentials = Some(("user".into(), "hunter2".into()));
+        let proxies = Proxies::new(Some("http://proxy.corp:3128".into()), credentials, None).expect("a proxy");
+        assert!(!format!("{proxies:?}").contains("hunter2"), "{proxies:?}");
     }
 
     #[test]

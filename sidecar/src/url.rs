@@ -21,11 +21,11 @@ impl Organisation {
     /// A URL of another shape, of Azure DevOps Server, or of a host that is not on the list.
     pub fn parse(value: &str, allowed: &[String]) -> Result<Self, Refusal> {
         let shown = format!("\"{}\"", contract::redacted(value));
-        let not_services = |what: &str| Refusal {
-            reason: Reason::NotServices,
+        let bad = |what: &str| Refusal {
+            reason: Reason::BadUrl,
             sentence: format!("organisation URL {shown}: {what}; {FORM}"),
         };
-        let url = HttpsUrl::parse(value).map_err(not_services)?;
+        let url = HttpsUrl::parse(value).map_err(bad)?;
         let Some(entry) = url.covered_by(allowed) else {
             return Err(not_listed(&shown, &url, allowed));
         };
@@ -33,20 +33,19 @@ impl Organisation {
         let in_host = entry.starts_with("*.") || url.host.ends_with(LEGACY_SUFFIX);
         let base = match (in_host, segments.next(), segments.next()) {
             (true, None, _) => url.origin(),
-            (true, Some(_), _) => return Err(not_services("there is no path after the host")),
+            (true, Some(_), _) => return Err(bad("nothing may follow the host")),
             (false, Some(name), None) if is_organisation(name) => format!("{}/{name}", url.origin()),
-            (false, None, _) => return Err(not_services("the organisation is missing")),
-            (false, Some(_), None) => return Err(not_services("this is no name of an organisation")),
+            (false, None, _) => return Err(bad("the organization is missing")),
+            (false, Some(_), None) => return Err(bad("this is no name of an organization")),
             (false, Some(_), Some(_)) => {
-                return Err(not_services(
-                    "it must end with the organisation, without a project or collection (Azure DevOps Server accepts no \
-                     Entra token)",
+                return Err(bad(
+                    "it must end with the organization, without a project or collection",
                 ));
             }
         };
         same_host(&base, &url.host)
             .map(Self)
-            .ok_or_else(|| not_services("it has no proper host name"))
+            .ok_or_else(|| bad("it has no proper host name"))
     }
 
     /// The address of a route below the organisation, with its query.
@@ -191,23 +190,24 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_with_its_reason() {
-        use Reason::{HostNotAllowed, NotServices};
+        use Reason::{BadUrl, HostNotAllowed, NotServices};
         for (value, reason) in [
             ("https://tfs.corp.example/tfs/DefaultCollection", NotServices),
             ("https://ado.corp.example/DefaultCollection", NotServices),
-            ("https://dev.azure.com", NotServices),
-            ("https://dev.azure.com/contoso/project", NotServices),
-            ("https://dev.azure.com/_apis", NotServices),
-            ("https://contoso.visualstudio.com/project", NotServices),
-            ("http://dev.azure.com/contoso", NotServices),
-            ("https://dev.azure.com@evil.example/contoso", NotServices),
-            ("https://dev.azure.com./contoso", NotServices),
-            ("https://d\u{435}v.azure.com/contoso", NotServices),
+            ("https://dev.azure.com", BadUrl),
+            ("https://dev.azure.com/contoso/project", BadUrl),
+            ("https://dev.azure.com/$(ORG)", BadUrl),
+            ("https://dev.azure.com/_apis", BadUrl),
+            ("https://contoso.visualstudio.com/project", BadUrl),
+            ("http://dev.azure.com/contoso", BadUrl),
+            ("https://dev.azure.com@evil.example/contoso", BadUrl),
+            ("https://dev.azure.com./contoso", BadUrl),
+            ("https://d\u{435}v.azure.com/contoso", BadUrl),
             ("https://dev.azure.com.evil.example/contoso", HostNotAllowed),
             ("https://a.b.visualstudio.com", HostNotAllowed),
             ("https://xn--dev-azure-x9a.com/contoso", HostNotAllowed),
-            ("dev.azure.com/contoso", NotServices),
-            ("", NotServices),
+            ("dev.azure.com/contoso", BadUrl),
+            ("", BadUrl),
         ] {
             assert_eq!(organisation(value), Err(reason), "{value}");
         }

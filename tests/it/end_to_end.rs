@@ -16,6 +16,8 @@ mod generations;
 mod leaving;
 #[path = "end_to_end/misfortunes.rs"]
 mod misfortunes;
+#[path = "end_to_end/names.rs"]
+mod names;
 #[path = "end_to_end/pods.rs"]
 mod pods;
 #[path = "end_to_end/running_jobs.rs"]

@@ -169,7 +169,7 @@ impl Review {
 fn describe(decision: &Decision) -> (Outcome, &'static str, Option<&str>) {
     match decision {
         Decision::Inject(_) => (Outcome::Injected, INJECTED, None),
-        Decision::Skip(reason) => (Outcome::Skipped, reason.as_str(), None),
+        Decision::Skip { reason, .. } => (Outcome::Skipped, reason.as_str(), None),
         Decision::Deny(denial) => (Outcome::Denied, denial.reason.as_str(), Some(&denial.sentence)),
     }
 }
@@ -180,7 +180,7 @@ fn verdict(decision: &Decision) -> Verdict<'_> {
             patch: &injection.patch,
             warnings: &injection.warnings,
         },
-        Decision::Skip(_) => Verdict::Allow,
+        Decision::Skip { warnings, .. } => Verdict::Allow { warnings },
         Decision::Deny(denial) => Verdict::Deny {
             // kubectl shows a 422 as "the request is invalid"; everything else is a matter of what is allowed here.
             code: if denial.reason == Reason::MalformedPod {

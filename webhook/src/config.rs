@@ -201,6 +201,10 @@ impl Args {
         };
         let cpu = problems.quantity("sidecar-cpu", &self.sidecar_cpu);
         let memory = problems.quantity("sidecar-memory", &self.sidecar_memory);
+        let storage = self
+            .sidecar_ephemeral_storage
+            .as_deref()
+            .map(|size| problems.quantity("sidecar-ephemeral-storage", size));
         let log_level = problems.log_level("sidecar-log-level", &self.sidecar_log_level);
         let run_as_user = problems.user("sidecar-run-as-user", &self.sidecar_run_as_user);
         let allowed_images = problems.image_patterns("allowed-sidecar-images", &self.allowed_sidecar_images);
@@ -212,6 +216,18 @@ impl Args {
             .max_sidecar_memory
             .as_deref()
             .and_then(|most| problems.limit("max-sidecar-memory", most, "sidecar-memory", memory.as_deref()));
+        let own_storage = match &storage {
+            Some(size) => size.as_deref(),
+            None => Some("0"),
+        };
+        let max_storage = self.max_sidecar_ephemeral_storage.as_deref().and_then(|most| {
+            problems.limit(
+                "max-sidecar-ephemeral-storage",
+                most,
+                "sidecar-ephemeral-storage",
+                own_storage,
+            )
+        });
         let allow_run_as_user = problems.boolean("allow-sidecar-run-as-user", &self.allow_sidecar_run_as_user);
         let grace = problems.seconds("grace-period", &self.grace_period, 1..=31_536_000);
         let url = self
@@ -248,11 +264,16 @@ impl Args {
             sidecar_image: image?,
             sidecar_cpu: cpu?,
             sidecar_memory: memory?,
+            sidecar_ephemeral_storage: match storage {
+                Some(size) => Some(size?),
+                None => None,
+            },
             sidecar_log_level: log_level?,
             sidecar_run_as_user: run_as_user?,
             allowed_sidecar_images: allowed_images?,
             max_sidecar_cpu: max_cpu,
             max_sidecar_memory: max_memory,
+            max_sidecar_ephemeral_storage: max_storage,
             allow_sidecar_run_as_user: allow_run_as_user?,
             grace_seconds: i64::try_from(grace?).ok()?,
             cluster: self.cluster_id.clone().unwrap_or_default(),

@@ -18,6 +18,9 @@ impl<'a> HttpsUrl<'a> {
     /// # Errors
     /// What is wrong with it, as the end of a sentence.
     pub fn parse(value: &'a str) -> Result<Self, &'static str> {
+        if let Some(what) = slip(value) {
+            return Err(what);
+        }
         let (scheme, rest) = value.split_once("://").ok_or("it is no URL")?;
         if !scheme.eq_ignore_ascii_case("https") {
             return Err("only https is allowed, since a token travels with every request");
@@ -51,6 +54,26 @@ impl<'a> HttpsUrl<'a> {
             .map(String::as_str)
             .find(|entry| host_matches(entry, &self.host))
     }
+}
+
+/// What happened to a value on its way here: slips of YAML, shell and Kubernetes, which make of a good URL no URL.
+fn slip(value: &str) -> Option<&'static str> {
+    let white = |c: char| c.is_whitespace();
+    if value.starts_with(white) {
+        return Some("it begins with white space");
+    }
+    if value.ends_with(white) {
+        return Some("it ends with white space");
+    }
+    if value.starts_with(['"', '\'']) {
+        return Some("it is in quotes of its own");
+    }
+    if value.contains("$(") {
+        return Some(
+            "it has a $(NAME) that Kubernetes did not replace, since no variable of that name stands before it",
+        );
+    }
+    None
 }
 
 /// Whether an entry of a list (`host`, or `*.suffix` with exactly one label for the star) covers a host.
@@ -141,6 +164,21 @@ mod tests {
             "https://",
         ] {
             assert!(host(value).is_err(), "{value} was read as {:?}", host(value));
+        }
+    }
+
+    #[test]
+    fn a_slip_on_the_way_here_is_named() {
+        for (value, what) in [
+            (" https://dev.azure.com/org", "begins with white space"),
+            ("https://dev.azure.com/org\n", "ends with white space"),
+            ("\"https://dev.azure.com/org\"", "quotes of its own"),
+            ("'https://dev.azure.com/org'", "quotes of its own"),
+            ("https://dev.azure.com/$(ORG)", "did not replace"),
+            ("$(URL)", "did not replace"),
+        ] {
+            let error = HttpsUrl::parse(value).expect_err(value);
+            assert!(error.contains(what), "{value}: {error}");
         }
     }
 

@@ -42,6 +42,8 @@ names! {
     FEDERATED_TOKEN_ANNOTATION = "ado-agent.dev/federated-token";
     /// Termination grace period of the pod in seconds. Default: the operator's where the pod has none of its own or the API's 30; a running job may finish within it.
     GRACE_SECONDS_ANNOTATION = "ado-agent.dev/grace-seconds";
+    /// `"true"`: the agent only holds a place in the pool (for KEDA) and stays there, offline, when the pod ends; nobody removes it.
+    PLACEHOLDER_ANNOTATION = "ado-agent.dev/placeholder";
     /// ConfigMap in the pod's namespace with a private CA bundle, `NAME` or `NAME/KEY` (key `ca.crt` by default), if the operator allows it.
     CA_CONFIG_MAP_ANNOTATION = "ado-agent.dev/ca-config-map";
     /// Image of the sidecar instead of the operator's.
@@ -50,6 +52,8 @@ names! {
     SIDECAR_CPU_ANNOTATION = "ado-agent.dev/sidecar-cpu";
     /// Memory request and limit of the sidecar, a Kubernetes quantity.
     SIDECAR_MEMORY_ANNOTATION = "ado-agent.dev/sidecar-memory";
+    /// Request and limit of the sidecar for ephemeral storage, a Kubernetes quantity: for a LimitRange or a policy that asks for one. The sidecar writes to memory volumes only.
+    SIDECAR_EPHEMERAL_STORAGE_ANNOTATION = "ado-agent.dev/sidecar-ephemeral-storage";
     /// Log level of the sidecar: `error`, `warn`, `info`, `debug` or `trace`.
     SIDECAR_LOG_LEVEL_ANNOTATION = "ado-agent.dev/sidecar-log-level";
     /// User id of the sidecar, or `none` to leave it to the platform (OpenShift).
@@ -184,8 +188,30 @@ names! {
     POD_UID_VARIABLE = "ADO_AGENT_POD_UID";
 }
 
-/// Variables with secrets that the webhook removes from the agent container, and sets to the empty string where `envFrom`
-/// could bring them: the secrets and settings of the start scripts that would win over the token file
+names! {
+    /// Variables of older recipes that the webhook reads where the agent container does not set the newer one; `AZP_` wins, then `VSTS_`, then `AZDO_`.
+    OLDER_VARIABLES:
+    /// Name of the organization; the start script makes `https://NAME.visualstudio.com` of it.
+    VSTS_ACCOUNT_VARIABLE = "VSTS_ACCOUNT";
+    /// Pool.
+    VSTS_POOL_VARIABLE = "VSTS_POOL";
+    /// Agent name.
+    VSTS_AGENT_VARIABLE = "VSTS_AGENT";
+    /// Organization URL.
+    AZDO_URL_VARIABLE = "AZDO_URL";
+    /// Pool.
+    AZDO_POOL_VARIABLE = "AZDO_POOL";
+    /// Agent name.
+    AZDO_AGENT_VARIABLE = "AZDO_AGENT";
+}
+
+/// The organization URL that the start script of the oldest recipe makes of `VSTS_ACCOUNT` (microsoft/vsts-agent-docker).
+pub fn account_url(account: &str) -> String {
+    format!("https://{account}.visualstudio.com")
+}
+
+/// Variables with secrets that the webhook removes from the agent container and sets to the empty string, whatever `envFrom`
+/// or the image's own environment brings: the secrets and settings of the start scripts that would win over the token file
 /// (Microsoft's recipe, vsts-agent, azdo, and the env-only images).
 pub const SECRET_VARIABLES: &[&str] = &[
     "AZP_TOKEN",
@@ -206,14 +232,38 @@ pub const TOKEN_FILE_VARIABLES: &[&str] = &[
     AZDO_TOKEN_FILE_VARIABLE,
 ];
 
-/// Proxy variables that the sidecar gets from the agent container, else from the operator.
+/// Variables that name a proxy for https: the first that is set counts.
+pub const HTTPS_PROXY_VARIABLES: &[&str] = &["https_proxy", "HTTPS_PROXY", PROXY_URL_INPUT, AGENT_PROXY_VARIABLE];
+/// Variables with the hosts that are reached without it, likewise.
+pub const NO_PROXY_VARIABLES: &[&str] = &["no_proxy", "NO_PROXY"];
+/// The agent's own variable for its proxy (microsoft/azure-pipelines-agent, `AgentKnobs.cs`).
+pub const AGENT_PROXY_VARIABLE: &str = "VSTS_HTTP_PROXY";
+/// The agent's option `--proxyurl` as a variable (microsoft/azure-pipelines-agent, `CommandSettings.cs`).
+pub const PROXY_URL_INPUT: &str = "VSTS_AGENT_INPUT_PROXYURL";
+/// The user and the password that belong to a proxy of the agent's own variables.
+pub const PROXY_CREDENTIALS: &[(&str, [&str; 2])] = &[
+    (
+        PROXY_URL_INPUT,
+        ["VSTS_AGENT_INPUT_PROXYUSERNAME", "VSTS_AGENT_INPUT_PROXYPASSWORD"],
+    ),
+    (
+        AGENT_PROXY_VARIABLE,
+        ["VSTS_HTTP_PROXY_USERNAME", "VSTS_HTTP_PROXY_PASSWORD"],
+    ),
+];
+
+/// Proxy variables that the sidecar gets from the agent container.
 pub const PROXY_VARIABLES: &[&str] = &[
     "HTTPS_PROXY",
-    "HTTP_PROXY",
     "NO_PROXY",
     "https_proxy",
-    "http_proxy",
     "no_proxy",
+    AGENT_PROXY_VARIABLE,
+    "VSTS_HTTP_PROXY_USERNAME",
+    "VSTS_HTTP_PROXY_PASSWORD",
+    PROXY_URL_INPUT,
+    "VSTS_AGENT_INPUT_PROXYUSERNAME",
+    "VSTS_AGENT_INPUT_PROXYPASSWORD",
 ];
 
 /// Containers that are taken for the agent where a pod has several and no annotation, in this order.
@@ -262,6 +312,14 @@ names! {
     AGENT_NAME_VARIABLE = "ADO_AGENT_NAME";
     /// Expected name from the n-th `envFrom` source, as with the URL.
     AGENT_NAME_FROM_VARIABLE = "ADO_AGENT_NAME_FROM";
+    /// Followed by the number of an `envFrom` source of the agent container and the name that it may bring there: the names of older recipes, and proxies. The last non-empty one of a name counts.
+    ENV_FROM_VARIABLE_PREFIX = "ADO_AGENT_FROM_";
+    /// The operator's proxy, where the agent container names none.
+    HTTPS_PROXY_DEFAULT_VARIABLE = "ADO_AGENT_HTTPS_PROXY_DEFAULT";
+    /// The operator's hosts that are reached without it, where the agent container names none.
+    NO_PROXY_DEFAULT_VARIABLE = "ADO_AGENT_NO_PROXY_DEFAULT";
+    /// `true` where the agent stays in the pool when the pod ends.
+    PLACEHOLDER_VARIABLE = "ADO_AGENT_PLACEHOLDER";
     /// The pod's termination grace period in seconds.
     GRACE_SECONDS_VARIABLE = "ADO_AGENT_GRACE_SECONDS";
     /// Hosts that may get the Azure DevOps token, separated by `,`; a leading `*.` stands for exactly one label.
@@ -297,7 +355,14 @@ pub fn is_sidecar_variable(name: &str) -> bool {
             .and_then(|rest| rest.strip_prefix('_')?.parse().ok())
             .is_some_and(|number: usize| number < ENV_FROM_SOURCES_MAX)
     };
+    let is_brought = || {
+        let (number, name) = name.strip_prefix(ENV_FROM_VARIABLE_PREFIX)?.split_once('_')?;
+        let number: usize = number.parse().ok()?;
+        let is_known = PROXY_VARIABLES.contains(&name) || OLDER_VARIABLES.iter().any(|entry| entry.name == name);
+        Some(is_known && number < ENV_FROM_SOURCES_MAX)
+    };
     name.starts_with(REFERENCE_VARIABLE_PREFIX)
+        || is_brought() == Some(true)
         || SIDECAR_VARIABLES.iter().any(|entry| entry.name == name)
         || [OWNER_VARIABLE, POD_NAME_VARIABLE, POD_UID_VARIABLE].contains(&name)
         || PROXY_VARIABLES.contains(&name)

@@ -69,8 +69,10 @@ reasons! {
     AgentContainer = "agent-container",
     /// Denied: no organisation URL on the pod, in the agent container's environment or in the operator's defaults.
     NoUrl = "no-url",
-    /// Denied: the organisation URL is no URL of Azure DevOps Services, or its host is not on the operator's list.
+    /// The organization URL is no URL of an organization of Azure DevOps Services, or (denied) its host is not on the operator's list. What the webhook can see is denied, what comes from a Secret or a ConfigMap the sidecar says.
     BadUrl = "bad-url",
+    /// Organization, pool or agent name begins or ends with white space, which start scripts take as it is. Denied, or said by the sidecar where the value comes from a Secret or a ConfigMap.
+    WhiteSpace = "white-space",
     /// Denied: the agent container already sets a different organisation URL or pool than the annotation.
     Conflict = "conflict",
     /// Denied: a container, volume, mount path or variable of the pod has one of our names, or a container mounts a volume of
@@ -80,6 +82,8 @@ reasons! {
     PatchTooLarge = "patch-too-large",
     /// Denied: the pod has our container or our status annotation, but not both.
     HalfInjected = "half-injected",
+    /// Denied: the pod has our container without `restartPolicy: Always`; another webhook, too old for native sidecars, dropped it.
+    RestartPolicyDropped = "restart-policy-dropped",
     /// Denied: the pod carries azwi's label and nobody said what happens to the federated token in its agent container.
     FederatedTokenChoice = "federated-token-choice",
     /// Denied: a Windows pod; the sidecar is a Linux program.
@@ -123,7 +127,7 @@ reasons! {
     /// Identity binding: the cluster's token proxy refuses; the ServiceAccount may lack the ClusterRole.
     BindingRefused = "binding-refused",
     // The sidecar and Azure DevOps.
-    /// The URL is one of Azure DevOps Server or otherwise no URL of Azure DevOps Services.
+    /// The URL is one of Azure DevOps Server.
     NotServices = "not-services",
     /// The URL's host is not on the operator's list, so no token goes there.
     HostNotAllowed = "host-not-allowed",
@@ -163,6 +167,8 @@ reasons! {
     // Outcomes.
     /// Outcome: the agent was removed from the pool.
     Removed = "removed",
+    /// Outcome: the agent of a placeholder pod stays in the pool.
+    Kept = "kept",
     /// Outcome: nothing of ours was in the pool any more; the image had removed its agent itself.
     AlreadyGone = "already-gone",
     /// Outcome: no agent of this pod was seen in the pool: it never registered, or the image removed its agent before the sidecar looked.

@@ -2,6 +2,7 @@
 
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::ownership::owner;
+use crate::preflight::Holder;
 use crate::questions::Open;
 use crate::search;
 use crate::sentences::{self, Trouble};
@@ -90,15 +91,13 @@ impl Lifecycle {
         let checked = match (&open.question, result) {
             (Question::MayManage(_), Ok(Answer::MayManage(may_manage))) => preflight.role(may_manage, &self.settings),
             (Question::AgentByName(..), Ok(Answer::Agents(agents))) => {
-                preflight.name(&agents, &self.settings, &self.kept).map(|left_over| {
-                    if left_over {
-                        let sentence = sentences::name_left_over(&self.settings);
-                        self.commands.push_back(Command::Note {
-                            warning: false,
-                            reason: Reason::NameTaken,
-                            sentence,
-                        });
-                    }
+                preflight.name(&agents, &self.settings, &self.kept).map(|holder| {
+                    let note = holder.map(|holder| Command::Note {
+                        warning: holder != Holder::LeftOver,
+                        reason: Reason::NameTaken,
+                        sentence: sentences::name_held(&holder, &self.settings),
+                    });
+                    self.commands.extend(note);
                 })
             }
             (_, Ok(_)) => return Err(self.failed(open, sentences::odd_answer())),

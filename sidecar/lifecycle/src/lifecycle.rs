@@ -79,7 +79,7 @@ impl Lifecycle {
         let phase = match &settings.refusal {
             Some(refusal) => Phase::Refused(refusal.clone()),
             None if kept.leaving_since.is_some() && kept.admitted => {
-                Phase::Leaving(Box::new(Removal::new(false, &kept)))
+                Phase::Leaving(Box::new(removal(false, &kept, &settings)))
             }
             None if kept.leaving_since.is_some() => Phase::Leaving(Box::new(Removal::of_nothing(""))),
             None if kept.admitted => Phase::Serving(Serving::new(&kept, &mut Jitter::new(seed), now)),
@@ -200,7 +200,7 @@ impl Lifecycle {
                 let why = self.status().sentence;
                 Removal::of_nothing(&why)
             }
-            Phase::Serving(serving) => Removal::new(serving.looked_in_vain, &self.kept),
+            Phase::Serving(serving) => removal(serving.looked_in_vain, &self.kept, &self.settings),
         };
         self.phase = Phase::Leaving(Box::new(removal));
         self.forget_trouble();
@@ -295,5 +295,14 @@ impl Lifecycle {
                 sentence,
             });
         }
+    }
+}
+
+/// What the end of a pod is whose agent was let start.
+fn removal(invents_names: bool, kept: &Snapshot, settings: &Settings) -> Removal {
+    if settings.placeholder {
+        Removal::of_a_placeholder(settings)
+    } else {
+        Removal::new(invents_names, kept)
     }
 }

@@ -56,6 +56,14 @@ pub(crate) fn may_have_been_ours(agent: &Agent, settings: &Settings, kept: &Snap
     is_pinned(agent, kept) || never_seen && has_our_name(agent, settings) && was_created_after(agent, kept.started)
 }
 
+/// The pod of our cluster and namespace whose marker the agent carries: ours, or another one that its owner may have replaced
+/// by us.
+pub(crate) fn pod_of_our_namespace(agent: &Agent, settings: &Settings) -> Option<String> {
+    let marker = Marker::parse(agent.owner.as_deref()?).ok()?;
+    let ours = &settings.marker;
+    (marker.cluster == ours.cluster && marker.namespace == ours.namespace).then_some(marker.pod)
+}
+
 /// Names of agents are compared as Azure DevOps does it, without regard to case.
 pub(crate) fn has_our_name(agent: &Agent, settings: &Settings) -> bool {
     agent.name.to_lowercase() == settings.agent_name.to_lowercase()

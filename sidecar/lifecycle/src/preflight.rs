@@ -2,7 +2,7 @@
 //!
 //! The pool is asked for by name first, which also proves that the organisation is reachable and takes the token.
 
-use crate::ownership::{has_our_name, owner};
+use crate::ownership::{has_our_name, owner, pod_of_our_namespace};
 use crate::sentences::{self, Trouble};
 use crate::{Agent, PoolId, Question, Settings, Snapshot};
 
@@ -15,6 +15,15 @@ pub(crate) enum Preflight {
     Name,
     /// Everything was checked; the token file may still have to be written.
     Passed,
+}
+
+/// Who has the agent's name, where that does not hold the agent back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// An offline agent.
+    LeftOver,
+    /// The agent of this other pod of our namespace, which is online.
+    Pod(String),
 }
 
 impl Preflight {
@@ -35,17 +44,28 @@ impl Preflight {
         }
     }
 
-    /// A live agent of this name that is not ours blocks; an offline one does not, since start scripts configure with
-    /// `--replace`: it is what a pod before us left behind. Returns whether there is such a left-over.
-    pub(crate) fn name(&mut self, agents: &[Agent], settings: &Settings, kept: &Snapshot) -> Result<bool, Trouble> {
+    /// A live agent of this name that is not ours blocks, unless it is one of our namespace: of two pods with one name the
+    /// newer takes it over, or a rolling update would wait for a pod that waits for it. An offline one does not block, either: it
+    /// is what a pod before us left behind. Start scripts configure with `--replace`.
+    pub(crate) fn name(
+        &mut self,
+        agents: &[Agent],
+        settings: &Settings,
+        kept: &Snapshot,
+    ) -> Result<Option<Holder>, Trouble> {
         let stranger = agents
             .iter()
             .filter(|agent| has_our_name(agent, settings))
             .find(|agent| !owner(agent, settings, kept.started).is_us());
-        if stranger.is_some_and(|agent| agent.online) {
-            return Err(sentences::name_taken(settings));
-        }
+        let holder = match stranger {
+            None => None,
+            Some(agent) if !agent.online => Some(Holder::LeftOver),
+            Some(agent) => match pod_of_our_namespace(agent, settings) {
+                Some(pod) => Some(Holder::Pod(pod)),
+                None => return Err(sentences::name_taken(settings)),
+            },
+        };
         *self = Self::Passed;
-        Ok(stranger.is_some())
+        Ok(holder)
     }
 }

@@ -54,7 +54,7 @@ pub(crate) enum Stage {
     /// Nothing is left to do, but to look on: see `rest.rs`.
     Rest(Rest),
     /// The agent container was never let start, so no agent can be there: nothing is asked.
-    NeverStarted(Outcome),
+    NothingToRemove(Outcome),
 }
 
 /// What the removal works with.
@@ -116,11 +116,23 @@ impl Removal {
 
     /// No agent was ever let start: nothing is asked.
     pub(crate) fn of_nothing(why: &str) -> Self {
+        Self::without_questions(Outcome {
+            reason: Reason::NeverSeen,
+            sentence: sentences::never_started(why),
+        })
+    }
+
+    /// The agent is to stay: nothing is asked.
+    pub(crate) fn of_a_placeholder(settings: &Settings) -> Self {
+        Self::without_questions(Outcome {
+            reason: Reason::Kept,
+            sentence: sentences::kept(settings),
+        })
+    }
+
+    fn without_questions(outcome: Outcome) -> Self {
         Self {
-            stage: Stage::NeverStarted(Outcome {
-                reason: Reason::NeverSeen,
-                sentence: sentences::never_started(why),
-            }),
+            stage: Stage::NothingToRemove(outcome),
             ..Self::new(false, &Snapshot::default())
         }
     }
@@ -152,7 +164,7 @@ impl Removal {
     ) -> Option<(Time, Question)> {
         let at = match &self.stage {
             Stage::Look { at, .. } | Stage::Rest(Rest { again: at, .. }) => (*at).max(earliest),
-            Stage::NeverStarted(_) => return None,
+            Stage::NothingToRemove(_) => return None,
             Stage::ByName
             | Stage::Pinned { .. }
             | Stage::Listing
@@ -177,7 +189,7 @@ impl Removal {
             Stage::Disable(target) => Question::SetEnabled(pool, target.id, false),
             Stage::Delete(target) => Question::Delete(pool, target.id),
             Stage::Look { target, .. } => Question::Agent(pool, target.id),
-            Stage::NeverStarted(_) => return None,
+            Stage::NothingToRemove(_) => return None,
         };
         Some((at, question))
     }
@@ -193,7 +205,7 @@ impl Removal {
             | Stage::Listing
             | Stage::Disable(_)
             | Stage::Delete(_)
-            | Stage::NeverStarted(_) => false,
+            | Stage::NothingToRemove(_) => false,
         }
     }
 
@@ -285,14 +297,14 @@ impl Removal {
         match question {
             Question::AgentByName(..) | Question::Agents(..) => match &self.stage {
                 Stage::ByName | Stage::Pinned { .. } | Stage::Listing | Stage::Fetching { .. } | Stage::Rest(_) => true,
-                Stage::Disable(_) | Stage::Delete(_) | Stage::Look { .. } | Stage::NeverStarted(_) => false,
+                Stage::Disable(_) | Stage::Delete(_) | Stage::Look { .. } | Stage::NothingToRemove(_) => false,
             },
             Question::Agent(_, id) | Question::SetEnabled(_, id, false) | Question::Delete(_, id) => {
                 match &self.stage {
                     Stage::Pinned { id: pinned, .. } => pinned == id,
                     Stage::Fetching { candidates, .. } => candidates.contains(id),
                     Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => target.id == *id,
-                    Stage::ByName | Stage::Listing | Stage::Rest(_) | Stage::NeverStarted(_) => false,
+                    Stage::ByName | Stage::Listing | Stage::Rest(_) | Stage::NothingToRemove(_) => false,
                 }
             }
             Question::Tenant | Question::Pool | Question::MayManage(_) | Question::SetEnabled(_, _, true) => false,
@@ -414,7 +426,7 @@ impl Removal {
         self.terminated = Some(now);
         self.may_verify = spare > u32::from(self.invents_names);
         match self.stage.clone() {
-            Stage::NeverStarted(_) => {}
+            Stage::NothingToRemove(_) => {}
             Stage::Rest(Rest { outcome, .. }) if matches!(outcome.reason, Reason::Removed | Reason::AlreadyGone) => {
                 self.verify(outcome, surroundings);
             }
@@ -440,7 +452,7 @@ impl Removal {
             | Stage::Listing
             | Stage::Fetching { .. }
             | Stage::Rest(_)
-            | Stage::NeverStarted(_) => None,
+            | Stage::NothingToRemove(_) => None,
         }
     }
 }

@@ -79,7 +79,7 @@ impl Removal {
     /// How it ended, once nothing is left to do.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         match &self.stage {
-            Stage::Rest(Rest { outcome, .. }) | Stage::NeverStarted(outcome) => Some(outcome),
+            Stage::Rest(Rest { outcome, .. }) | Stage::NothingToRemove(outcome) => Some(outcome),
             Stage::Fetching { .. } if self.is_looking_on() => self.verifying.as_ref(),
             Stage::ByName
             | Stage::Pinned { .. }

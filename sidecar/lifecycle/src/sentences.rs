@@ -1,5 +1,6 @@
 //! Every sentence that a user reads, in one place: what happened, where, and what to do.
 
+use crate::preflight::Holder;
 use crate::{Agent, Failure, FailureKind, Question, Settings, TokenRefusal};
 use contract::Reason;
 
@@ -138,11 +139,17 @@ pub(crate) fn name_taken(settings: &Settings) -> Trouble {
     }
 }
 
-pub(crate) fn name_left_over(settings: &Settings) -> String {
-    format!(
-        "Pool \"{}\" has an offline agent \"{}\" from before; a start script that configures with --replace takes it over.",
-        settings.pool, settings.agent_name
-    )
+/// The name is in use, and the agent may start all the same.
+pub(crate) fn name_held(holder: &Holder, settings: &Settings) -> String {
+    let Settings { pool, agent_name, .. } = settings;
+    match holder {
+        Holder::LeftOver => format!(
+            "Pool \"{pool}\" has an offline agent \"{agent_name}\" from before; a start script that configures with --replace takes it over."
+        ),
+        Holder::Pod(pod) => format!(
+            "Agent \"{agent_name}\" of pool \"{pool}\" is online and belongs to pod {pod} of this namespace; a start script that configures with --replace takes it over, and a job that it runs may be lost. Without AZP_AGENT_NAME each pod has a name of its own."
+        ),
+    }
 }
 
 /// A question failed. `tenant` is the one that tokens are asked at.
@@ -309,8 +316,17 @@ pub(crate) fn already_gone(settings: &Settings) -> String {
 
 pub(crate) fn never_seen(settings: &Settings) -> String {
     format!(
-        "No agent of this pod is in pool \"{}\" at {}, and none was seen there: it never registered, or its own start script had removed it.",
+        "No agent of this pod is in pool \"{}\" at {}, and none was seen there: it never registered (its image may read AZP_TOKEN and no AZP_TOKEN_FILE, or name another pool), or its own start script had removed it.",
         settings.pool, settings.url
+    )
+}
+
+pub(crate) fn kept(settings: &Settings) -> String {
+    format!(
+        "The agent stays in pool \"{}\" at {}: annotation {} says that it only holds a place there.",
+        settings.pool,
+        settings.url,
+        contract::PLACEHOLDER_ANNOTATION
     )
 }
 

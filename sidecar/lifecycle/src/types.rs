@@ -42,6 +42,8 @@ pub struct Settings {
     pub tenant: Option<String>,
     /// The pod's termination grace period.
     pub grace: Duration,
+    /// Whether the agent only holds a place in the pool, and stays there when the pod ends.
+    pub placeholder: bool,
     /// A configuration that can never work (unknown contract version, Azure DevOps Server, host not allowed, …): the
     /// machine then asks nobody for anything, lets no agent start and says so until it is told to end.
     pub refusal: Option<Refusal>,
@@ -278,7 +280,7 @@ impl Outcome {
     pub fn is_clean(&self) -> bool {
         matches!(
             self.reason,
-            Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen | Reason::NotOurs
+            Reason::Removed | Reason::AlreadyGone | Reason::Kept | Reason::NeverSeen | Reason::NotOurs
         )
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn settings() -> Settings {
         client_id: "client".to_owned(),
         tenant: Some("tenant".to_owned()),
         grace: Duration::from_secs(600),
+        placeholder: false,
         refusal: None,
     }
 }

@@ -237,7 +237,7 @@ fn a_dead_agent_with_a_job_is_disabled_and_removed_when_the_lock_has_run_out() {
 fn every_failed_check_says_what_to_do_and_recovers() {
     let may_manage = Question::MayManage(POOL);
     let stranger = Agent {
-        owner: Some(marker("uid-of-another").to_string()),
+        owner: Some("ado-agent/v1/cluster/another-namespace/agent-0/uid-of-another".to_owned()),
         ..agent(3)
     };
     let cases: Vec<(Question, Result<Answer, Failure>, Reason, &str)> = vec![
@@ -1175,4 +1175,78 @@ fn an_agent_that_registered_late_is_disabled_at_once_and_removed_when_it_listens
         script.answer(&by_name(), Answer::Agents(vec![]));
         assert_eq!(script.exit().reason, Reason::Removed);
     }
+}
+
+#[test]
+fn the_agent_of_another_pod_of_the_namespace_does_not_hold_ours_back() {
+    let of = |namespace: &str, cluster: &str| Agent {
+        owner: Some(
+            contract::Marker {
+                cluster: cluster.to_owned(),
+                namespace: namespace.to_owned(),
+                pod: "agent-of-before".to_owned(),
+                uid: "uid-of-before".to_owned(),
+            }
+            .to_string(),
+        ),
+        ..agent(7)
+    };
+    for (holder, reason) in [
+        (of("namespace", "cluster"), Reason::Ready),
+        (of("another", "cluster"), Reason::NameTaken),
+        (of("namespace", "another"), Reason::NameTaken),
+        (
+            Agent {
+                owner: None,
+                ..agent(7)
+            },
+            Reason::NameTaken,
+        ),
+    ] {
+        // Older than this pod, so that it is not taken for its own.
+        let holder = Agent {
+            created: Some(ServerTime(EPOCH - 1000)),
+            ..holder
+        };
+        let mut script = Script::new(settings(), None);
+        script.exchange(1, 3600);
+        script.write(1);
+        script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
+        script.answer(&Question::MayManage(POOL), Answer::MayManage(true));
+        script.answer(&by_name(), Answer::Agents(vec![holder.clone()]));
+        assert_eq!(script.status().reason, reason, "{holder:?}");
+        let warns = |command: &Command| matches!(command, Command::Note { warning: true, sentence, .. } if sentence.contains("agent-of-before"));
+        assert_eq!(
+            script.commands().iter().any(warns),
+            reason == Reason::Ready,
+            "{holder:?}"
+        );
+    }
+}
+
+#[test]
+fn a_placeholder_leaves_its_agent_and_asks_nobody() {
+    let placeholder = || Settings {
+        placeholder: true,
+        ..settings()
+    };
+    let mut script = ready_with(placeholder());
+    script.wait();
+    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    let asked = script.questions();
+    script.at(100.0).event(Event::PreStop);
+    assert_eq!(script.status().reason, Reason::Draining);
+    let snapshot = script.snapshot();
+    script.at(101.0).event(Event::Terminate);
+    assert_eq!(script.exit().reason, Reason::Kept);
+    assert_eq!(script.questions(), asked, "nothing is asked for the end");
+    // Nor where the sidecar is started again while the pod leaves.
+    let mut script = Script::restored_at(placeholder(), snapshot, 102.0);
+    script.at(103.0).event(Event::Terminate);
+    assert_eq!(script.exit().reason, Reason::Kept);
+    // Where no agent was let start there is none to keep.
+    let mut script = Script::new(placeholder(), None);
+    script.at(1.0).event(Event::PreStop);
+    script.event(Event::Terminate);
+    assert_eq!(script.exit().reason, Reason::NeverSeen);
 }

@@ -5,6 +5,58 @@ use contract::Reason;
 use lifecycle::Refusal;
 use std::path::PathBuf;
 
+/// Variables that name the organization, the pool or the agent.
+pub(crate) struct Setting {
+    /// As the agent container has it, for sentences.
+    name: &'static str,
+    wins: &'static str,
+    /// Numbered: what a source of `envFrom` brings.
+    from: &'static str,
+    /// Names of older recipes that `envFrom` may bring, with what is made of the value.
+    older: [(&'static str, fn(String) -> String); 2],
+    default: Option<&'static str>,
+}
+
+fn as_it_is(value: String) -> String {
+    value
+}
+
+/// The organization URL.
+pub(crate) const URL: Setting = Setting {
+    name: contract::AZP_URL_VARIABLE,
+    wins: contract::URL_VARIABLE,
+    from: contract::URL_FROM_VARIABLE,
+    older: [
+        (contract::VSTS_ACCOUNT_VARIABLE, |account| {
+            contract::account_url(&account)
+        }),
+        (contract::AZDO_URL_VARIABLE, as_it_is),
+    ],
+    default: Some(contract::URL_DEFAULT_VARIABLE),
+};
+/// The pool.
+pub(crate) const POOL: Setting = Setting {
+    name: contract::AZP_POOL_VARIABLE,
+    wins: contract::POOL_VARIABLE,
+    from: contract::POOL_FROM_VARIABLE,
+    older: [
+        (contract::VSTS_POOL_VARIABLE, as_it_is),
+        (contract::AZDO_POOL_VARIABLE, as_it_is),
+    ],
+    default: Some(contract::POOL_DEFAULT_VARIABLE),
+};
+/// The agent's name.
+pub(crate) const AGENT_NAME: Setting = Setting {
+    name: contract::AZP_AGENT_NAME_VARIABLE,
+    wins: contract::AGENT_NAME_VARIABLE,
+    from: contract::AGENT_NAME_FROM_VARIABLE,
+    older: [
+        (contract::VSTS_AGENT_VARIABLE, as_it_is),
+        (contract::AZDO_AGENT_VARIABLE, as_it_is),
+    ],
+    default: None,
+};
+
 /// The environment, and what was found wrong in it so far.
 pub(crate) struct Names<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
@@ -39,15 +91,55 @@ impl<'a> Names<'a> {
             .map_or_else(|| PathBuf::from(default), PathBuf::from)
     }
 
-    /// The variable that wins, else the last non-empty of the numbered ones (as Kubernetes merges `envFrom`), else the default.
-    pub(crate) fn candidates(&self, wins: &str, numbered: &str, default: Option<&str>) -> Option<String> {
-        self.optional(wins)
-            .or_else(|| {
-                (0..contract::ENV_FROM_SOURCES_MAX)
-                    .rev()
-                    .find_map(|number| self.optional(&format!("{numbered}_{number}")))
-            })
-            .or_else(|| self.optional(default?))
+    /// What names the organization, the pool or the agent: the variable that wins, else what `envFrom` brings, else the default.
+    /// A value of the agent container's that begins or ends with white space is refused: start scripts take it as it is.
+    pub(crate) fn setting(&mut self, setting: &Setting) -> Option<String> {
+        let numbered = |from: &str| self.last(|number| format!("{from}_{number}"));
+        let older = || {
+            let mut older = setting.older.iter();
+            older.find_map(|(name, value)| self.brought(name).map(value))
+        };
+        let found = self
+            .plain(setting.wins)
+            .or_else(|| numbered(setting.from))
+            .or_else(older);
+        let Some(value) = found else {
+            return self.optional(setting.default?);
+        };
+        if value.trim() != value {
+            self.refusals.push(Refusal {
+                reason: Reason::WhiteSpace,
+                sentence: format!(
+                    "{} of the agent container begins or ends with white space, which the start script takes as it is (a Secret \
+                     made with echo ends with a line break; printf and echo -n add none); correct the Secret or ConfigMap and replace \
+                     the pod",
+                    setting.name
+                ),
+            });
+        }
+        Some(value.trim().to_owned())
+    }
+
+    /// The value as it is, unless it is empty but for white space.
+    fn plain(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Of numbered variables the last that is not empty, as Kubernetes merges `envFrom`.
+    fn last(&self, name: impl Fn(usize) -> String) -> Option<String> {
+        let numbers = (0..contract::ENV_FROM_SOURCES_MAX).rev();
+        numbers.map(name).find_map(|name| self.plain(&name))
+    }
+
+    /// What `envFrom` brings to the agent container under this name.
+    fn brought(&self, name: &str) -> Option<String> {
+        self.last(|number| format!("{}{number}_{name}", contract::ENV_FROM_VARIABLE_PREFIX))
+    }
+
+    /// What the agent container has under this name, of a proxy.
+    fn proxy(&self, name: &str) -> Option<String> {
+        let value = self.plain(name).or_else(|| self.brought(name))?;
+        Some(value.trim().to_owned())
     }
 
     /// A list of hosts; the default where it is not set. What is no host is reported and left out.
@@ -81,15 +173,24 @@ impl<'a> Names<'a> {
         Some(tenant)
     }
 
-    /// The proxies of the environment: the lower-case names win, as in curl.
+    /// The proxies of the agent container, each by itself, else the operator's. The lower-case names win, as in curl.
     pub(crate) fn proxies(&mut self) -> Option<Proxies> {
-        let https = self.optional("https_proxy").or_else(|| self.optional("HTTPS_PROXY"));
-        let except = self.optional("no_proxy").or_else(|| self.optional("NO_PROXY"));
-        match Proxies::new(https, except) {
+        let first = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, self.proxy(name)?)));
+        let default = |name: &'static str| Some((name, self.optional(name)?));
+        let https = first(contract::HTTPS_PROXY_VARIABLES).or_else(|| default(contract::HTTPS_PROXY_DEFAULT_VARIABLE));
+        let except = first(contract::NO_PROXY_VARIABLES).or_else(|| default(contract::NO_PROXY_DEFAULT_VARIABLE));
+        let of_the_agent = |name: &str| {
+            let (_, [user, password]) = contract::PROXY_CREDENTIALS.iter().find(|entry| entry.0 == name)?;
+            Some((self.proxy(user)?, self.proxy(password).unwrap_or_default()))
+        };
+        let credentials = https.as_ref().and_then(|(name, _)| of_the_agent(name));
+        let name = https.as_ref().map_or("", |(name, _)| *name);
+        let except = except.map(|(_, list)| list);
+        match Proxies::new(https.map(|(_, url)| url), credentials, except) {
             Ok(proxies) => Some(proxies),
             Err(problem) => {
                 // The value stays unsaid: it may carry a password.
-                self.refuse(format!("HTTPS_PROXY: {problem}; expected http://HOST:PORT"));
+                self.refuse(format!("{name}: {problem}; expected http://HOST:PORT"));
                 None
             }
         }

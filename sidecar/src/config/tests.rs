@@ -118,6 +118,64 @@ fn the_last_source_that_is_not_empty_counts_below_the_variable_that_wins() {
 }
 
 #[test]
+fn what_older_recipes_call_it_counts_below_the_newer_names() {
+    let brought = |number: usize, name: &str| format!("{}{number}_{name}", contract::ENV_FROM_VARIABLE_PREFIX);
+    let (account, pool, name) = (
+        brought(0, contract::VSTS_ACCOUNT_VARIABLE),
+        brought(3, contract::VSTS_POOL_VARIABLE),
+        brought(3, contract::AZDO_AGENT_VARIABLE),
+    );
+    let older = [
+        (contract::URL_VARIABLE, ""),
+        (account.as_str(), "contoso"),
+        (pool.as_str(), "older"),
+        (name.as_str(), "named"),
+        (contract::POOL_DEFAULT_VARIABLE, "Default"),
+    ];
+    let settings = environment(&older).settings;
+    assert_eq!(settings.refusal, None);
+    assert_eq!(settings.url, "https://contoso.visualstudio.com");
+    assert_eq!(
+        (settings.pool.as_str(), settings.agent_name.as_str()),
+        ("older", "named")
+    );
+    let pool = format!("{}_0", contract::POOL_FROM_VARIABLE);
+    let newer = [&[(pool.as_str(), "newer")], &older[..]].concat();
+    assert_eq!(environment(&newer).settings.pool, "newer");
+}
+
+#[test]
+fn white_space_that_the_start_script_would_take_as_it_is_is_refused() {
+    let from = format!("{}_2", contract::POOL_FROM_VARIABLE);
+    for (name, value, place) in [
+        (contract::URL_VARIABLE, "https://dev.azure.com/contoso\n", "AZP_URL"),
+        (contract::POOL_VARIABLE, "linux\n", "AZP_POOL"),
+        (from.as_str(), " linux", "AZP_POOL"),
+        (contract::AGENT_NAME_VARIABLE, "build\t", "AZP_AGENT_NAME"),
+    ] {
+        let (reason, sentence) = refusal(&[(name, value)]);
+        assert_eq!(reason, Reason::WhiteSpace, "{name}");
+        assert!(sentence.starts_with(place), "{sentence}");
+    }
+    // The operator's own is only ours.
+    let config = environment(&[(contract::POOL_DEFAULT_VARIABLE, "linux\n")]);
+    assert_eq!(
+        (config.settings.refusal, config.settings.pool.as_str()),
+        (None, "linux")
+    );
+}
+
+#[test]
+fn a_placeholder_is_one_only_where_the_webhook_says_so() {
+    assert!(!environment(&[]).settings.placeholder);
+    assert!(
+        environment(&[(contract::PLACEHOLDER_VARIABLE, "true")])
+            .settings
+            .placeholder
+    );
+}
+
+#[test]
 fn what_can_never_work_has_its_own_reason() {
     for (name, value, reason) in [
         (
@@ -135,6 +193,12 @@ fn what_can_never_work_has_its_own_reason() {
             "https://login.evil.example/",
             Reason::HostNotAllowed,
         ),
+        (
+            contract::URL_VARIABLE,
+            "https://dev.azure.com/contoso/project",
+            Reason::BadUrl,
+        ),
+        (contract::URL_VARIABLE, "https://dev.azure.com/$(ORG)", Reason::BadUrl),
         (contract::URL_VARIABLE, "", Reason::BadConfiguration),
         (contract::CA_PEM_VARIABLE, "no certificate", Reason::BadConfiguration),
     ] {

@@ -239,6 +239,7 @@ fn what_pods_may_choose_is_unlimited_unless_the_operator_says_so() {
         ),
         ("ADO_AGENT_WEBHOOK_MAX_SIDECAR_CPU", "0.1"),
         ("ADO_AGENT_WEBHOOK_MAX_SIDECAR_MEMORY", "64Mi"),
+        ("ADO_AGENT_WEBHOOK_MAX_SIDECAR_EPHEMERAL_STORAGE", "16Mi"),
         ("ADO_AGENT_WEBHOOK_ALLOW_SIDECAR_RUN_AS_USER", "false"),
     ];
     let settings = read(&[IMAGE], &limits).unwrap().settings;
@@ -248,6 +249,8 @@ fn what_pods_may_choose_is_unlimited_unless_the_operator_says_so() {
     );
     assert_eq!(settings.max_sidecar_cpu.as_deref(), Some("0.1"));
     assert_eq!(settings.max_sidecar_memory.as_deref(), Some("64Mi"));
+    assert_eq!(settings.sidecar_ephemeral_storage, None);
+    assert_eq!(settings.max_sidecar_ephemeral_storage.as_deref(), Some("16Mi"));
     assert!(!settings.allow_sidecar_run_as_user);
     let none = read(&[IMAGE, "--allowed-sidecar-images=none"], &[]).unwrap();
     assert_eq!(none.settings.allowed_sidecar_images, [""; 0]);
@@ -258,6 +261,8 @@ fn each_wrong_value_is_named_with_its_form() {
     for (flag, value, form) in [
         ("sidecar-image", "no image", "image reference"),
         ("sidecar-memory", "32mb", "quantity"),
+        ("sidecar-ephemeral-storage", "0", "quantity"),
+        ("max-sidecar-ephemeral-storage", "much", "quantity"),
         ("sidecar-log-level", "loud", "trace"),
         ("sidecar-run-as-user", "0", "none"),
         ("allowed-sidecar-images", "registry.example*", "none for no other"),

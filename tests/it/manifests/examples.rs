@@ -240,7 +240,7 @@ fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
             assert_eq!(injection.warnings, [""; 0], "an example gives nothing to warn about");
             Ok(patched)
         }
-        inject::Decision::Skip(reason) => Err(reason.to_string()),
+        inject::Decision::Skip { reason, .. } => Err(reason.to_string()),
         inject::Decision::Deny(denial) => Err(denial.sentence),
     }
 }

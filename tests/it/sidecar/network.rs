@@ -147,6 +147,47 @@ async fn no_proxy_is_honoured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_the_agents_own_names_gets_user_and_password_and_wins_over_the_operators() {
+    let world = World::start().await.expect("a world");
+    let proxy = ConnectProxy::start(&[
+        ("login.microsoftonline.com", world.entra.address()),
+        ("dev.azure.com", world.ado.address()),
+    ])
+    .await;
+    let brought = |name: &str| format!("{}1_{name}", contract::ENV_FROM_VARIABLE_PREFIX);
+    let pod = public(&world, "https://dev.azure.com/contoso", "")
+        .set(&brought(contract::AGENT_PROXY_VARIABLE), proxy.url(""))
+        .set("VSTS_HTTP_PROXY_USERNAME", "user")
+        .set(&brought("VSTS_HTTP_PROXY_PASSWORD"), "pass@word")
+        .set(contract::HTTPS_PROXY_DEFAULT_VARIABLE, "http://127.0.0.1:1");
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    let credentials = "proxy-authorization: basic dxnlcjpwyxnzqhdvcmq=";
+    let heads = proxy.heads();
+    assert!(
+        !heads.is_empty() && heads.iter().all(|head| head.to_ascii_lowercase().contains(credentials)),
+        "{heads:?}"
+    );
+    assert!(!pod.log().contains("pass@word"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_proxy_stays_beside_hosts_that_the_pod_excepts() {
+    let world = World::start().await.expect("a world");
+    let proxy = ConnectProxy::start(&[
+        ("login.microsoftonline.com", world.entra.address()),
+        ("dev.azure.com", world.ado.address()),
+    ])
+    .await;
+    let pod = public(&world, "https://dev.azure.com/contoso", "")
+        .set(contract::HTTPS_PROXY_DEFAULT_VARIABLE, proxy.url(""))
+        .set("NO_PROXY", ".corp.example");
+    let mut sidecar = pod.start();
+    sidecar.says(Reason::Ready).await;
+    assert!(!proxy.heads().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_private_authority_is_trusted_from_the_moment_its_file_is_there() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world).set(contract::CA_PEM_VARIABLE, "");

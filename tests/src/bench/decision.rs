@@ -59,7 +59,7 @@ fn patch(asked: &Value, settings: &inject::Settings) -> anyhow::Result<Vec<u8>> 
     };
     match inspection.decide(&account) {
         Decision::Inject(injection) => Ok(injection.patch),
-        Decision::Skip(reason) => bail!("the pod is skipped: {reason}"),
+        Decision::Skip { reason, .. } => bail!("the pod is skipped: {reason}"),
         Decision::Deny(denial) => bail!("the pod is denied: {}", denial.sentence),
     }
 }

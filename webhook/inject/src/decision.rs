@@ -9,9 +9,9 @@ use crate::overrides::Overrides;
 use crate::plan::Plan;
 use crate::raw::{self, Container, Pod};
 use crate::review::MOST_VALUES;
-use crate::text::quote;
+use crate::text::{bounded, quote};
 use crate::values::{is_label, is_subdomain};
-use crate::{Settings, limits, patch};
+use crate::{Settings, advice, limits, node, patch};
 use contract::Reason;
 use serde_json::Value;
 
@@ -57,7 +57,12 @@ pub enum Decision {
     /// The sidecar is injected.
     Inject(Injection),
     /// The object stays as it is.
-    Skip(Reason),
+    Skip {
+        /// Why.
+        reason: Reason,
+        /// What the user should know, within the same bounds as of an [`Injection`].
+        warnings: Vec<String>,
+    },
     /// The object is refused.
     Deny(Denial),
 }
@@ -83,6 +88,13 @@ pub struct Denial {
 impl Denial {
     pub(crate) fn new(reason: Reason, sentence: String) -> Self {
         Self { reason, sentence }
+    }
+}
+
+impl Decision {
+    fn skip(reason: Reason) -> Self {
+        let warnings = Vec::new();
+        Self::Skip { reason, warnings }
     }
 }
 
@@ -234,23 +246,24 @@ fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decisio
             .and_then(Value::as_str)
             .is_none_or(|kind| kind == "Pod");
     if !is_pod_creation {
-        return Err(Decision::Skip(Reason::NotAPodCreation));
+        return Err(Decision::skip(Reason::NotAPodCreation));
     }
     let root = raw::as_object(object, "the object")?;
     let metadata = raw::object(root, "metadata", "")?;
     let part = |key| metadata.map_or(Ok(None), |metadata| raw::object(metadata, key, "metadata."));
     let (labels, annotations) = (part("labels")?, part("annotations")?);
     let empty = Pod {
+        metadata,
         labels,
         annotations,
         spec: root,
     };
     if annotations.is_some_and(|annotations| annotations.contains_key(MIRROR_ANNOTATION)) {
-        return Err(Decision::Skip(Reason::MirrorPod));
+        return Err(Decision::skip(Reason::MirrorPod));
     }
     match empty.label(contract::INJECT_LABEL)? {
-        None => return Err(Decision::Skip(Reason::NotLabelled)),
-        Some("false") => return Err(Decision::Skip(Reason::OptedOut)),
+        None => return Err(Decision::skip(Reason::NotLabelled)),
+        Some("false") => return Err(Decision::skip(Reason::OptedOut)),
         Some("true") => {}
         Some(other) => {
             return Err(Decision::Deny(Denial::new(
@@ -266,23 +279,24 @@ fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decisio
     let spec =
         raw::object(root, "spec", "")?.ok_or_else(|| malformed("the pod is malformed: spec is missing".to_owned()))?;
     let pod = Pod {
+        metadata,
         labels,
         annotations,
         spec,
     };
-    let container = pod
-        .containers("initContainers")?
+    let init = pod.containers("initContainers")?;
+    let container = init
         .iter()
-        .any(|container| container.name == contract::SIDECAR_CONTAINER);
+        .find(|container| container.name == contract::SIDECAR_CONTAINER);
     let status = pod.annotation(contract::STATUS_ANNOTATION)?.is_some();
     let (has, lacks) = match (container, status) {
-        (false, false) => return Ok(pod),
-        (true, true) => return Err(Decision::Skip(Reason::AlreadyInjected)),
-        (true, false) => (
+        (None, false) => return Ok(pod),
+        (Some(sidecar), true) => return Err(has_all(&pod, sidecar)?),
+        (Some(_), false) => (
             format!("init container {}", contract::SIDECAR_CONTAINER),
             format!("annotation {}", contract::STATUS_ANNOTATION),
         ),
-        (false, true) => (
+        (None, true) => (
             format!("annotation {}", contract::STATUS_ANNOTATION),
             format!("init container {}", contract::SIDECAR_CONTAINER),
         ),
@@ -295,6 +309,32 @@ fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decisio
     )))
 }
 
+/// What happens to a pod that was injected before: other webhooks may have changed it since.
+fn has_all(pod: &Pod<'_>, sidecar: &Container<'_>) -> Result<Decision, Denial> {
+    let path = format_args!("spec.initContainers[].");
+    if raw::text(sidecar.raw, "restartPolicy", path)? != Some("Always") {
+        return Ok(Decision::Deny(Denial::new(
+            Reason::RestartPolicyDropped,
+            format!(
+                "init container {} has lost its restartPolicy Always: another mutating webhook is too old for native sidecars \
+                 (built for Kubernetes before 1.28) and drops the field; update it, or keep it away from this pod (kubectl get \
+                 mutatingwebhookconfigurations lists them)",
+                contract::SIDECAR_CONTAINER
+            ),
+        )));
+    }
+    // What a mesh adds after us is seen only now.
+    let user = match raw::object(sidecar.raw, "securityContext", path)? {
+        Some(context) => raw::integer(context, "runAsUser", path)?,
+        None => None,
+    };
+    let warnings = advice::mesh(&pod.containers("containers")?, user);
+    Ok(Decision::Skip {
+        reason: Reason::AlreadyInjected,
+        warnings: bounded(warnings.into_iter().collect()),
+    })
+}
+
 /// Whether the sidecar can work in this pod at all.
 fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings) -> Result<(), Decision> {
     // It becomes part of the ownership marker and of the path of an API call.
@@ -304,11 +344,11 @@ fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings) -> Result<
             quote(request.namespace)
         )));
     }
-    if let Some(place) = windows(pod)? {
+    if let Some(place) = node::windows(pod)? {
         return Err(Decision::Deny(Denial::new(
             Reason::WindowsPod,
             format!(
-                "{place} is \"windows\", but the sidecar is a Linux program; remove label {}",
+                "{place} makes it a Windows pod, but the sidecar is a Linux program; remove label {}",
                 contract::INJECT_LABEL
             ),
         )));
@@ -322,25 +362,6 @@ fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings) -> Result<
         )));
     }
     Ok(())
-}
-
-fn windows(pod: &Pod<'_>) -> Result<Option<String>, Denial> {
-    let os = match raw::object(pod.spec, "os", "spec.")? {
-        Some(os) => raw::text(os, "name", "spec.os.")?,
-        None => None,
-    };
-    if os == Some("windows") {
-        return Ok(Some("spec.os.name".to_owned()));
-    }
-    let Some(selector) = raw::object(pod.spec, "nodeSelector", "spec.")? else {
-        return Ok(None);
-    };
-    for key in ["kubernetes.io/os", "beta.kubernetes.io/os"] {
-        if raw::text(selector, key, "spec.nodeSelector.")? == Some("windows") {
-            return Ok(Some(format!("spec.nodeSelector {key}")));
-        }
-    }
-    Ok(None)
 }
 
 fn malformed(sentence: String) -> Decision {

@@ -133,6 +133,11 @@ impl<'a> Environment<'a> {
         (0..self.entries.len()).filter(move |index| self.entries[*index].name == name)
     }
 
+    /// The names of all entries.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.entries.iter().map(|entry| entry.name)
+    }
+
     /// The literal at a position, if it is one.
     pub(crate) fn literal(&self, index: usize) -> Option<&'a str> {
         self.entries[index].literal
@@ -141,6 +146,15 @@ impl<'a> Environment<'a> {
     /// Whether an `envFrom` source could set the variable.
     pub(crate) fn may_bring(&self, name: &str) -> bool {
         self.sources.iter().any(|source| source.key(name).is_some())
+    }
+
+    /// Optional references to the variable's key in every `envFrom` source that could set it, under the names that the
+    /// contract has for them.
+    pub(crate) fn brought(&self, name: &'a str) -> impl Iterator<Item = Variable<'a>> {
+        let prefix = contract::ENV_FROM_VARIABLE_PREFIX;
+        self.sources
+            .iter()
+            .filter_map(move |source| source.reference(name, format!("{prefix}{}_{name}", source.index).into()))
     }
 
     /// Optional references to the variable's key in every `envFrom` source that could set it, as variables

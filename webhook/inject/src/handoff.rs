@@ -94,7 +94,8 @@ impl Changes<'_> {
         }
     }
 
-    /// Start scripts prefer these variables to the token file. Where `envFrom` could bring one, the empty string hides it.
+    /// Start scripts prefer these variables to the token file. The empty string also hides what the webhook cannot see: what
+    /// `envFrom` and the image's own environment bring.
     fn secrets(&mut self, agent: &str, environment: &Environment<'_>) -> Result<(), Denial> {
         for name in contract::SECRET_VARIABLES {
             let positions: Vec<usize> = environment.positions(name).collect();
@@ -107,15 +108,13 @@ impl Changes<'_> {
             if !positions.is_empty() {
                 self.remove_all(agent, name, positions)?;
             }
-            if environment.may_bring(name) {
-                self.variables.append.push(literal(name, ""));
-                self.shadowed.push(name);
-            }
+            self.variables.append.push(literal(name, ""));
+            self.shadowed.push(name);
         }
         if !self.removed.is_empty() {
             self.warnings.push(format!(
-                "container {}: {} removed, since the sidecar's token file takes the place of secrets; delete them from the pod \
-                 template",
+                "container {}: {} removed: the sidecar's token file takes their place. An image that reads no AZP_TOKEN_FILE needs a \
+                 command that does; see docs/troubleshooting.md",
                 quote(agent),
                 self.removed.join(", ")
             ));

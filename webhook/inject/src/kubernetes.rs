@@ -16,7 +16,8 @@ pub(crate) struct Container<'a> {
     pub(crate) args: [&'static str; 1],
     pub(crate) restart_policy: &'static str,
     pub(crate) env: Vec<Variable<'a>>,
-    pub(crate) resources: Resources<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resources: Option<Resources<'a>>,
     pub(crate) security_context: SecurityContext,
     pub(crate) startup_probe: Probe,
     pub(crate) lifecycle: Lifecycle,
@@ -33,9 +34,14 @@ pub(crate) struct Resources<'a> {
 
 /// Quantities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Amounts<'a> {
-    pub(crate) cpu: &'a str,
-    pub(crate) memory: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ephemeral_storage: Option<&'a str>,
 }
 
 /// A container's privileges.

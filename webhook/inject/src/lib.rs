@@ -7,21 +7,26 @@
 //! **Invariant:** no clock, no IO, no randomness; the same input gives the same bytes. **Invariant:** the patch is made
 //! against the raw object, so fields that our Kubernetes types do not know survive. **Invariant:** no input panics.
 
+mod advice;
 mod agent;
 mod azwi;
 mod decision;
 mod environment;
+mod grace;
 mod handoff;
 mod identity;
 mod isolation;
 mod kubernetes;
 mod limits;
+mod node;
 mod organisation;
 mod overrides;
 mod patch;
 mod plan;
 mod pre_stop;
+mod proxies;
 mod raw;
+mod recipes;
 pub mod review;
 mod settings;
 mod sidecar;

@@ -35,6 +35,12 @@ pub(crate) fn check(overrides: &Overrides<'_>, settings: &Settings) -> Result<()
             &settings.max_sidecar_memory,
             "max-sidecar-memory",
         ),
+        (
+            contract::SIDECAR_EPHEMERAL_STORAGE_ANNOTATION,
+            overrides.sidecar_ephemeral_storage,
+            &settings.max_sidecar_ephemeral_storage,
+            "max-sidecar-ephemeral-storage",
+        ),
     ] {
         if let (Some(wanted), Some(most)) = (wanted, most)
             && quantity(wanted) > quantity(most)

@@ -1,10 +1,11 @@
 //! Organisation URL, pool and agent name: where they are found, what the sidecar is told, what the agent container lacks.
-//! Also the proxies on the way to them.
 
 use crate::environment::{Environment, Found, unescape};
 use crate::overrides::Overrides;
+use crate::proxies::{Copied, proxies};
+use crate::recipes::{self, NAMES, POOLS, Spelling, URLS};
 use crate::text::quote;
-use crate::url::organisation_url;
+use crate::url::{organisation_of, organisation_url};
 use crate::variable::{Variable, field, literal};
 use crate::{Denial, Settings};
 use contract::Reason;
@@ -13,8 +14,8 @@ use std::borrow::Cow;
 /// Where a setting may be found when the container starts.
 const ENV_FROM: &str = "envFrom";
 
-/// Position of an entry of the agent container that the sidecar gets a copy of, and its name there.
-type Copied = (usize, &'static str);
+/// Under this name the sidecar gets a copy of the organization's name, where it is known at run time only.
+const ACCOUNT_COPY: &str = "ADO_AGENT_REF_VSTS_ACCOUNT";
 
 /// What is set on the sidecar and on the agent container.
 #[derive(Debug, Default, PartialEq)]
@@ -24,22 +25,24 @@ pub(crate) struct Organisation<'a> {
     /// Variables that the agent container lacks, and the position of an empty entry that each replaces.
     pub(crate) agent: Vec<(Option<usize>, Variable<'a>)>,
     pub(crate) warnings: Vec<String>,
+    /// The organization URL, where it is made of a name that is copied: it has to stand behind that.
+    account: Option<Variable<'a>>,
     /// Where URL, pool and name were found, as the status annotation says it.
     pub(crate) sources: [&'static str; 3],
 }
 
 /// One of the settings.
 struct Wanted<'a, 'w> {
-    /// The start script's variable.
-    variable: &'static str,
-    /// The sidecar's variables: what wins, and what a source of `envFrom` may say.
+    /// The start scripts' variables, the one of the newest recipe first.
+    variables: &'static [Spelling; 3],
+    /// The sidecar's variables: what wins, and what a source of `envFrom` may say of the first spelling.
     explicit: &'static str,
     from: &'static str,
     /// The sidecar's variable for what counts when nothing else does.
     fallback: Option<&'static str>,
     annotation: Option<(&'static str, Cow<'a, str>)>,
     default: Option<Fallback<'a>>,
-    /// Whether the container's value means the same as the annotation's.
+    /// Whether two values mean the same.
     same: &'w dyn Fn(&str, &str) -> bool,
 }
 
@@ -78,18 +81,17 @@ pub(crate) fn find<'a>(
     overrides: &Overrides<'a>,
     settings: &'a Settings,
 ) -> Result<Organisation<'a>, Denial> {
-    if let Found::Literal(_, url) = environment.find(contract::AZP_URL_VARIABLE) {
-        organisation_url(&unescape(url), &settings.allowed_hosts).map_err(|sentence| {
-            let place = format!("{} of container {}", contract::AZP_URL_VARIABLE, quote(agent));
-            Denial::new(Reason::BadUrl, format!("{place} is {sentence}"))
-        })?;
-    }
+    recipes::check_literals(agent, environment, settings)?;
     let same_url = |theirs: &str, ours: &str| {
-        organisation_url(theirs, &settings.allowed_hosts).is_ok_and(|theirs| theirs.eq_ignore_ascii_case(ours))
+        let organisation = |url| organisation_url(url, &settings.allowed_hosts).ok();
+        match (organisation(theirs), organisation(ours)) {
+            (Some(theirs), Some(ours)) => organisation_of(&theirs).eq_ignore_ascii_case(organisation_of(&ours)),
+            (None, _) | (_, None) => false,
+        }
     };
     let wanted = [
         Wanted {
-            variable: contract::AZP_URL_VARIABLE,
+            variables: &URLS,
             explicit: contract::URL_VARIABLE,
             from: contract::URL_FROM_VARIABLE,
             fallback: Some(contract::URL_DEFAULT_VARIABLE),
@@ -98,7 +100,7 @@ pub(crate) fn find<'a>(
             same: &same_url,
         },
         Wanted {
-            variable: contract::AZP_POOL_VARIABLE,
+            variables: &POOLS,
             explicit: contract::POOL_VARIABLE,
             from: contract::POOL_FROM_VARIABLE,
             fallback: Some(contract::POOL_DEFAULT_VARIABLE),
@@ -110,7 +112,7 @@ pub(crate) fn find<'a>(
             same: &str::eq_ignore_ascii_case,
         },
         Wanted {
-            variable: contract::AZP_AGENT_NAME_VARIABLE,
+            variables: &NAMES,
             explicit: contract::AGENT_NAME_VARIABLE,
             from: contract::AGENT_NAME_FROM_VARIABLE,
             fallback: None,
@@ -126,6 +128,8 @@ pub(crate) fn find<'a>(
         found.sources[nth] = one(agent, environment, wanted, &mut found, &mut copies)?;
     }
     found.sidecar.extend(environment.copies(&copies)?);
+    found.sidecar.extend(found.account.take());
+    environment.check_size(&found.sidecar)?;
     Ok(found)
 }
 
@@ -137,49 +141,139 @@ fn one<'a>(
     found: &mut Organisation<'a>,
     copies: &mut Vec<Copied>,
 ) -> Result<&'static str, Denial> {
-    let place = environment.find(wanted.variable);
+    let newest = wanted.variables[0].variable;
+    let places = || {
+        let find = |spelling: &'static Spelling| (spelling, environment.find(spelling.variable));
+        wanted.variables.iter().map(find)
+    };
+    let blank = match environment.find(newest) {
+        Found::Blank(index) => Some(index),
+        Found::Literal(..) | Found::Dynamic(_) | Found::Perhaps | Found::Absent => None,
+    };
+    let is_set = |place: &Found<'_>| matches!(place, Found::Literal(..) | Found::Dynamic(_));
     if let Some((key, value)) = &wanted.annotation {
         found.sidecar.push(literal(wanted.explicit, value.clone()));
-        match place {
-            Found::Literal(_, theirs) if !(wanted.same)(&unescape(theirs), value) => {
-                return Err(conflict(agent, wanted.variable, &unescape(theirs), key, value));
+        for (spelling, place) in places() {
+            let variable = spelling.variable;
+            match place {
+                Found::Literal(_, theirs) if !(wanted.same)(&spelling.value(theirs), value) => {
+                    return Err(conflict(agent, variable, &unescape(theirs), key, value));
+                }
+                Found::Dynamic(_) => found.warnings.push(format!(
+                    "annotation {key} is used, but {variable} of container {} is set from elsewhere and must say the same",
+                    quote(agent)
+                )),
+                Found::Literal(..) | Found::Blank(_) | Found::Perhaps | Found::Absent => {}
             }
-            Found::Literal(..) => {}
-            Found::Dynamic(_) => found.warnings.push(format!(
-                "annotation {key} is used, but {} of container {} is set from elsewhere and must say the same",
-                wanted.variable,
-                quote(agent)
-            )),
-            Found::Blank(index) => found.agent.push((Some(index), literal(wanted.variable, value.clone()))),
-            // An explicit annotation hides what a source may bring.
-            Found::Perhaps | Found::Absent => found.agent.push((None, literal(wanted.variable, value.clone()))),
+        }
+        // An explicit annotation hides what a source may bring.
+        if !is_set(&environment.find(newest)) {
+            found.agent.push((blank, literal(newest, value.clone())));
         }
         return Ok("annotation");
     }
-    let replaced = match place {
-        Found::Literal(index, _) | Found::Dynamic(index) => {
-            copies.push((index, wanted.explicit));
-            return Ok("container");
+    if let Some((spelling, place)) = places().find(|(_, place)| is_set(place)) {
+        found
+            .warnings
+            .extend(disagreement(agent, spelling, place, places(), wanted));
+        explicit(spelling, place, wanted, found, copies);
+        return Ok("container");
+    }
+    if places().any(|(_, place)| place == Found::Perhaps) {
+        let references = environment.numbered_references(newest, wanted.from);
+        found.sidecar.extend(references);
+        for spelling in &wanted.variables[1..] {
+            if environment.find(spelling.variable) == Found::Perhaps {
+                found.sidecar.extend(environment.brought(spelling.variable));
+            }
         }
-        Found::Perhaps => {
-            found
-                .sidecar
-                .extend(environment.numbered_references(wanted.variable, wanted.from));
-            let default = wanted.fallback.zip(wanted.default);
-            found.sidecar.extend(default.map(|(name, default)| default.entry(name)));
-            return Ok(ENV_FROM);
-        }
-        Found::Blank(index) => Some(index),
-        Found::Absent => None,
-    };
+        let default = wanted.fallback.zip(wanted.default);
+        found.sidecar.extend(default.map(|(name, default)| default.entry(name)));
+        return Ok(ENV_FROM);
+    }
     let Some(default) = wanted.default else {
         return Err(no_url(agent));
     };
+    if let Fallback::BuiltIn(value) = default {
+        found.warnings.push(format!(
+            "container {}: no pool is named, so {newest} is set to {}, whatever the image's own environment says; name the pool in the \
+             pod template",
+            quote(agent),
+            quote(value)
+        ));
+    }
     found
         .sidecar
         .push(default.entry(wanted.fallback.unwrap_or(wanted.explicit)));
-    found.agent.push((replaced, default.entry(wanted.variable)));
+    found.agent.push((blank, default.entry(newest)));
     Ok(default.source())
+}
+
+/// The sidecar gets what the container says. A container of an older recipe also gets the newer name of it, so that there is
+/// one answer whichever its start script reads.
+fn explicit<'a>(
+    spelling: &'static Spelling,
+    place: Found<'a>,
+    wanted: &Wanted<'a, '_>,
+    found: &mut Organisation<'a>,
+    copies: &mut Vec<Copied>,
+) {
+    let variable = spelling.variable;
+    let newest = wanted.variables[0].variable;
+    match place {
+        Found::Literal(_, text) if spelling.is_account => {
+            found.sidecar.push(literal(wanted.explicit, spelling.value(text)));
+        }
+        Found::Dynamic(index) if spelling.is_account => {
+            copies.push((index, ACCOUNT_COPY));
+            found.account = Some(Variable::Value {
+                name: wanted.explicit.into(),
+                value: contract::account_url(&format!("$({ACCOUNT_COPY})")).into(),
+            });
+        }
+        Found::Literal(index, _) | Found::Dynamic(index) => copies.push((index, wanted.explicit)),
+        Found::Blank(_) | Found::Perhaps | Found::Absent => {}
+    }
+    if variable != newest {
+        let reference = format!("$({variable})");
+        let value = if spelling.is_account {
+            contract::account_url(&reference)
+        } else {
+            reference
+        };
+        found.agent.push((
+            None,
+            Variable::Value {
+                name: newest.into(),
+                value: value.into(),
+            },
+        ));
+    }
+}
+
+/// A second recipe's variable that says something else.
+fn disagreement<'a>(
+    agent: &str,
+    first: &Spelling,
+    place: Found<'_>,
+    places: impl Iterator<Item = (&'static Spelling, Found<'a>)>,
+    wanted: &Wanted<'_, '_>,
+) -> Option<String> {
+    let Found::Literal(_, ours) = place else { return None };
+    let ours = first.value(ours);
+    let differs = |(spelling, place): &(&Spelling, Found<'_>)| match place {
+        Found::Literal(_, theirs) => !(wanted.same)(&spelling.value(theirs), &ours),
+        Found::Dynamic(_) | Found::Blank(_) | Found::Perhaps | Found::Absent => false,
+    };
+    let (other, _) = places.into_iter().find(differs)?;
+    Some(format!(
+        "container {}: {} and {} say different things and {} counts; an image that reads {} registers elsewhere: remove one of them",
+        quote(agent),
+        first.variable,
+        other.variable,
+        first.variable,
+        other.variable
+    ))
 }
 
 /// Start scripts that find no name take the host's, which in the node's network is the same for all agents of the node: each
@@ -211,27 +305,11 @@ fn no_url(agent: &str) -> Denial {
     Denial::new(
         Reason::NoUrl,
         format!(
-            "no organisation URL: set {} on container {} or annotation {} on the pod, for instance to \
-             \"https://dev.azure.com/ORGANISATION\"",
+            "no organization URL: set {} on container {} or annotation {} on the pod, for instance to \
+             \"https://dev.azure.com/ORGANIZATION\"",
             contract::AZP_URL_VARIABLE,
             quote(agent),
             contract::URL_ANNOTATION
         ),
     )
-}
-
-/// The proxy variables: copies of the agent container's entries, else the operator's.
-fn proxies<'a>(environment: &Environment<'_>, settings: &'a Settings) -> (Vec<Copied>, Vec<Variable<'a>>) {
-    let mut copies = Vec::new();
-    for name in contract::PROXY_VARIABLES {
-        copies.extend(environment.positions(name).next_back().map(|index| (index, *name)));
-    }
-    if !copies.is_empty() {
-        return (copies, Vec::new());
-    }
-    let operator = [("HTTPS_PROXY", &settings.https_proxy), ("NO_PROXY", &settings.no_proxy)];
-    let set = operator
-        .into_iter()
-        .filter_map(|(name, value)| value.as_deref().map(|value| literal(name, value)));
-    (copies, set.collect())
 }

@@ -28,10 +28,13 @@ pub(crate) struct Overrides<'a> {
     pub(crate) handoff: Handoff,
     pub(crate) federated_token: Option<FederatedToken>,
     pub(crate) grace_seconds: Option<i64>,
+    /// Whether the agent stays in the pool; `None` where the pod does not say.
+    pub(crate) placeholder: Option<bool>,
     pub(crate) ca_config_map: Option<ConfigMapKey<'a>>,
     pub(crate) sidecar_image: Option<&'a str>,
     pub(crate) sidecar_cpu: Option<&'a str>,
     pub(crate) sidecar_memory: Option<&'a str>,
+    pub(crate) sidecar_ephemeral_storage: Option<&'a str>,
     pub(crate) sidecar_log_level: Option<LogLevel>,
     pub(crate) sidecar_run_as_user: Option<RunAsUser>,
 }
@@ -98,6 +101,12 @@ impl<'a> Overrides<'a> {
                 "a whole number of seconds from 0 to 2592000, for instance \"3600\"",
                 |value| digits(value).filter(|seconds| *seconds <= MAX_GRACE_SECONDS),
             )?,
+            placeholder: parsed(
+                pod,
+                contract::PLACEHOLDER_ANNOTATION,
+                "\"true\" or \"false\"",
+                |value| value.parse().ok(),
+            )?,
             ca_config_map: ca_config_map(pod, settings)?,
             sidecar_image: parsed(
                 pod,
@@ -116,6 +125,12 @@ impl<'a> Overrides<'a> {
                 contract::SIDECAR_MEMORY_ANNOTATION,
                 "a Kubernetes quantity of at least 4Mi, for instance \"32Mi\"",
                 |value| quantity(value).filter(|memory| *memory >= MIN_MEMORY).map(|_| value),
+            )?,
+            sidecar_ephemeral_storage: parsed(
+                pod,
+                contract::SIDECAR_EPHEMERAL_STORAGE_ANNOTATION,
+                "a Kubernetes quantity above zero, for instance \"16Mi\"",
+                |value| quantity(value).filter(|size| *size > Quantity::ZERO).map(|_| value),
             )?,
             sidecar_log_level: parsed(
                 pod,

@@ -28,7 +28,18 @@ pub(crate) fn patch(plan: &Plan<'_>, pod: &Value) -> Vec<u8> {
     if let Some(lifecycle) = plan.pre_stop.lifecycle() {
         patch.lifecycle(&["spec", "containers", &agent, "lifecycle"], &lifecycle);
     }
-    if let Some(seconds) = plan.grace_seconds {
+    for probe in &plan.grace.probes {
+        let position = probe.position.to_string();
+        let path = [
+            "spec",
+            probe.list,
+            &position,
+            probe.probe,
+            "terminationGracePeriodSeconds",
+        ];
+        patch.set(&path, &probe.seconds);
+    }
+    if let Some(seconds) = plan.grace.change {
         patch.set(&["spec", "terminationGracePeriodSeconds"], &seconds);
     }
     patch.json.push(b']');

@@ -1,6 +1,7 @@
 //! What will be added to a pod, as values: the sidecar, its volumes, and what the handoff needs in the agent container.
 
 use crate::decision::Candidate;
+use crate::grace::Grace;
 use crate::handoff::{self, Changes};
 use crate::identity::{Identity, Source};
 use crate::kubernetes::{Container, Volume};
@@ -12,11 +13,8 @@ use crate::status::{Added, Sources, Status};
 use crate::text::bounded;
 use crate::unknown_keys::UnknownKeys;
 use crate::variable::Variable;
-use crate::{Denial, Settings, azwi, isolation, sidecar};
+use crate::{Denial, Settings, advice, azwi, isolation, sidecar};
 use serde::{Serialize, Serializer};
-
-/// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
-const API_GRACE_SECONDS: i64 = 30;
 
 /// What will be added to the pod, before it is a patch.
 pub(crate) struct Plan<'a> {
@@ -27,8 +25,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) position: usize,
     pub(crate) agent: Changes<'a>,
     pub(crate) pre_stop: PreStop,
-    /// Grace period, where it changes.
-    pub(crate) grace_seconds: Option<i64>,
+    pub(crate) grace: Grace<'a>,
     /// What the user should know, within the API server's limits.
     pub(crate) warnings: Vec<String>,
 }
@@ -66,7 +63,10 @@ impl<'a> Plan<'a> {
         let weaknesses = isolation::weaknesses(&pod, agent, &path, &azwi, &exposed)?;
         let changes = handoff::changes(agent.name, &environment, &owner, organisation.agent, exposed)?;
         let pre_stop = PreStop::find(agent, &path)?;
-        let grace = Grace::find(&pod, &overrides, settings)?;
+        let grace = Grace::find(&pod, agent.name, &overrides, settings)?;
+        let has_resources = sidecar::pod_has_resources(&pod)?;
+        let user = sidecar::user(&overrides, settings);
+        let advice = advice::warnings(&pod, agent, &environment, &overrides, user)?;
         let unknown = UnknownKeys::find(&pod);
 
         let mut env = owner.to_vec();
@@ -79,7 +79,7 @@ impl<'a> Plan<'a> {
         ));
         env.extend(organisation.sidecar);
         let (volumes, mounts): (Vec<_>, Vec<_>) = sidecar::volumes(identity, &overrides, settings).into_iter().unzip();
-        let container = sidecar::container(env, mounts, &overrides, settings);
+        let container = sidecar::container(env, mounts, &overrides, has_resources, settings);
 
         let mut warnings = changes.warnings.clone();
         warnings.extend(organisation.warnings);
@@ -87,6 +87,8 @@ impl<'a> Plan<'a> {
         let [_, _, name_source] = organisation.sources;
         warnings.extend(shared_name_warning(agent.name, name_source, on_host_network));
         warnings.extend(identity_warning(identity, &overrides));
+        warnings.extend(sidecar::resources_warning(&overrides, has_resources));
+        warnings.extend(advice);
         warnings.extend(weaknesses.warning(agent.name));
         warnings.extend(pre_stop.warning(agent.name));
         warnings.extend(grace.warning());
@@ -119,6 +121,7 @@ impl<'a> Plan<'a> {
             },
             grace_seconds: grace.seconds,
             pre_stop: pre_stop.as_str(),
+            probes: grace.probe_names(),
             added: added(&volumes, &changes, &annotations),
             removed: &changes.removed,
             replaced: &changes.replaced,
@@ -138,39 +141,9 @@ impl<'a> Plan<'a> {
             position,
             agent: changes,
             pre_stop,
-            grace_seconds: grace.change,
+            grace,
             warnings,
         })
-    }
-}
-
-/// The pod's grace period: the annotation's, else the pod's own, else the operator's. The API's default of 30 seconds
-/// counts as none: nobody can tell the two apart.
-struct Grace {
-    seconds: i64,
-    source: &'static str,
-    /// The value to set, where it is another than the pod's.
-    change: Option<i64>,
-}
-
-impl Grace {
-    fn find(pod: &Pod<'_>, overrides: &Overrides<'_>, settings: &Settings) -> Result<Self, Denial> {
-        let own = raw::integer(pod.spec, "terminationGracePeriodSeconds", "spec.")?;
-        let (seconds, source) = match (overrides.grace_seconds, own) {
-            (Some(seconds), _) => (seconds, "annotation"),
-            (None, Some(seconds)) if seconds != API_GRACE_SECONDS => (seconds, "pod"),
-            (None, Some(_) | None) => (settings.grace_seconds, "operator"),
-        };
-        Ok(Self {
-            seconds,
-            source,
-            change: (own != Some(seconds)).then_some(seconds),
-        })
-    }
-
-    fn warning(&self) -> Option<String> {
-        let sentence = "the grace period is 0 seconds, so the sidecar has no time to remove the agent from the pool";
-        (self.seconds == 0).then(|| sentence.to_owned())
     }
 }
 

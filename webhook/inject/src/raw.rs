@@ -97,6 +97,7 @@ pub(crate) fn flag(parent: &Object, key: &str, path: impl Display) -> Result<boo
 /// The parts of a pod that a decision reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pod<'a> {
+    pub(crate) metadata: Option<&'a Object>,
     pub(crate) labels: Option<&'a Object>,
     pub(crate) annotations: Option<&'a Object>,
     pub(crate) spec: &'a Object,
@@ -118,6 +119,20 @@ impl<'a> Pod<'a> {
     pub(crate) fn annotation(&self, key: &str) -> Result<Option<&'a str>, Denial> {
         self.annotations
             .map_or(Ok(None), |annotations| text(annotations, key, "metadata.annotations."))
+    }
+
+    /// Whether an object of this kind made the pod.
+    pub(crate) fn has_owner(&self, kind: &str) -> Result<bool, Denial> {
+        let owners = match self.metadata {
+            Some(metadata) => objects(metadata, "ownerReferences", "metadata.")?,
+            None => Vec::new(),
+        };
+        for owner in owners {
+            if text(owner, "kind", "metadata.ownerReferences[].")? == Some(kind) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The containers in `spec.<list>`.

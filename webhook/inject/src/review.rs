@@ -167,7 +167,10 @@ pub enum Verdict<'a> {
         warnings: &'a [String],
     },
     /// The object stays as it is.
-    Allow,
+    Allow {
+        /// What the user is told all the same.
+        warnings: &'a [String],
+    },
     /// The object is refused.
     Deny {
         /// HTTP status that the API server passes on: 403 or 422.
@@ -189,7 +192,7 @@ impl Incoming {
         };
         match verdict {
             Verdict::Patch { warnings, .. } => response.warnings = warnings,
-            Verdict::Allow => {}
+            Verdict::Allow { warnings } => response.warnings = warnings,
             Verdict::Deny { code, sentence } => {
                 response.allowed = false;
                 let reason = if code == 422 { "Invalid" } else { "Forbidden" };
@@ -250,7 +253,7 @@ mod tests {
         let body = br#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"u"}}"#;
         let answer = Incoming::parse(body)
             .unwrap()
-            .answer(Verdict::Allow, "skipped", "opted-out");
+            .answer(Verdict::Allow { warnings: &[] }, "skipped", "opted-out");
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
         assert_eq!(answer["response"]["uid"], "u");

@@ -9,6 +9,8 @@ pub struct Settings {
     pub sidecar_cpu: String,
     /// Memory request and limit of the sidecar.
     pub sidecar_memory: String,
+    /// Request and limit of the sidecar for ephemeral storage; `None` sets none.
+    pub sidecar_ephemeral_storage: Option<String>,
     /// Log level of the sidecar.
     pub sidecar_log_level: LogLevel,
     /// User id of the sidecar; `None` leaves it to the platform (OpenShift assigns one).
@@ -19,6 +21,8 @@ pub struct Settings {
     pub max_sidecar_cpu: Option<String>,
     /// The most memory that a pod may ask for its sidecar, a quantity; `None` is no limit.
     pub max_sidecar_memory: Option<String>,
+    /// The most ephemeral storage that a pod may ask for its sidecar, a quantity; `None` is no limit.
+    pub max_sidecar_ephemeral_storage: Option<String>,
     /// Whether a pod may choose the sidecar's user.
     pub allow_sidecar_run_as_user: bool,
     /// Grace period in seconds for pods that have none of their own, or the API's default of 30.
@@ -51,9 +55,9 @@ pub struct Settings {
     pub federated_token: Option<FederatedToken>,
     /// What a pod may choose for it.
     pub allowed_federated_token: Vec<FederatedToken>,
-    /// `HTTPS_PROXY` of the sidecar where the agent container sets no proxy variables.
+    /// Proxy of the sidecar where the agent container names none.
     pub https_proxy: Option<String>,
-    /// `NO_PROXY` of the sidecar where the agent container sets no proxy variables.
+    /// Hosts that the sidecar reaches without it, where the agent container names none.
     pub no_proxy: Option<String>,
     /// Whether the API server keeps `restartPolicy` on init containers (Kubernetes 1.29 and later).
     pub native_sidecars: bool,

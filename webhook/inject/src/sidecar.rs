@@ -1,13 +1,14 @@
 //! The sidecar container and its volumes.
 
-use crate::Settings;
 use crate::identity::Identity;
 use crate::kubernetes::{
     Amounts, Capabilities, Container, Exec, Handler, KeyToPath, Lifecycle, Mount, Probe, Projection, Resources,
     SeccompProfile, SecurityContext, Volume, VolumeSource,
 };
 use crate::overrides::Overrides;
+use crate::raw::{self, Pod};
 use crate::variable::{Variable, escape, field, literal};
+use crate::{Denial, Settings};
 
 /// The agent may start once the probe passes; it is asked every second for an hour, since a new federated credential
 /// takes minutes, and then the kubelet starts the sidecar anew.
@@ -67,6 +68,9 @@ pub(crate) fn variables<'a>(
         literal(contract::TERMINATION_LOG_VARIABLE, contract::TERMINATION_LOG),
         literal(contract::LOG_LEVEL_VARIABLE, level.as_str()),
     ];
+    if overrides.placeholder == Some(true) {
+        variables.push(literal(contract::PLACEHOLDER_VARIABLE, "true"));
+    }
     if let Some(pem) = &settings.ca_pem {
         variables.push(literal(contract::CA_PEM_VARIABLE, pem.as_str()));
     }
@@ -130,17 +134,22 @@ fn volume<'a>(
     (Volume { name, source }, mount)
 }
 
+/// Who it runs as; `None` leaves it to the platform.
+pub(crate) fn user(overrides: &Overrides<'_>, settings: &Settings) -> Option<i64> {
+    match overrides.sidecar_run_as_user {
+        Some(user) => user.id(),
+        None => settings.sidecar_run_as_user,
+    }
+}
+
 /// The container: a native sidecar that fits Pod Security `restricted`.
 pub(crate) fn container<'a>(
     env: Vec<Variable<'a>>,
     volume_mounts: Vec<Mount>,
     overrides: &Overrides<'a>,
+    pod_has_resources: bool,
     settings: &'a Settings,
 ) -> Container<'a> {
-    let user = match overrides.sidecar_run_as_user {
-        Some(user) => user.id(),
-        None => settings.sidecar_run_as_user,
-    };
     Container {
         name: contract::SIDECAR_CONTAINER,
         image: overrides.sidecar_image.unwrap_or(&settings.sidecar_image),
@@ -148,8 +157,8 @@ pub(crate) fn container<'a>(
         args: ["run"],
         restart_policy: "Always",
         env,
-        resources: resources(overrides, settings),
-        security_context: security_context(user),
+        resources: resources(overrides, pod_has_resources, settings),
+        security_context: security_context(user(overrides, settings)),
         startup_probe: Probe {
             exec: Exec {
                 command: &[contract::SIDECAR_PROGRAM, "probe"],
@@ -170,16 +179,50 @@ pub(crate) fn container<'a>(
     }
 }
 
-/// Requests equal limits: a Guaranteed pod stays Guaranteed.
-fn resources<'a>(overrides: &Overrides<'a>, settings: &'a Settings) -> Resources<'a> {
+/// Requests equal limits: a Guaranteed pod stays Guaranteed. A pod with resources of its own (`spec.resources`) keeps them and
+/// its QoS class only if no container of ours has CPU or memory: the API server would make the pod's requests of ours alone, or
+/// find the sum of the containers above the pod's (kubernetes/kubernetes `pkg/apis/core/v1/defaults.go`,
+/// `setDefaultPodLevelResources`). Ephemeral storage is no resource of pods.
+fn resources<'a>(overrides: &Overrides<'a>, pod_has_own: bool, settings: &'a Settings) -> Option<Resources<'a>> {
+    let own = |value: Option<&'a str>, default: &'a str| (!pod_has_own).then_some(value.unwrap_or(default));
     let amounts = Amounts {
-        cpu: overrides.sidecar_cpu.unwrap_or(&settings.sidecar_cpu),
-        memory: overrides.sidecar_memory.unwrap_or(&settings.sidecar_memory),
+        cpu: own(overrides.sidecar_cpu, &settings.sidecar_cpu),
+        memory: own(overrides.sidecar_memory, &settings.sidecar_memory),
+        ephemeral_storage: overrides
+            .sidecar_ephemeral_storage
+            .or(settings.sidecar_ephemeral_storage.as_deref()),
     };
-    Resources {
+    let is_any = !pod_has_own || amounts.ephemeral_storage.is_some();
+    is_any.then_some(Resources {
         requests: amounts,
         limits: amounts,
+    })
+}
+
+/// Whether the pod has resources of its own (`spec.resources`, Kubernetes 1.34).
+pub(crate) fn pod_has_resources(pod: &Pod<'_>) -> Result<bool, Denial> {
+    let Some(resources) = raw::object(pod.spec, "resources", "spec.")? else {
+        return Ok(false);
+    };
+    for list in ["requests", "limits"] {
+        if raw::object(resources, list, "spec.resources.")?.is_some_and(|list| !list.is_empty()) {
+            return Ok(true);
+        }
     }
+    Ok(false)
+}
+
+/// What the user should know of a pod with resources of its own: there is no size of the sidecar to choose.
+pub(crate) fn resources_warning(overrides: &Overrides<'_>, pod_has_own: bool) -> Option<String> {
+    let is_asked = overrides.sidecar_cpu.is_some() || overrides.sidecar_memory.is_some();
+    (pod_has_own && is_asked).then(|| {
+        format!(
+            "annotations {} and {} are ignored: the pod has resources of its own (spec.resources), and the sidecar takes its share of \
+             them",
+            contract::SIDECAR_CPU_ANNOTATION,
+            contract::SIDECAR_MEMORY_ANNOTATION
+        )
+    })
 }
 
 fn security_context(user: Option<i64>) -> SecurityContext {

@@ -15,6 +15,9 @@ pub(crate) struct Status<'a> {
     pub(crate) grace_seconds: i64,
     /// Whether the agent container got the hook that holds SIGTERM back from a running job, or kept one of its own.
     pub(crate) pre_stop: &'static str,
+    /// Probes (container, probe) that got a grace period of their own, since the pod's was raised.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) probes: Vec<String>,
     /// What was added to the pod.
     pub(crate) added: Added<'a>,
     /// Variables that were removed from the agent container.
@@ -23,7 +26,7 @@ pub(crate) struct Status<'a> {
     /// Variables of the agent container that got another value.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) replaced: &'a [&'static str],
-    /// Variables that are set to the empty string, in case that `envFrom` brings them.
+    /// Variables that are set to the empty string, in case that `envFrom` or the image brings them.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) shadowed: &'a [&'static str],
     /// What happens to azwi's federated token in the agent container.

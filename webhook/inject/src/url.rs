@@ -30,7 +30,7 @@ pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, Strin
     let organisation_is_label = entry.starts_with("*.") || url.host.ends_with(LEGACY_SUFFIX);
     match (organisation_is_label, segments.as_slice()) {
         (true, []) => Ok(origin),
-        (true, _) => wrong("there is no path after the host"),
+        (true, _) => wrong("nothing may follow the host"),
         (false, [organisation]) if is_organisation(organisation) => Ok(format!("{origin}/{organisation}")),
         (false, []) => wrong("the organisation is missing"),
         (false, [_]) => wrong("this is no name of an organisation"),
@@ -60,7 +60,16 @@ fn not_allowed(value: &str, url: &HttpsUrl<'_>, allowed: &[String]) -> String {
     )
 }
 
-fn is_organisation(name: &str) -> bool {
+/// The organization of a URL that [`organisation_url`] gave: the same in both shapes.
+pub(crate) fn organisation_of(url: &str) -> &str {
+    let rest = url.strip_prefix("https://").unwrap_or(url);
+    match rest.split_once('/') {
+        Some((_, organisation)) => organisation,
+        None => rest.split('.').next().unwrap_or(rest),
+    }
+}
+
+pub(crate) fn is_organisation(name: &str) -> bool {
     name.len() <= 64
         && !name.starts_with(['_', '.'])
         && name
@@ -107,7 +116,7 @@ mod tests {
             ("https://dev.azure.com/contoso/project", "without a project"),
             ("https://dev.azure.com/_apis", "no name of an organisation"),
             ("https://dev.azure.com/..", "no name of an organisation"),
-            ("https://contoso.visualstudio.com/project", "no path"),
+            ("https://contoso.visualstudio.com/project", "nothing may follow"),
             ("https://a.b.visualstudio.com", "allows tokens only for"),
             ("https://visualstudio.com", "only resembles"),
             ("https://dev.azure.com.evil.example/contoso", "only resembles"),
@@ -120,6 +129,9 @@ mod tests {
             ("https://dev.azure.com/contoso#x", "fragments"),
             ("https://dev.azure.com%2eevil.example/contoso", "escapes"),
             ("https://dev.azure.com /contoso", "spaces"),
+            (" https://dev.azure.com/contoso", "begins with white space"),
+            ("\"https://dev.azure.com/contoso\"", "in quotes"),
+            ("https://dev.azure.com/$(ORG)", "did not replace"),
             ("https://dev.azurе.com/contoso", "spaces"), // a Cyrillic letter
             ("https://dev.azure.com:0/contoso", "no proper host name"),
             ("https://dev.azure.com:+443/contoso", "no proper host name"),

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Memory request and limit of the sidecar, a Kubernetes quantity
     #[arg(long, value_name = "QUANTITY", default_value = "32Mi")]
     pub(super) sidecar_memory: String,
+    /// Request and limit of the sidecar for ephemeral storage, a Kubernetes quantity. Default: none
+    #[arg(long, value_name = "QUANTITY")]
+    pub(super) sidecar_ephemeral_storage: Option<String>,
     /// Log level of the sidecar: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(super) sidecar_log_level: String,
@@ -39,6 +42,9 @@ pub(super) struct Args {
     /// The most memory that a pod may ask for its sidecar, a Kubernetes quantity. Default: no limit
     #[arg(long, value_name = "QUANTITY")]
     pub(super) max_sidecar_memory: Option<String>,
+    /// The most ephemeral storage that a pod may ask for its sidecar, a Kubernetes quantity. Default: no limit
+    #[arg(long, value_name = "QUANTITY")]
+    pub(super) max_sidecar_ephemeral_storage: Option<String>,
     /// Whether a pod may choose the user id of its sidecar: true or false
     #[arg(long, value_name = "BOOL", default_value = "true", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(super) allow_sidecar_run_as_user: String,
@@ -87,10 +93,10 @@ pub(super) struct Args {
     /// What a pod may choose for it, separated by commas
     #[arg(long, value_name = "CHOICES", default_value = "hide,keep")]
     pub(super) allow_federated_token: String,
-    /// HTTPS_PROXY of the sidecar where the agent container sets no proxy variables
+    /// Proxy of the sidecar, as in HTTPS_PROXY, where the agent container names none
     #[arg(long, value_name = "URL")]
     pub(super) https_proxy: Option<String>,
-    /// NO_PROXY of the sidecar where the agent container sets no proxy variables
+    /// Hosts that the sidecar reaches without a proxy, as in NO_PROXY, where the agent container names none
     #[arg(long, value_name = "LIST")]
     pub(super) no_proxy: Option<String>,
     /// Folder with tls.crt and tls.key; read again every few seconds

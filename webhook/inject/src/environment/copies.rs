@@ -18,6 +18,8 @@ use std::io;
 const COPIES_MAX: usize = 100;
 /// Most bytes that they have together, with their names, as JSON.
 const COPIES_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of all variables that depend on the agent container, likewise.
+const VARIABLES_BYTES_MAX: usize = 128 * 1024;
 /// Names of what is referred to begin so.
 const PREFIX: &str = contract::REFERENCE_VARIABLE_PREFIX;
 
@@ -63,6 +65,25 @@ impl<'a> Environment<'a> {
             return Err(self.too_long());
         }
         Ok(copies)
+    }
+
+    /// Denies a pod of which the sidecar would be told more than any needs.
+    ///
+    /// # Errors
+    /// The denial.
+    pub(crate) fn check_size(&self, variables: &[Variable<'_>]) -> Result<(), Denial> {
+        if json_bytes(&variables, VARIABLES_BYTES_MAX).is_some() {
+            return Ok(());
+        }
+        Err(Denial::new(
+            Reason::PatchTooLarge,
+            format!(
+                "container {} has so many envFrom sources that references to what they may bring take more than {} KiB; merge some of \
+                 them",
+                quote(self.container),
+                VARIABLES_BYTES_MAX / 1024
+            ),
+        ))
     }
 
     /// Finds what is referred to, by entries that are referred to.

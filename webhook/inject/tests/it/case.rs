@@ -24,11 +24,13 @@ pub(crate) fn settings() -> Settings {
         sidecar_image: "registry.example/ado-agent-sidecar:0.1.0".to_owned(),
         sidecar_cpu: "100m".to_owned(),
         sidecar_memory: "32Mi".to_owned(),
+        sidecar_ephemeral_storage: None,
         sidecar_log_level: LogLevel::Info,
         sidecar_run_as_user: Some(65532),
         allowed_sidecar_images: vec!["*".to_owned()],
         max_sidecar_cpu: None,
         max_sidecar_memory: None,
+        max_sidecar_ephemeral_storage: None,
         allow_sidecar_run_as_user: true,
         grace_seconds: 3600,
         cluster: "7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned(),
@@ -77,6 +79,8 @@ pub(crate) fn settings_with(changes: &Value) -> Settings {
                 settings.allowed_sidecar_images = patterns.map(str::to_owned).collect();
             }
             "max_sidecar_cpu" => settings.max_sidecar_cpu = Some(text()),
+            "sidecar_ephemeral_storage" => settings.sidecar_ephemeral_storage = Some(text()),
+            "max_sidecar_ephemeral_storage" => settings.max_sidecar_ephemeral_storage = Some(text()),
             "max_sidecar_memory" => settings.max_sidecar_memory = Some(text()),
             "allow_sidecar_run_as_user" => settings.allow_sidecar_run_as_user = flag(),
             "federated_token" => settings.federated_token = FederatedToken::parse(&text()),

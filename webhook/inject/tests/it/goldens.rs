@@ -89,7 +89,13 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
     }
     let account = asked.and(account).unwrap_or(ServiceAccount::NotAsked);
     match inspection.decide(&account) {
-        Decision::Skip(reason) => BTreeMap::from([("skip.txt", format!("{reason}\n"))]),
+        Decision::Skip { reason, warnings } => {
+            let mut files = BTreeMap::from([("skip.txt", format!("{reason}\n"))]);
+            if !warnings.is_empty() {
+                files.insert("warnings.txt", warnings.join("\n") + "\n");
+            }
+            files
+        }
         Decision::Deny(denial) => BTreeMap::from([("denied.txt", format!("{}\n{}\n", denial.reason, denial.sentence))]),
         Decision::Inject(injection) => {
             let patched = invariants::check(&pod, &injection, &settings);

@@ -136,6 +136,7 @@ fn everything_else_survives(before: &Value, after: &Value) {
         after,
         &[&lists[..], &["terminationGracePeriodSeconds"]].concat(),
     );
+    let after = &with_probes_as_before(before, after);
     for list in ["volumes", "initContainers"] {
         assert!(items(&after[list]).starts_with(&items(&before[list])), "{list}");
     }
@@ -180,6 +181,33 @@ fn sigterm_waits_for_the_job(before: &Value, after: &Value) {
     }
 }
 
+/// The spec without the grace periods of probes that had none: where the pod's is raised they get what the pod had, which is
+/// less.
+fn with_probes_as_before(before: &Value, after: &Value) -> Value {
+    let mut spec = after.clone();
+    let had = before["terminationGracePeriodSeconds"].as_i64().unwrap_or(30).max(1);
+    let raised = after["terminationGracePeriodSeconds"].as_i64() > Some(had);
+    for list in ["initContainers", "containers"] {
+        let pairs = items(&before[list])
+            .into_iter()
+            .zip(spec[list].as_array_mut().into_iter().flatten());
+        for (before, after) in pairs {
+            for probe in ["livenessProbe", "startupProbe"] {
+                let key = "terminationGracePeriodSeconds";
+                if before[probe].is_object() && before[probe][key].is_null() && !after[probe][key].is_null() {
+                    assert_eq!(after[probe][key], had, "{list} {probe}");
+                    assert!(raised, "{list} {probe}");
+                    match before[probe].get(key) {
+                        Some(null) => after[probe][key] = null.clone(),
+                        None => drop(after[probe].as_object_mut().and_then(|probe| probe.remove(key))),
+                    }
+                }
+            }
+        }
+    }
+    spec
+}
+
 /// The API's own types lose nothing of what was added; the copies among the variables may be of any shape.
 fn has_only_fields_of_the_api(before: &Value, after: &Value) {
     let mut sidecar = sidecar(after).clone();
@@ -204,6 +232,15 @@ fn fits_pod_security_restricted(sidecar: &Value, patched: &Value) {
     assert_eq!(context["capabilities"], json!({ "drop": ["ALL"] }));
     assert_eq!(context["seccompProfile"], json!({ "type": "RuntimeDefault" }));
     assert_eq!(sidecar["resources"]["requests"], sidecar["resources"]["limits"]);
+    let of_the_pod = |list: &str| !members(&patched["spec"]["resources"][list]).is_empty();
+    let pod_has_own = of_the_pod("requests") || of_the_pod("limits");
+    for name in ["cpu", "memory"] {
+        assert_eq!(
+            sidecar["resources"]["limits"].get(name).is_none(),
+            pod_has_own,
+            "{name}"
+        );
+    }
     assert_eq!(sidecar["restartPolicy"], "Always");
     for absent in ["ports", "livenessProbe", "readinessProbe", "imagePullPolicy"] {
         assert_eq!(sidecar.get(absent), None);

@@ -16,6 +16,7 @@ fn pod() -> Value {
                 { "name": "files", "projected": { "sources": [{ "configMap": {} }, { "secret": {} }, { "downwardAPI": {} }, { "clusterTrustBundle": {} }] } },
                 { "name": "unused", "hostPath": { "path": "/" } },
             ],
+            "terminationGracePeriodSeconds": 900,
             "initContainers": [
                 { "name": "prepare", "securityContext": { "privileged": true }, "volumeMounts": [{ "name": "unused", "mountPath": "/host" }] },
                 { "name": "logs", "restartPolicy": "Always", "volumeMounts": [{ "name": "empty", "mountPath": "/logs" }] },
@@ -23,7 +24,10 @@ fn pod() -> Value {
             "containers": [
                 {
                     "name": "agent",
-                    "env": [{ "name": "AZP_URL", "value": "https://dev.azure.com/contoso" }],
+                    "env": [
+                        { "name": "AZP_URL", "value": "https://dev.azure.com/contoso" },
+                        { "name": "AZP_POOL", "value": "linux" },
+                    ],
                     "volumeMounts": [
                         { "name": "empty", "mountPath": "/e" },
                         { "name": "claim", "mountPath": "/c" },

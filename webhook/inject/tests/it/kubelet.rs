@@ -14,7 +14,12 @@ type Variables = BTreeMap<String, String>;
 /// A ConfigMap or a Secret; both are called by the name alone here.
 fn object(name: &str) -> Variables {
     let pairs: &[(&str, &str)] = match name {
-        "first" => &[("A", "a-first"), ("AZP_POOL", "pool-first"), ("X", "x$(A)")],
+        "first" => &[
+            ("A", "a-first"),
+            ("AZP_POOL", "pool-first"),
+            ("VSTS_POOL", "older"),
+            ("X", "x$(A)"),
+        ],
         "second" => &[("A", "a-second"), ("LD_PRELOAD", "preload"), ("NO_PROXY", "none")],
         _ => &[],
     };
@@ -94,7 +99,10 @@ fn names() -> impl Strategy<Value = &'static str> {
         "B",
         "X",
         "AZP_POOL",
+        "VSTS_POOL",
+        "AZDO_POOL",
         "AZP_AGENT_NAME",
+        "VSTS_HTTP_PROXY",
         "HTTPS_PROXY",
         "no_proxy",
         "LD_PRELOAD",
@@ -172,20 +180,27 @@ proptest! {
             names.find_map(|name| sidecar.get(&name).filter(|value| !value.is_empty())).cloned()
         };
         let agents = |name: &str| agent.get(name).filter(|value| !value.is_empty()).cloned();
+        let brought = |name: &str| {
+            let numbered = |n| sidecar.get(&format!("{}{n}_{name}", contract::ENV_FROM_VARIABLE_PREFIX));
+            (0..contract::ENV_FROM_SOURCES_MAX).rev().find_map(numbered).cloned()
+        };
         let or_default = |pool: Option<String>| pool.unwrap_or_else(|| contract::DEFAULT_POOL.to_owned());
         prop_assert_eq!(
-            or_default(candidates(contract::POOL_VARIABLE, contract::POOL_FROM_VARIABLE, contract::POOL_DEFAULT_VARIABLE)),
-            or_default(agents("AZP_POOL"))
+            or_default(
+                candidates(contract::POOL_VARIABLE, contract::POOL_FROM_VARIABLE, "")
+                    .or_else(|| brought("VSTS_POOL"))
+                    .or_else(|| brought("AZDO_POOL"))
+                    .or_else(|| sidecar.get(contract::POOL_DEFAULT_VARIABLE).cloned())
+            ),
+            or_default(agents("AZP_POOL").or_else(|| agents("VSTS_POOL")).or_else(|| agents("AZDO_POOL")))
         );
         prop_assert_eq!(
             candidates(contract::AGENT_NAME_VARIABLE, contract::AGENT_NAME_FROM_VARIABLE, contract::POD_NAME_VARIABLE),
             agents("AZP_AGENT_NAME").or_else(|| Some("the-pod".to_owned()))
         );
-        // The sidecar reads the proxies of `env` alone, and all of them or the operator's.
         for name in contract::PROXY_VARIABLES {
-            if env.iter().any(|entry| entry["name"] == *name) {
-                prop_assert_eq!(sidecar.get(*name), agent.get(*name), "{}", name);
-            }
+            let found = sidecar.get(*name).cloned().or_else(|| brought(name));
+            prop_assert_eq!(found.as_ref(), agent.get(*name), "{}", name);
         }
     }
 }

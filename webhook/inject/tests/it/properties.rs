@@ -37,7 +37,7 @@ fn decide_and_check(pod: &Value, settings: &Settings) -> bool {
             admission::check(&patched, settings);
             true
         }
-        Decision::Skip(_) => {
+        Decision::Skip { .. } => {
             assert_eq!(needs, None);
             false
         }
@@ -102,7 +102,7 @@ fn json_of_odd_spelling_has_a_defined_meaning() {
     };
     let reason = |decision| match decision {
         Decision::Inject(_) => "injected",
-        Decision::Skip(reason) => reason.as_str(),
+        Decision::Skip { reason, .. } => reason.as_str(),
         Decision::Deny(denial) => denial.reason.as_str(),
     };
     // The last of several keys counts, as in the API server; escapes are read before anything else.
