@@ -66,9 +66,16 @@ pub fn render() -> String {
         "variable",
         contract::AGENT_VARIABLES,
     );
+    section(
+        &mut page,
+        "Variables of older recipes",
+        "Read where the agent container does not set the newer one. `AZP_` counts first, then `VSTS_`, then `AZDO_`.",
+        "variable",
+        contract::OLDER_VARIABLES,
+    );
     list(
         &mut page,
-        "Variables that are removed from the agent container, and set to the empty string where `envFrom` could bring them:",
+        "Variables that are removed from the agent container and set to the empty string, whatever `envFrom` or the image brings:",
         contract::SECRET_VARIABLES,
     );
     section(
@@ -80,7 +87,7 @@ pub fn render() -> String {
     );
     list(
         &mut page,
-        "Proxy variables that the sidecar gets from the agent container, else from the operator:",
+        "Proxy variables that the sidecar gets from the agent container, each by itself:",
         contract::PROXY_VARIABLES,
     );
     metrics(&mut page);

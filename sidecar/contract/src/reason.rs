@@ -160,6 +160,8 @@ reasons! {
     Starting = "starting",
     /// The token file is there and everything was checked: the agent may start.
     Ready = "ready",
+    /// The agent may run, but none of this pod was seen in the pool within some minutes: it failed, has a name of the image's own, or is in another pool.
+    NotSeen = "not-seen",
     /// The agent carries no marker (a start script that uses `sudo` drops it); by name and age it was taken as this pod's.
     Adopted = "adopted",
     /// The pod is leaving: the agent is being removed.
@@ -171,12 +173,14 @@ reasons! {
     Kept = "kept",
     /// Outcome: nothing of ours was in the pool any more; the image had removed its agent itself.
     AlreadyGone = "already-gone",
-    /// Outcome: no agent of this pod was seen in the pool: it never registered, or the image removed its agent before the sidecar looked.
+    /// Outcome: no agent of this pod was seen in the pool, and it ended before the sidecar looked: it never registered, or the image had removed it.
     NeverSeen = "never-seen",
     /// Outcome: an agent of this name stayed because it is not ours (it was there before this pod).
     NotOurs = "not-ours",
     /// Outcome: the agent stayed because Azure DevOps still has a job assigned to it.
     JobStillAssigned = "job-still-assigned",
+    /// Outcome: no agent of this pod was seen, neither while it ran nor at the end; one may have stayed in another pool.
+    LeftUnseen = "left-unseen",
     /// Outcome: the agent may have stayed because Azure DevOps could not be reached until the end.
     LeftUnreachable = "left-unreachable",
     /// Outcome: the agent may have stayed because Azure DevOps refused its removal until the end.

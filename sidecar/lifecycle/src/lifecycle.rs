@@ -200,7 +200,11 @@ impl Lifecycle {
                 let why = self.status().sentence;
                 Removal::of_nothing(&why)
             }
-            Phase::Serving(serving) => removal(serving.looked_in_vain, &self.kept, &self.settings),
+            Phase::Serving(serving) => {
+                let mut removal = removal(serving.looked_in_vain, &self.kept, &self.settings);
+                removal.was_missed = serving.saw_nothing();
+                removal
+            }
         };
         self.phase = Phase::Leaving(Box::new(removal));
         self.forget_trouble();

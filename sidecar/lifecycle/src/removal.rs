@@ -53,7 +53,7 @@ pub(crate) enum Stage {
     Look { target: Target, at: Time },
     /// Nothing is left to do, but to look on: see `rest.rs`.
     Rest(Rest),
-    /// The agent container was never let start, so no agent can be there: nothing is asked.
+    /// The agent container was never let start, so no agent can be there, or its agent is to stay: nothing is asked.
     NothingToRemove(Outcome),
 }
 
@@ -76,6 +76,8 @@ pub(crate) struct Removal {
     /// Whether the image invents names, so that only a list helps: the name was asked for in vain while the agent ran, or
     /// our agent had another.
     pub(crate) invents_names: bool,
+    /// Whether the agent was looked for in vain while it might run.
+    pub(crate) was_missed: bool,
     /// When the pool's agents were listed the last time, by name or all, or one of the list was fetched.
     pub(crate) listed: Option<Time>,
     pub(crate) delete_sent: bool,
@@ -100,6 +102,7 @@ impl Removal {
             stage: Stage::ByName,
             terminated: None,
             invents_names: invents_names && kept.pinned.is_none(),
+            was_missed: false,
             listed: None,
             delete_sent: false,
             overtaken: false,

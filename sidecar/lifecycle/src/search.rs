@@ -151,6 +151,7 @@ impl Removal {
                 surroundings.kept.disabled = None;
                 (Reason::AlreadyGone, sentences::already_gone(settings))
             }
+            (None, true) if self.was_missed => (Reason::LeftUnseen, sentences::left_unseen(settings)),
             (None, true) => (Reason::NeverSeen, sentences::never_seen(settings)),
         };
         self.rest(Outcome { reason, sentence }, SOON, surroundings);

@@ -4,6 +4,9 @@ use crate::preflight::Holder;
 use crate::{Agent, Failure, FailureKind, Question, Settings, TokenRefusal};
 use contract::Reason;
 
+/// Why an agent that may run is not where it is looked for.
+const WHY_NOT_SEEN: &str = "It did not register (an image that reads AZP_TOKEN and no AZP_TOKEN_FILE cannot), it registered in another pool that its image's own environment names, or its image gives it another name.";
+
 /// Something that is wrong, in the words of log, probe output and termination message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
@@ -316,7 +319,21 @@ pub(crate) fn already_gone(settings: &Settings) -> String {
 
 pub(crate) fn never_seen(settings: &Settings) -> String {
     format!(
-        "No agent of this pod is in pool \"{}\" at {}, and none was seen there: it never registered (its image may read AZP_TOKEN and no AZP_TOKEN_FILE, or name another pool), or its own start script had removed it.",
+        "No agent of this pod is in pool \"{}\" at {}, and none was seen there: it never registered, or its own start script had removed it.",
+        settings.pool, settings.url
+    )
+}
+
+pub(crate) fn not_seen(settings: &Settings) -> String {
+    format!(
+        "The agent may run, but no agent \"{}\" of this pod was seen in pool \"{}\" at {} within five minutes. {WHY_NOT_SEEN} See the log of the agent container.",
+        settings.agent_name, settings.pool, settings.url
+    )
+}
+
+pub(crate) fn left_unseen(settings: &Settings) -> String {
+    format!(
+        "No agent of this pod was seen in pool \"{}\" at {}, neither while it ran nor now. {WHY_NOT_SEEN} In another pool it has stayed.",
         settings.pool, settings.url
     )
 }

@@ -58,10 +58,16 @@ impl Serving {
         }
     }
 
+    /// Whether every look was made and no agent of ours was found.
+    pub(crate) fn saw_nothing(&self) -> bool {
+        self.looked_in_vain && self.next_check.is_none() && self.checks > CHECKS.len()
+    }
+
     /// A check was answered.
     pub(crate) fn checked(&mut self, found: bool, jitter: &mut Jitter, now: Time) {
         if found {
             self.next_check = None;
+            self.looked_in_vain = false;
         } else {
             self.looked_in_vain = true;
             self.schedule(jitter, now);

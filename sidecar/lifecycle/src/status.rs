@@ -16,8 +16,11 @@ impl Lifecycle {
                 Some(trouble) => (trouble.reason, trouble.sentence),
                 None => (Reason::Starting, self.what_is_awaited(*preflight)),
             },
-            Phase::Serving(_) => match self.first_trouble() {
+            Phase::Serving(serving) => match self.first_trouble() {
                 Some(trouble) => (trouble.reason, trouble.sentence),
+                None if self.file.was_written && serving.saw_nothing() => {
+                    (Reason::NotSeen, sentences::not_seen(&self.settings))
+                }
                 None if self.file.was_written => (Reason::Ready, sentences::ready(&self.settings)),
                 // A restarted sidecar: the file of the run before is still there.
                 None => (Reason::Starting, self.what_is_awaited(Preflight::Passed)),

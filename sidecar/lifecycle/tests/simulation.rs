@@ -85,7 +85,14 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
     // An image that invents names and restarts in place may leave several behind; then only one is provably ours.
     let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
     match exit.outcome.reason {
-        Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen => {
+        Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen | Reason::LeftUnseen => {
+            // It was looked for after one minute and after five.
+            let lived = pod.leaving.unwrap_or(exit.at).saturating_sub(START);
+            assert!(
+                exit.outcome.reason != Reason::LeftUnseen || lived > 240_000,
+                "it was not looked for: {}",
+                seen()
+            );
             let is_unverified = exit.outcome.sentence.contains("was not seen");
             assert!(
                 !is_unverified || has_faults(pod) || pod.ado_requests.len() >= 9,

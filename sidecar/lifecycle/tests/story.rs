@@ -1250,3 +1250,25 @@ fn a_placeholder_leaves_its_agent_and_asks_nobody() {
     script.event(Event::Terminate);
     assert_eq!(script.exit().reason, Reason::NeverSeen);
 }
+
+#[test]
+fn an_agent_that_is_nowhere_is_said_while_the_pod_runs_and_is_no_clean_end() {
+    let mut script = ready();
+    script.wait();
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    assert_eq!(
+        script.status().reason,
+        Reason::Ready,
+        "the image may still download its agent"
+    );
+    script.wait();
+    script.answer(&by_name(), Answer::Agents(vec![]));
+    let status = script.status();
+    assert_eq!((status.reason, status.agent_may_start), (Reason::NotSeen, true));
+    assert!(status.sentence.contains("AZP_TOKEN_FILE"), "{}", status.sentence);
+    script.at(1000.0).event(Event::PreStop);
+    script.list(&[]);
+    script.at(1001.0).event(Event::Terminate);
+    script.list(&[]);
+    assert_eq!(script.exit().reason, Reason::LeftUnseen);
+}

@@ -134,7 +134,7 @@ pub struct Inspection<'a> {
 /// only pods that ask for the sidecar.
 pub fn decide_too_large(values: usize, request: &Request<'_>) -> Decision {
     if !creates_pod(request) {
-        return Decision::Skip(Reason::NotAPodCreation);
+        return Decision::skip(Reason::NotAPodCreation);
     }
     Decision::Deny(Denial::new(
         Reason::PodTooLarge,
