@@ -57,7 +57,9 @@ impl<'a> Environment<'a> {
             }
         }
         for (index, (targets, value)) in collected.entries {
-            for target in targets {
+            // A value may refer to an earlier entry of its own name, which its prefixed copy hides from there on.
+            let (prefixed, fixed): (Vec<_>, Vec<_>) = targets.into_iter().partition(|name| name.starts_with(PREFIX));
+            for target in fixed.into_iter().chain(prefixed) {
                 copies.push(self.copy(index, &target, value.as_deref()));
             }
         }

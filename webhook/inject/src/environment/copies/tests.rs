@@ -48,6 +48,28 @@ fn a_copy_brings_what_it_refers_to_in_the_original_order() {
 }
 
 #[test]
+fn a_value_that_refers_to_an_earlier_one_of_its_own_name_finds_that_one() {
+    let raw = json!({
+        "env": [
+            {"name": "HTTPS_PROXY", "value": "a"},
+            {"name": "HTTPS_PROXY", "value": "$(HTTPS_PROXY)b"},
+            {"name": "AZP_POOL", "value": "$(HTTPS_PROXY)"},
+        ],
+    });
+    let wanted = [(1, "HTTPS_PROXY"), (2, "ADO_AGENT_POOL")];
+    let copies = environment(&raw).copies(&wanted).expect("few");
+    assert_eq!(
+        written(&copies),
+        json!([
+            {"name": "ADO_AGENT_REF_HTTPS_PROXY", "value": "a"},
+            {"name": "HTTPS_PROXY", "value": "$(ADO_AGENT_REF_HTTPS_PROXY)b"},
+            {"name": "ADO_AGENT_REF_HTTPS_PROXY", "value": "$(ADO_AGENT_REF_HTTPS_PROXY)b"},
+            {"name": "ADO_AGENT_POOL", "value": "$(ADO_AGENT_REF_HTTPS_PROXY)"},
+        ])
+    );
+}
+
+#[test]
 fn a_reference_never_finds_what_only_the_sidecar_has() {
     for name in [
         "AZURE_CLIENT_ID",
