@@ -13,9 +13,11 @@ pub(crate) struct Setting {
     /// Numbered: what a source of `envFrom` brings.
     from: &'static str,
     /// Names of older recipes that `envFrom` may bring, with what is made of the value.
-    older: [(&'static str, fn(String) -> String); 2],
+    older: [(&'static str, Conversion); 2],
     default: Option<&'static str>,
 }
+
+type Conversion = fn(String) -> String;
 
 fn as_it_is(value: String) -> String {
     value
