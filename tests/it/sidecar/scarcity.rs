@@ -32,8 +32,8 @@ fn empty(folder: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handoff_volume_without_room_is_said_and_recovered_from() {
     let mut rows = JoinSet::new();
-    // Of bytes: two pages. Of inodes: the root, the directory, the token and one more.
-    for options in ["size=8k", "nr_inodes=4"] {
+    // Of bytes: the drain file, the token and one more page. Of inodes: the root and the directory, too.
+    for options in ["size=12k", "nr_inodes=5"] {
         rows.spawn(async move {
             let world = World::start().await.expect("a world");
             let pod = Pod::new(&world);
