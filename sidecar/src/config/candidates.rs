@@ -5,6 +5,9 @@ use contract::Reason;
 use lifecycle::Refusal;
 use std::path::PathBuf;
 
+/// A name of an older recipe, and what is made of its value.
+type Older = (&'static str, fn(String) -> String);
+
 /// Variables that name the organization, the pool or the agent.
 pub(crate) struct Setting {
     /// As the agent container has it, for sentences.
@@ -12,12 +15,10 @@ pub(crate) struct Setting {
     wins: &'static str,
     /// Numbered: what a source of `envFrom` brings.
     from: &'static str,
-    /// Names of older recipes that `envFrom` may bring, with what is made of the value.
-    older: [(&'static str, Conversion); 2],
+    /// What older recipes call it; `envFrom` may bring it.
+    older: [Older; 2],
     default: Option<&'static str>,
 }
-
-type Conversion = fn(String) -> String;
 
 fn as_it_is(value: String) -> String {
     value

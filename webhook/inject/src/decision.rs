@@ -9,9 +9,9 @@ use crate::overrides::Overrides;
 use crate::plan::Plan;
 use crate::raw::{self, Container, Pod};
 use crate::review::MOST_VALUES;
-use crate::text::{bounded, quote};
+use crate::text::quote;
 use crate::values::{is_label, is_subdomain};
-use crate::{Settings, advice, limits, node, patch};
+use crate::{Settings, injected, limits, node, patch};
 use contract::Reason;
 use serde_json::Value;
 
@@ -284,55 +284,10 @@ fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decisio
         annotations,
         spec,
     };
-    let init = pod.containers("initContainers")?;
-    let container = init
-        .iter()
-        .find(|container| container.name == contract::SIDECAR_CONTAINER);
-    let status = pod.annotation(contract::STATUS_ANNOTATION)?.is_some();
-    let (has, lacks) = match (container, status) {
-        (None, false) => return Ok(pod),
-        (Some(sidecar), true) => return Err(has_all(&pod, sidecar)?),
-        (Some(_), false) => (
-            format!("init container {}", contract::SIDECAR_CONTAINER),
-            format!("annotation {}", contract::STATUS_ANNOTATION),
-        ),
-        (None, true) => (
-            format!("annotation {}", contract::STATUS_ANNOTATION),
-            format!("init container {}", contract::SIDECAR_CONTAINER),
-        ),
-    };
-    Err(Decision::Deny(Denial::new(
-        Reason::HalfInjected,
-        format!(
-            "the pod has {has} but no {lacks}, so it is half of an injected pod; remove what is left of the injection, and the webhook does it anew"
-        ),
-    )))
-}
-
-/// What happens to a pod that was injected before: other webhooks may have changed it since.
-fn has_all(pod: &Pod<'_>, sidecar: &Container<'_>) -> Result<Decision, Denial> {
-    let path = format_args!("spec.initContainers[].");
-    if raw::text(sidecar.raw, "restartPolicy", path)? != Some("Always") {
-        return Ok(Decision::Deny(Denial::new(
-            Reason::RestartPolicyDropped,
-            format!(
-                "init container {} has lost its restartPolicy Always: another mutating webhook is too old for native sidecars \
-                 (built for Kubernetes before 1.28) and drops the field; update it, or keep it away from this pod (kubectl get \
-                 mutatingwebhookconfigurations lists them)",
-                contract::SIDECAR_CONTAINER
-            ),
-        )));
+    match injected::before(&pod)? {
+        None => Ok(pod),
+        Some(decision) => Err(decision),
     }
-    // What a mesh adds after us is seen only now.
-    let user = match raw::object(sidecar.raw, "securityContext", path)? {
-        Some(context) => raw::integer(context, "runAsUser", path)?,
-        None => None,
-    };
-    let warnings = advice::mesh(&pod.containers("containers")?, user);
-    Ok(Decision::Skip {
-        reason: Reason::AlreadyInjected,
-        warnings: bounded(warnings.into_iter().collect()),
-    })
 }
 
 /// Whether the sidecar can work in this pod at all.

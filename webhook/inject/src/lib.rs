@@ -15,6 +15,7 @@ mod environment;
 mod grace;
 mod handoff;
 mod identity;
+mod injected;
 mod isolation;
 mod kubernetes;
 mod limits;
