@@ -247,10 +247,17 @@ fn under_a_job(busy: &Busy, found: &mut Vec<Finding>) {
 fn before_its_agent(seen: &Observed, early: &Early, found: &mut Vec<Finding>) {
     found.push(leaves("Deleted right after its start", &early.end, seen));
     if early.open_for_jobs.as_secs() >= 1 {
-        found.push(bad(format!(
-            "Deleted right after its start, its agent came online and could be given jobs for {}, which die with the pod.",
+        let sentence = format!(
+            "Deleted right after its start, its agent came online and could be given jobs for {}",
             seconds(early.open_for_jobs)
-        )));
+        );
+        let end = &early.end;
+        let until_the_end = end.pool_empty.is_none_or(|after| after + Duration::from_secs(1) >= end.over);
+        found.push(if end.killed && until_the_end {
+            bad(format!("{sentence}, which die with the pod."))
+        } else {
+            note(format!("{sentence}, before it was taken out of the pool."))
+        });
     }
 }
 

@@ -147,7 +147,7 @@ fn each_weakness_gives_its_own_sentence() {
         (Kind::Bad, "until SIGKILL", |seen| {
             seen.early.as_mut().unwrap().end.killed = true
         }),
-        (Kind::Bad, "could be given jobs for 5.0 s", |seen| {
+        (Kind::Note, "could be given jobs for 5.0 s, before it was taken out", |seen| {
             seen.early.as_mut().unwrap().open_for_jobs = 5 * SECOND;
         }),
         (Kind::Bad, "the job is lost", |seen| {
@@ -171,6 +171,13 @@ fn each_weakness_gives_its_own_sentence() {
             "stays in the pool. The sidecar's last words: left-unreachable: x",
         );
     }
+    let held_to_the_end = complaints(|seen| {
+        let early = seen.early.as_mut().unwrap();
+        (early.open_for_jobs, early.end.killed) = (5 * SECOND, true);
+        early.end.pool_empty = Some(early.end.over);
+    });
+    assert_only(&held_to_the_end[..1], Kind::Bad, "until SIGKILL");
+    assert_only(&held_to_the_end[1..], Kind::Bad, "for 5.0 s, which die with the pod");
     let same_name = complaints(|seen| {
         seen.start.agent = "mine".to_owned();
         seen.busy.as_mut().unwrap().agent = "mine".to_owned();
