@@ -252,7 +252,9 @@ fn before_its_agent(seen: &Observed, early: &Early, found: &mut Vec<Finding>) {
             seconds(early.open_for_jobs)
         );
         let end = &early.end;
-        let until_the_end = end.pool_empty.is_none_or(|after| after + Duration::from_secs(1) >= end.over);
+        let until_the_end = end
+            .pool_empty
+            .is_none_or(|after| after + Duration::from_secs(1) >= end.over);
         found.push(if end.killed && until_the_end {
             bad(format!("{sentence}, which die with the pod."))
         } else {

@@ -147,9 +147,13 @@ fn each_weakness_gives_its_own_sentence() {
         (Kind::Bad, "until SIGKILL", |seen| {
             seen.early.as_mut().unwrap().end.killed = true
         }),
-        (Kind::Note, "could be given jobs for 5.0 s, before it was taken out", |seen| {
-            seen.early.as_mut().unwrap().open_for_jobs = 5 * SECOND;
-        }),
+        (
+            Kind::Note,
+            "could be given jobs for 5.0 s, before it was taken out",
+            |seen| {
+                seen.early.as_mut().unwrap().open_for_jobs = 5 * SECOND;
+            },
+        ),
         (Kind::Bad, "the job is lost", |seen| {
             seen.busy.as_mut().unwrap().result = None
         }),
