@@ -37,6 +37,10 @@ impl Organisation {
             (false, Some(name), None) if is_organisation(name) => format!("{}/{name}", url.origin()),
             (false, None, _) => return Err(bad("the organization is missing")),
             (false, Some(_), None) => return Err(bad("this is no name of an organization")),
+            // The virtual directory of Azure DevOps Server, on a host that the operator listed.
+            (false, Some(name), Some(_)) if name.eq_ignore_ascii_case("tfs") => {
+                return Err(not_listed(&shown, &url, allowed));
+            }
             (false, Some(_), Some(_)) => {
                 return Err(bad(
                     "it must end with the organization, without a project or collection",
@@ -194,6 +198,8 @@ mod tests {
         for (value, reason) in [
             ("https://tfs.corp.example/tfs/DefaultCollection", NotServices),
             ("https://ado.corp.example/DefaultCollection", NotServices),
+            ("https://dev.azure.com/tfs/DefaultCollection", NotServices),
+            ("https://dev.azure.com/contoso/DefaultCollection", BadUrl),
             ("https://dev.azure.com", BadUrl),
             ("https://dev.azure.com/contoso/project", BadUrl),
             ("https://dev.azure.com/$(ORG)", BadUrl),

@@ -39,23 +39,19 @@ async fn an_organisation_that_is_not_listed_gets_nothing() {
         (
             format!("https://127.0.0.1@localhost:{port}/contoso"),
             "127.0.0.1",
-            Reason::NotServices,
+            Reason::BadUrl,
         ),
         (
             format!("https://localhost.:{port}/contoso"),
             "localhost",
-            Reason::NotServices,
+            Reason::BadUrl,
         ),
         (
             format!("https://dev.azure.com.localhost:{port}/contoso"),
             "dev.azure.com",
             Reason::HostNotAllowed,
         ),
-        (
-            format!("http://localhost:{port}/contoso"),
-            "localhost",
-            Reason::NotServices,
-        ),
+        (format!("http://localhost:{port}/contoso"), "localhost", Reason::BadUrl),
         (
             format!("https://localhost:{port}/tfs/DefaultCollection"),
             "localhost",
@@ -64,7 +60,7 @@ async fn an_organisation_that_is_not_listed_gets_nothing() {
         (
             format!("https://localhost\\@127.0.0.1:{port}/contoso"),
             "localhost",
-            Reason::NotServices,
+            Reason::BadUrl,
         ),
     ] {
         let pod = Pod::new(&world)
