@@ -55,4 +55,8 @@ pivot_root . .machine
 cd /
 umount -l /.machine
 rmdir /.machine
-exec "$@"
+# Not in the place of this shell, which is process 1 here and reaps what is left without a parent. A process of a container
+# that nobody reaps would keep that container from ending.
+code=0
+"$@" || code=$?
+exit "$code"
