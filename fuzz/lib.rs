@@ -59,7 +59,13 @@ pub fn decide(object: &Value, request: &Request<'_>) -> Decision {
         let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a JSON Patch");
         json_patch::patch(&mut patched, &patch).expect("the patch applies");
         let again = inject::decide(&patched, request, &account, &settings);
-        let is_skipped = matches!(again, Decision::Skip { reason: Reason::AlreadyInjected, .. });
+        let is_skipped = matches!(
+            again,
+            Decision::Skip {
+                reason: Reason::AlreadyInjected,
+                ..
+            }
+        );
         assert!(is_skipped, "{again:?}");
     }
     decision

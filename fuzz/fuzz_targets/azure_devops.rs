@@ -38,7 +38,11 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         match outcome {
             Ok(Answer::Agents(agents)) => assert!(agents.len() <= 8, "{} agents are kept", agents.len()),
             Ok(_) => {}
-            Err(failure) => assert!(failure.detail.len() < 8192, "{} bytes of a server's words", failure.detail.len()),
+            Err(failure) => assert!(
+                failure.detail.len() < 8192,
+                "{} bytes of a server's words",
+                failure.detail.len()
+            ),
         }
     }
     Corpus::Keep
