@@ -1,5 +1,6 @@
 //! The one read of the API server: what is answered from memory, what is read live, and what happens while nobody answers.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use contract::AZWI_CLIENT_ID_ANNOTATION;
@@ -280,15 +281,20 @@ async fn whoever_names_unknown_accounts_fills_the_queue_of_one_namespace() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     api.set_mood(Mood::Hanging);
+    let refused = Cell::new(0);
+    // As long as the API server may wait, so that the queue fills on a busy machine, too.
     let flood = futures_of((0..70).map(|number| {
-        let webhook = &webhook;
-        async move { review_in(webhook, "flood", &format!("unknown-{number}")).await }
+        let (webhook, refused) = (&webhook, &refused);
+        async move {
+            let review = of_pod("flood", &pod_of(&format!("unknown-{number}")));
+            let mut wire = Wire::connect(webhook).await;
+            let response = wire.post_to("/mutate?timeout=30s", review.to_string()).await.json();
+            let sentence = response["response"]["status"]["message"].as_str().unwrap_or_default();
+            refused.set(refused.get() + u32::from(sentence.contains("too many")));
+        }
     }));
     let others = async {
-        until("the queue is full", async || {
-            webhook.metric(&lookups("unreadable")).await >= 1.0
-        })
-        .await;
+        until("the queue is full", async || refused.get() > 0).await;
         assert_eq!(
             review(&webhook, "agent").await["allowed"],
             true,
@@ -298,11 +304,10 @@ async fn whoever_names_unknown_accounts_fills_the_queue_of_one_namespace() {
         let reads = async { until("another namespace has its turn", async || live_reads(&api) > before).await };
         tokio::join!(review(&webhook, "other"), reads);
     };
-    let (responses, ()) = tokio::join!(flood, others);
-    let sentences = responses
-        .iter()
-        .map(|response| response["status"]["message"].as_str().unwrap());
-    assert!(sentences.filter(|sentence| sentence.contains("too many")).count() > 0);
+    tokio::select! {
+        _ = flood => panic!("nobody waits for the API server, which does not answer"),
+        () = others => {}
+    }
 }
 
 /// Runs them all at once.

@@ -120,10 +120,15 @@ impl Wire {
 
     /// Posts a body to `/mutate` and reads the answer; the connection stays open.
     pub(crate) async fn post(&mut self, body: impl AsRef<[u8]>) -> Answer {
+        self.post_to("/mutate?timeout=5s", body).await
+    }
+
+    /// The same with a query of the caller's.
+    pub(crate) async fn post_to(&mut self, target: &str, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();
         let head = head(
             "POST",
-            "/mutate?timeout=5s",
+            target,
             &[
                 ("content-type", "application/json"),
                 ("content-length", &body.len().to_string()),
