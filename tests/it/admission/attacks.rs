@@ -128,7 +128,7 @@ async fn w1_only_the_text_of_a_review_is_kept_while_its_account_is_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w2_half_sent_bodies_never_take_more_than_the_budget() {
     let (_api, webhook) = start(|limits| limits.large_bodies = 6 * MIB).await;
-    for conduct in [Conduct::OpenBody(3 * MIB), Conduct::OpenChunks(3 * MIB)] {
+    for conduct in [Conduct::OpenBody(MIB), Conduct::OpenChunks(MIB)] {
         let attackers = Attackers::start(&victim(&webhook), &conduct, 10);
         let mut most: f64 = 0.0;
         until("some were closed for others", async || {
