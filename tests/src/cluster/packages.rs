@@ -3,6 +3,7 @@
 
 use super::command::{Interrupt, output};
 use anyhow::{Context, Result, bail, ensure};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub(super) fn require(install: bool, interrupt: &Interrupt, report: &dyn Fn(&str
 fn missing() -> Vec<&'static str> {
     let mut missing: Vec<&str> = PROGRAMS
         .iter()
-        .filter(|Program(name, _)| find(name).is_none())
+        .filter(|Program(name, _)| find(name).is_none_or(|file| *name == "busybox" && !is_static(&file)))
         .map(|Program(_, package)| *package)
         .collect();
     if plugin_folder().is_err() {
@@ -80,6 +81,15 @@ fn missing() -> Vec<&'static str> {
     // etcd and runc of other origins lie in other places; two programs of one package are one package.
     missing.dedup();
     missing
+}
+
+/// The pause image holds busybox and nothing else, so Debian's package `busybox`, which needs the C library, will not do.
+fn is_static(program: &Path) -> bool {
+    const LOADER: &[u8] = b"/ld-";
+    let mut head = [0; 4096];
+    let read = std::fs::File::open(program).and_then(|mut file| file.read(&mut head));
+    // The name of the loader stands behind the program headers, at the beginning.
+    read.is_ok_and(|length| !head[..length].windows(LOADER.len()).any(|bytes| bytes == LOADER))
 }
 
 fn apt(arguments: &[&str], interrupt: &Interrupt) -> Result<()> {
@@ -102,4 +112,23 @@ fn namespaces(interrupt: &Interrupt) -> Result<()> {
         "/proc is not mounted, and everything here is found through it"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_needs_a_loader_is_not_static() {
+        assert!(
+            !is_static(&std::env::current_exe().unwrap()),
+            "rustc links the C library dynamically"
+        );
+        let busybox = find("busybox").expect("busybox, from the package busybox-static");
+        assert!(
+            is_static(&busybox),
+            "{}: install the package busybox-static",
+            busybox.display()
+        );
+    }
 }
