@@ -83,7 +83,10 @@ impl Installed {
 
     /// A program of the package, in the agent's root and environment.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(program.as_ref());
+        // As a container starts its first process: a test program that runs in the background may ignore SIGINT, and its
+        // children would.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(program.as_ref());
         command
             .current_dir(self.root())
             .env("AGENT_ALLOW_RUNASROOT", "true")

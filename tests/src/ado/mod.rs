@@ -64,7 +64,7 @@ pub const HOSTS: &[&str] = &[
 ];
 
 /// Hosts that offer the agent for download at addresses of their own, `https://HOST/agent/VERSION/FILE.tar.gz`. The
-/// certificate has their names only where [`Listen::names`] has.
+/// certificate has their names only where the emulator listens under names.
 pub const DOWNLOAD_HOSTS: [&str; 2] = ["download.agent.dev.azure.com", "vstsagentpackage.azureedge.net"];
 
 /// The emulator. Clones are the same; it runs until the last is dropped, pools' handles included.
