@@ -47,7 +47,7 @@ fn run(mut demo: Command, script: &Path, arguments: &[&str]) -> Said {
     let output = demo
         .args([
             "--json",
-            "--grace=12",
+            "--grace=30",
             "--env=STUB_RETRY_SECONDS=1",
             "--env=STUB_AGENT_HURRY=20",
             "--script",
