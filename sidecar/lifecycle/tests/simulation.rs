@@ -100,8 +100,10 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
                 seen()
             );
             // While its container lives on, the agent may register again at any moment.
-            // A changed marker under an invented name is any other pod's agent, unless it was seen before.
-            let is_disguised = pod.plan.marker_changes.is_some() && pod.plan.image.naming != Naming::Expected;
+            // A changed marker under an invented name is any other pod's agent, unless it was seen before. So is one under the
+            // pod's own name, where the agent that was seen is gone: a successor looks the same.
+            let is_disguised = pod.plan.marker_changes.is_some()
+                && (pod.plan.image.naming != Naming::Expected || pod.registrations > 1);
             let is_excused =
                 exit.agent_lives || leaves_several || is_unverified || is_disguised || pool_just_vanished(pod, exit);
             assert!(
