@@ -124,6 +124,14 @@ fn is_in_order(ending: &Ending) -> Result<()> {
     Ok(())
 }
 
+/// The agent's end comes before the sidecar's.
+fn agent_ends_first(ending: &Ending) -> Result<()> {
+    let (agent, sidecar) = (ending.agent.ended, ending.sidecar.ended);
+    let in_order = agent.zip(sidecar).is_some_and(|(agent, sidecar)| agent <= sidecar);
+    ensure!(in_order, "the agent ends before the sidecar\n{}", ending.explain());
+    Ok(())
+}
+
 /// How long after the deletion something happened, in seconds.
 fn seconds(ending: &Ending, time: Option<Timestamp>) -> Result<f64> {
     let (left, time) = ending.left.zip(time).with_context(|| ending.explain())?;
@@ -145,6 +153,7 @@ async fn agent_ignores(case: Case) -> Result<Row> {
     let grace = 8;
     let template = told_at_once(with_grace(obedient(IGNORE, "exit"), grace));
     let ending = deleted_with_a_job(&case, "a1", &template).await?;
+    agent_ends_first(&ending)?;
     uses_the_grace(&ending, grace)?;
     Ok(Row {
         name: "a1",
@@ -157,6 +166,7 @@ async fn agent_ignores(case: Case) -> Result<Row> {
 async fn agent_takes_four_seconds(case: Case) -> Result<Row> {
     let grace = 20;
     let ending = deleted_with_a_job(&case, "a2", &with_grace(obedient("sleep 4; exit", "exit"), grace)).await?;
+    agent_ends_first(&ending)?;
     let (agent, told) = (ending.agent.ended, ending.sidecar.told);
     ensure!(
         agent <= told,
@@ -178,6 +188,7 @@ async fn hook_of_the_agent_takes_all(case: Case) -> Result<Row> {
     let mut template = with_grace(obedient("exit", "exit"), grace);
     agent(&mut template)["lifecycle"] = json!({"preStop": {"exec": {"command": ["sleep", "60"]}}});
     let ending = deleted_with_a_job(&case, "a3", &template).await?;
+    agent_ends_first(&ending)?;
     uses_the_grace(&ending, grace)?;
     Ok(Row {
         name: "a3",
@@ -259,6 +270,7 @@ async fn two_sidecars_one_after_the_other(case: Case) -> Result<Row> {
     life.delete(&[])?;
     let ending = life.ended().await?;
     is_in_order(&ending)?;
+    agent_ends_first(&ending)?;
     ending.removal_in_time()?;
     let other = Stop::find(&ending.others, &ending.pod, OTHER);
     ensure!(
