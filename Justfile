@@ -8,7 +8,7 @@ default:
 fmt:
     cargo fmt --all
 
-# checks format, lints, licences
+# checks format, lints, licenses
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings

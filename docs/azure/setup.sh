@@ -2,13 +2,13 @@
 # Prepares Azure and Azure DevOps for one agent pool. docs/azure.md explains every step.
 #
 #   docs/azure/setup.sh azure    identities and federated credentials; prints the ids that the next step needs
-#   docs/azure/setup.sh devops   organisation users, pool, roles, placeholder agent
+#   docs/azure/setup.sh devops   organization users, pool, roles, placeholder agent
 #
 # The devops half is run by this repository's tests, against an emulator. The azure half calls the Azure CLI and has NOT been
 # run by this project: read it before you run it. Both can be run again: what is there already stays.
 set -euo pipefail
 
-ORGANISATION=${ORGANISATION:?the organisation: what follows https://dev.azure.com/}
+ORGANIZATION=${ORGANIZATION:?the organization: what follows https://dev.azure.com/}
 POOL=${POOL:-kubernetes}
 PLACEHOLDER=${PLACEHOLDER:-placeholder}
 
@@ -42,10 +42,10 @@ identity() {
 
 # --- Azure DevOps -----------------------------------------------------------------------------------------------------------
 
-ADO_URL=${ADO_URL:-https://dev.azure.com/$ORGANISATION}
-ENTITLEMENTS_URL=${ENTITLEMENTS_URL:-https://vsaex.dev.azure.com/$ORGANISATION}
+ADO_URL=${ADO_URL:-https://dev.azure.com/$ORGANIZATION}
+ENTITLEMENTS_URL=${ENTITLEMENTS_URL:-https://vsaex.dev.azure.com/$ORGANIZATION}
 CA_FILE=${CA_FILE:-}                              # PEM file, where a private CA stands between you and Azure
-ADO_TOKEN=${ADO_TOKEN:-}                          # an access token of an administrator of the organisation
+ADO_TOKEN=${ADO_TOKEN:-}                          # an access token of an administrator of the organization
 AGENT_OBJECT_ID=${AGENT_OBJECT_ID:-}              # printed by the azure half
 KEDA_OBJECT_ID=${KEDA_OBJECT_ID:-}                # empty: no KEDA
 GRANT_ATTEMPTS=${GRANT_ATTEMPTS:-20}              # how often a role is given until it is there
@@ -93,7 +93,7 @@ fail() {
 
 encode() { jq -rn --arg text "$1" '$text | @uri'; }
 
-# entitle NAME OBJECT_ID: makes the identity a user of the organisation with the licence Basic; prints its id there.
+# entitle NAME OBJECT_ID: makes the identity a user of the organization with the license Basic; prints its id there.
 entitle() {
   local body answer
   body=$(jq -n --arg name "$1" --arg id "$2" '{
@@ -103,7 +103,7 @@ entitle() {
   answer=$(call POST "$ENTITLEMENTS_URL/_apis/serviceprincipalentitlements?api-version=7.1-preview.1" "$body") || exit
   # A refusal arrives with status 200, too.
   jq -er 'select(.operationResult.isSuccess) | .operationResult.result.id' <<<"$answer" ||
-    fail "$1 cannot become a user of the organisation: $(jq -c '.operationResult.errors' <<<"$answer")"
+    fail "$1 cannot become a user of the organization: $(jq -c '.operationResult.errors' <<<"$answer")"
 }
 
 # pool: the id of the pool, which is made where there is none.

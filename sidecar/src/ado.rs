@@ -7,7 +7,7 @@ mod shapes;
 
 use crate::http::{self, Answer as HttpAnswer, Http, Keep, Wanted};
 use crate::secret::Secret;
-use crate::url::Organisation;
+use crate::url::Organization;
 use failures::failure;
 use lifecycle::{AgentId, Answer, Failure, FailureKind, PoolId, Question, ServerTime};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -28,10 +28,10 @@ pub(crate) struct Heard {
     pub(crate) date: Option<ServerTime>,
 }
 
-/// One organisation, seen from one pod.
+/// One organization, seen from one pod.
 #[derive(Debug)]
 pub(crate) struct Ado {
-    organisation: Organisation,
+    organization: Organization,
     pool: String,
     http: Arc<Http>,
 }
@@ -43,9 +43,9 @@ struct Route {
 }
 
 impl Ado {
-    pub(crate) fn new(organisation: Organisation, pool: String, http: Arc<Http>) -> Self {
+    pub(crate) fn new(organization: Organization, pool: String, http: Arc<Http>) -> Self {
         Self {
-            organisation,
+            organization,
             pool,
             http,
         }
@@ -102,17 +102,17 @@ impl Ado {
     fn route(&self, question: &Question) -> Route {
         let pools = |query: &[(&str, &str)]| {
             let query = query.iter().copied().chain([VERSION]);
-            self.organisation.route(&["pools"], query)
+            self.organization.route(&["pools"], query)
         };
         let agents = |pool: PoolId, query: &[(&str, &str)]| {
             let query = query.iter().copied().chain([VERSION]);
-            self.organisation
+            self.organization
                 .route(&["pools", &pool.0.to_string(), "agents"], query)
         };
         let agent = |pool: PoolId, agent: AgentId, query: &[(&str, &str)]| {
             let query = query.iter().copied().chain([VERSION]);
             let (pool, agent) = (pool.0.to_string(), agent.0.to_string());
-            self.organisation.route(&["pools", &pool, "agents", &agent], query)
+            self.organization.route(&["pools", &pool, "agents", &agent], query)
         };
         let whole = [("includeCapabilities", "true"), ("includeAssignedRequest", "true")];
         let (method, url, body) = match question {
@@ -120,7 +120,7 @@ impl Ado {
             Question::MayManage(pool) => {
                 let segments = ["pools", &pool.0.to_string(), "permissions", MANAGE];
                 let query = [("api-version", "7.2-preview.1")];
-                (Method::GET, self.organisation.route(&segments, query), None)
+                (Method::GET, self.organization.route(&segments, query), None)
             }
             Question::AgentByName(pool, name) => {
                 let query = [("agentName", name.as_str()), whole[0], whole[1]];
@@ -186,7 +186,7 @@ fn same_name(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// The tenant that the organisation trusts, from whatever an unauthenticated request is answered with.
+/// The tenant that the organization trusts, from whatever an unauthenticated request is answered with.
 fn tenant(answer: &HttpAnswer) -> Result<Answer, Failure> {
     let tenant = failures::tenant(answer);
     let failed = failure(answer);

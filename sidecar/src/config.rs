@@ -7,7 +7,7 @@ mod candidates;
 
 use crate::entra::Identity;
 use crate::http::{Proxies, Trust};
-use crate::url::{Authority, Organisation};
+use crate::url::{Authority, Organization};
 pub(crate) use candidates::Names;
 use candidates::{AGENT_NAME, POOL, URL};
 use contract::{Handoff, Marker, Reason};
@@ -38,8 +38,8 @@ pub struct Config {
 /// Whom to talk to, and how.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    /// The organisation.
-    pub organisation: Organisation,
+    /// The organization.
+    pub organization: Organization,
     /// Who we are at Entra.
     pub identity: Identity,
     /// Which certificates to trust.
@@ -89,7 +89,7 @@ impl Config {
                 .unwrap_or_else(|| contract::DEFAULT_POOL.to_owned()),
             url: remote
                 .as_ref()
-                .map_or_else(String::new, |remote| remote.organisation.as_str().to_owned()),
+                .map_or_else(String::new, |remote| remote.organization.as_str().to_owned()),
             client_id: remote
                 .as_ref()
                 .map_or_else(String::new, |remote| remote.identity.client_id.clone()),
@@ -167,11 +167,11 @@ impl Remote {
     fn read(names: &mut Names<'_>) -> Option<Self> {
         let hosts = names.list(contract::ALLOWED_HOSTS_VARIABLE, contract::DEFAULT_ALLOWED_HOSTS);
         let url = names.setting(&URL);
-        let organisation = match url {
-            Some(url) => names.accept(Organisation::parse(&url, &hosts)),
+        let organization = match url {
+            Some(url) => names.accept(Organization::parse(&url, &hosts)),
             None => {
                 names.refuse(
-                    "no organisation URL: neither an annotation, nor AZP_URL of the agent container or its envFrom sources, \
+                    "no organization URL: neither an annotation, nor AZP_URL of the agent container or its envFrom sources, \
                      nor the operator's default names one"
                         .to_owned(),
                 );
@@ -197,7 +197,7 @@ impl Remote {
         });
         let proxies = names.proxies();
         Some(Self {
-            organisation: organisation?,
+            organization: organization?,
             identity: identity?,
             trust,
             proxies: proxies?,

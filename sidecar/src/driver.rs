@@ -122,13 +122,13 @@ impl Driver {
         let pool = config.settings.pool.clone();
         let remote = config.remote.map(|remote| {
             let Remote {
-                organisation,
+                organization,
                 identity,
                 trust,
                 proxies,
             } = remote;
             let http = Arc::new(Http::new(trust, proxies));
-            let ado = Ado::new(organisation, pool, Arc::clone(&http));
+            let ado = Ado::new(organization, pool, Arc::clone(&http));
             (Arc::new(Entra::new(identity, http)), Arc::new(ado))
         });
         Self {

@@ -32,7 +32,7 @@ pub use driver::run;
 pub use entra::{Binding, Identity};
 pub use http::{Proxies, Trust};
 pub use socket::{Heard, pre_stop, probe};
-pub use url::{Authority, Organisation};
+pub use url::{Authority, Organization};
 
 /// What the two services' answers mean, whoever received them: the fuzz targets give any bytes to these.
 pub mod answers {

@@ -20,7 +20,7 @@ impl Timer {
         descriptor::readable(timer).map(Self)
     }
 
-    /// Waits until the deadline has passed; for ever without one.
+    /// Waits until the deadline has passed; forever without one.
     pub(crate) async fn until(&self, deadline: Option<Time>) -> io::Result<()> {
         let Some(deadline) = deadline else {
             return std::future::pending().await;

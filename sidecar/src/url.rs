@@ -1,4 +1,4 @@
-//! The two addresses that tokens go to, checked once: the organisation's and the authority's.
+//! The two addresses that tokens go to, checked once: the organization's and the authority's.
 //!
 //! **Invariant:** a request with a token is built from one of these values and from nothing else.
 
@@ -7,14 +7,14 @@ use lifecycle::Refusal;
 use reqwest::Url;
 
 const LEGACY_SUFFIX: &str = ".visualstudio.com";
-const FORM: &str = "expected https://dev.azure.com/ORGANISATION or https://ORGANISATION.visualstudio.com";
+const FORM: &str = "expected https://dev.azure.com/ORGANIZATION or https://ORGANIZATION.visualstudio.com";
 
-/// Base URL of an organisation of Azure DevOps Services, without a slash at its end.
+/// Base URL of an organization of Azure DevOps Services, without a slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Organisation(Url);
+pub struct Organization(Url);
 
-impl Organisation {
-    /// Reads the URL in either of its two shapes: the organisation as the only path segment, or as the first label of a
+impl Organization {
+    /// Reads the URL in either of its two shapes: the organization as the only path segment, or as the first label of a
     /// host that a `*.` entry covers.
     ///
     /// # Errors
@@ -23,7 +23,7 @@ impl Organisation {
         let shown = format!("\"{}\"", contract::redacted(value));
         let bad = |what: &str| Refusal {
             reason: Reason::BadUrl,
-            sentence: format!("organisation URL {shown}: {what}; {FORM}"),
+            sentence: format!("organization URL {shown}: {what}; {FORM}"),
         };
         let url = HttpsUrl::parse(value).map_err(bad)?;
         let Some(entry) = url.covered_by(allowed) else {
@@ -34,7 +34,7 @@ impl Organisation {
         let base = match (in_host, segments.next(), segments.next()) {
             (true, None, _) => url.origin(),
             (true, Some(_), _) => return Err(bad("nothing may follow the host")),
-            (false, Some(name), None) if is_organisation(name) => format!("{}/{name}", url.origin()),
+            (false, Some(name), None) if is_organization(name) => format!("{}/{name}", url.origin()),
             (false, None, _) => return Err(bad("the organization is missing")),
             (false, Some(_), None) => return Err(bad("this is no name of an organization")),
             // The virtual directory of Azure DevOps Server, on a host that the operator listed.
@@ -52,7 +52,7 @@ impl Organisation {
             .ok_or_else(|| bad("it has no proper host name"))
     }
 
-    /// The address of a route below the organisation, with its query.
+    /// The address of a route below the organization, with its query.
     pub(crate) fn route<'q>(&self, segments: &[&str], query: impl IntoIterator<Item = (&'q str, &'q str)>) -> Url {
         let mut url = self.0.clone();
         // Never fails: an https URL has a path.
@@ -143,14 +143,14 @@ fn not_listed(shown: &str, url: &HttpsUrl<'_>, allowed: &[String]) -> Refusal {
         return Refusal {
             reason: Reason::NotServices,
             sentence: format!(
-                "organisation URL {shown}: this host is not of Azure DevOps Services; Azure DevOps Server accepts no Entra \
+                "organization URL {shown}: this host is not of Azure DevOps Services; Azure DevOps Server accepts no Entra \
                  token. The operator lets the token go only to {list}; {FORM}"
             ),
         };
     }
     Refusal {
         reason: Reason::HostNotAllowed,
-        sentence: format!("organisation URL {shown}: the operator lets the token go only to {list}; {FORM}"),
+        sentence: format!("organization URL {shown}: the operator lets the token go only to {list}; {FORM}"),
     }
 }
 
@@ -159,7 +159,7 @@ fn same_host(text: &str, host: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| url.host_str() == Some(host))
 }
 
-fn is_organisation(name: &str) -> bool {
+fn is_organization(name: &str) -> bool {
     name.len() <= 64
         && !name.starts_with(['_', '.'])
         && name
@@ -175,20 +175,20 @@ mod tests {
         entries.split(',').map(str::to_owned).collect()
     }
 
-    fn organisation(value: &str) -> Result<String, Reason> {
-        Organisation::parse(value, &list(contract::DEFAULT_ALLOWED_HOSTS))
+    fn organization(value: &str) -> Result<String, Reason> {
+        Organization::parse(value, &list(contract::DEFAULT_ALLOWED_HOSTS))
             .map(|url| url.as_str().to_owned())
             .map_err(|refusal| refusal.reason)
     }
 
     #[test]
-    fn both_shapes_are_normalised() {
+    fn both_shapes_are_normalized() {
         for (value, expected) in [
             ("https://dev.azure.com/contoso", "https://dev.azure.com/contoso"),
             ("https://DEV.azure.com:443/contoso///", "https://dev.azure.com/contoso"),
             ("https://contoso.visualstudio.com/", "https://contoso.visualstudio.com"),
         ] {
-            assert_eq!(organisation(value).as_deref(), Ok(expected), "{value}");
+            assert_eq!(organization(value).as_deref(), Ok(expected), "{value}");
         }
     }
 
@@ -215,14 +215,14 @@ mod tests {
             ("dev.azure.com/contoso", BadUrl),
             ("", BadUrl),
         ] {
-            assert_eq!(organisation(value), Err(reason), "{value}");
+            assert_eq!(organization(value), Err(reason), "{value}");
         }
     }
 
     #[test]
     fn a_password_in_a_url_is_not_repeated() {
         let refusal =
-            Organisation::parse("https://u:hunter2@dev.azure.com/c", &list("dev.azure.com")).expect_err("userinfo");
+            Organization::parse("https://u:hunter2@dev.azure.com/c", &list("dev.azure.com")).expect_err("userinfo");
         assert!(!refusal.sentence.contains("hunter2"), "{}", refusal.sentence);
         assert!(
             refusal.sentence.contains("user names and passwords"),
@@ -233,12 +233,12 @@ mod tests {
 
     #[test]
     fn routes_are_escaped() {
-        let organisation = Organisation::parse("https://dev.azure.com/c", &list("dev.azure.com")).expect("good");
+        let organization = Organization::parse("https://dev.azure.com/c", &list("dev.azure.com")).expect("good");
         assert_eq!(
-            organisation.route(&["pools"], [("poolName", "a&b #1/ü")]).as_str(),
+            organization.route(&["pools"], [("poolName", "a&b #1/ü")]).as_str(),
             "https://dev.azure.com/c/_apis/distributedtask/pools?poolName=a%26b+%231%2F%C3%BC"
         );
-        let legacy = Organisation::parse("https://c.visualstudio.com", &list("*.visualstudio.com")).expect("good");
+        let legacy = Organization::parse("https://c.visualstudio.com", &list("*.visualstudio.com")).expect("good");
         assert_eq!(
             legacy.route(&["pools", "7", "agents"], [("a", "b")]).as_str(),
             "https://c.visualstudio.com/_apis/distributedtask/pools/7/agents?a=b"

@@ -14,7 +14,7 @@ use tests::ado::{JobState, Role};
 use tests::cluster_issuer::Mint;
 use tests::entra::{Identity, Kind};
 use tests::http::Listen;
-use tests::world::{NAMESPACE, ORGANISATION, POOL, Settings, World};
+use tests::world::{NAMESPACE, ORGANIZATION, POOL, Settings, World};
 
 /// First argument of this program when it is started again in namespaces of its own.
 pub(crate) const INSIDE: &str = "inside-the-namespaces";
@@ -83,7 +83,7 @@ async fn run(program: &[OsString], folder: &Path) -> Result<()> {
     })
     .await
     .context("the emulators cannot be started")?;
-    let second = world.ado.add_pool(ORGANISATION, "second");
+    let second = world.ado.add_pool(ORGANIZATION, "second");
     second.set_role(&world.agents, Some(Role::Reader));
     let newcomer = world
         .entra
@@ -145,10 +145,10 @@ fn variables(
             file("azure-identity-token", &world.assertion())?,
         ),
         // As agents' images have them.
-        ("AZP_URL", format!("https://dev.azure.com/{ORGANISATION}").into()),
+        ("AZP_URL", format!("https://dev.azure.com/{ORGANIZATION}").into()),
         ("AZP_POOL", POOL.into()),
         // For the programs themselves.
-        ("LEGACY_URL", format!("https://{ORGANISATION}.visualstudio.com").into()),
+        ("LEGACY_URL", format!("https://{ORGANIZATION}.visualstudio.com").into()),
         (
             "STRANGERS_TOKEN_FILE",
             file("strangers-token", &world.issuer.mint(&stranger))?,

@@ -37,14 +37,14 @@ fn install(case: &Case) -> Result<()> {
 
 fn built(case: &Case) -> Result<&Built> {
     case.suite
-        .neighbours
+        .neighbors
         .azwi
         .as_ref()
         .context("the suite builds azwi for tests of this module")
 }
 
 /// The template of an agent that carries azwi's label.
-fn labelled(script: &str, choice: Option<&str>) -> Value {
+fn labeled(script: &str, choice: Option<&str>) -> Value {
     let mut template = template(script);
     template["metadata"]["labels"][AZWI_USE_LABEL] = json!("true");
     if let Some(choice) = choice {
@@ -75,7 +75,7 @@ async fn removed(case: &Case, name: &str) -> Result<()> {
 
 pub(crate) async fn with_hide_the_agents_container_holds_no_federated_token(case: Case) -> Result<()> {
     beside_azwi(&case).await?;
-    let pod = online(&case, "hide", &labelled("gen3", Some("hide"))).await?;
+    let pod = online(&case, "hide", &labeled("gen3", Some("hide"))).await?;
     ensure!(
         azwi_calls(&case).await? > 0,
         "azwi has seen the pod, or this test shows nothing"
@@ -87,7 +87,7 @@ pub(crate) async fn with_hide_the_agents_container_holds_no_federated_token(case
 
 pub(crate) async fn with_keep_a_script_exchanges_the_token_itself(case: Case) -> Result<()> {
     beside_azwi(&case).await?;
-    let pod = online(&case, "keep", &labelled("own-exchange", Some("keep"))).await?;
+    let pod = online(&case, "keep", &labeled("own-exchange", Some("keep"))).await?;
     own_identity(&pod)?;
     let variables = variables(&case, &pod)?;
     let file = variables
@@ -120,7 +120,7 @@ pub(crate) async fn with_keep_a_script_exchanges_the_token_itself(case: Case) ->
 
 pub(crate) async fn without_a_choice_the_pod_is_denied(case: Case) -> Result<()> {
     beside_azwi(&case).await?;
-    let denied = case.apply(&workload::pod("undecided", &labelled("gen3", None)));
+    let denied = case.apply(&workload::pod("undecided", &labeled("gen3", None)));
     let sentence = denied.err().context("the pod was created")?.to_string();
     for part in [
         "carries azwi's label azure.workload.identity/use",
@@ -170,7 +170,7 @@ pub(crate) async fn with_identity_binding_azwi_provides_the_identity(case: Case)
         .add_federated_credential(&case.identity.client_id, trust)
         .map_err(|error| anyhow::anyhow!("the federated credential was refused: {error:?}"))?;
 
-    let mut template = labelled("gen3", Some("hide"));
+    let mut template = labeled("gen3", Some("hide"));
     annotate(&mut template, contract::AZWI_BINDING_ANNOTATION, "true");
     let pod = online(&case, "binding", &template).await?;
     ensure!(!proxy.hosts().is_empty(), "the token came past the proxy");
@@ -203,7 +203,7 @@ pub(crate) async fn where_azwi_is_called_first_hide_takes_the_token_out_again(ca
 }
 
 async fn called_first(case: &Case) -> Result<()> {
-    let said = case.apply(&workload::pod("late", &labelled("gen3", Some("hide"))))?;
+    let said = case.apply(&workload::pod("late", &labeled("gen3", Some("hide"))))?;
     ensure!(
         said.error.contains("azwi's federated token taken out again"),
         "no warning: {}",
@@ -227,7 +227,7 @@ async fn called_first(case: &Case) -> Result<()> {
 pub(crate) async fn the_order_of_installation_does_not_matter(case: Case) -> Result<()> {
     let suite = &case.suite;
     case.blocking(|| azwi::uninstall(&suite.node, built(&case)?))?;
-    let template = labelled("gen3", Some("hide"));
+    let template = labeled("gen3", Some("hide"));
     let pod = online(&case, "alone", &template).await?;
     own_identity(&pod)?;
 

@@ -18,18 +18,18 @@ async fn asked(case: &Case, cause: impl AsyncFnOnce() -> Result<()>) -> Result<(
 }
 
 pub(crate) async fn nobody_calls_without_both_labels(case: Case) -> Result<()> {
-    let labelled = pod("labelled", &template("gen3"));
-    let mut declining = labelled.clone();
+    let labeled = pod("labeled", &template("gen3"));
+    let mut declining = labeled.clone();
     declining["metadata"]["labels"][INJECT_LABEL] = json!("false");
-    let mut unlabelled = labelled.clone();
-    unlabelled["metadata"]["labels"] = json!({});
+    let mut unlabeled = labeled.clone();
+    unlabeled["metadata"]["labels"] = json!({});
     let mut gated = template("gen3");
     gated["spec"]["schedulingGates"] = json!([{"name": "example.com/never"}]);
 
     let label = format!("{INJECT_LABEL}-");
     case.kubectl(&["label", "namespace", &case.namespace, &label])?;
     let (reviews, calls) = asked(&case, async || {
-        for pod in [&labelled, &declining, &unlabelled] {
+        for pod in [&labeled, &declining, &unlabeled] {
             let (pod, _) = would_become(&case, pod)?;
             ensure!(pod["spec"]["initContainers"].is_null(), "nothing is added: {pod:#}");
         }
@@ -40,13 +40,13 @@ pub(crate) async fn nobody_calls_without_both_labels(case: Case) -> Result<()> {
     .await?;
     ensure!(
         reviews.is_empty() && calls == 0.0,
-        "an unlabelled namespace: {reviews:?}, {calls} calls"
+        "an unlabeled namespace: {reviews:?}, {calls} calls"
     );
 
     let label = format!("{INJECT_LABEL}=true");
     case.kubectl(&["label", "namespace", &case.namespace, &label])?;
     let (reviews, calls) = asked(&case, async || {
-        for pod in [&declining, &unlabelled] {
+        for pod in [&declining, &unlabeled] {
             let (pod, _) = would_become(&case, pod)?;
             ensure!(pod["spec"]["initContainers"].is_null(), "nothing is added: {pod:#}");
         }
@@ -59,7 +59,7 @@ pub(crate) async fn nobody_calls_without_both_labels(case: Case) -> Result<()> {
     );
 
     // And the counters count.
-    let (reviews, calls) = asked(&case, async || would_become(&case, &labelled).map(drop)).await?;
+    let (reviews, calls) = asked(&case, async || would_become(&case, &labeled).map(drop)).await?;
     ensure!(
         total(&reviews) >= 1.0 && calls == total(&reviews),
         "{reviews:?}, {calls} calls"

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tests::ado::{AgentView, Licence, Pool, Role};
+use tests::ado::{AgentView, License, Pool, Role};
 use tests::cluster::command::Said;
 use tests::cluster::issuer;
 use tests::entra::{FederatedCredential, Identity, Kind};
@@ -40,15 +40,15 @@ impl Case {
     pub(crate) fn begin(suite: &Arc<Suite>, test: &str) -> Result<Self> {
         let namespace = name_of(test);
         let world = &suite.world;
-        let organisation = &world.settings.organisation;
-        let pool = match world.ado.pool(organisation, &namespace) {
+        let organization = &world.settings.organization;
+        let pool = match world.ado.pool(organization, &namespace) {
             Some(_) => bail!("two tests have the name {test}"),
-            None => world.ado.add_pool(organisation, &namespace),
+            None => world.ado.add_pool(organization, &namespace),
         };
         let identity = world
             .entra
             .add_identity(&world.settings.tenant, Kind::Application, &namespace);
-        world.ado.add_member(organisation, &identity, Licence::Basic);
+        world.ado.add_member(organization, &identity, License::Basic);
         pool.set_role(&identity, Some(Role::Administrator));
         let case = Self {
             suite: Arc::clone(suite),
@@ -69,7 +69,7 @@ impl Case {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": AGENT},
-            "data": {"AZP_URL": case.organisation_url(), "AZP_POOL": case.namespace},
+            "data": {"AZP_URL": case.organization_url(), "AZP_POOL": case.namespace},
         }))?;
         Ok(case)
     }
@@ -130,9 +130,9 @@ impl Case {
         })
     }
 
-    /// The organisation under Azure's own name.
-    pub(crate) fn organisation_url(&self) -> String {
-        format!("https://dev.azure.com/{}", self.suite.world.settings.organisation)
+    /// The organization under Azure's own name.
+    pub(crate) fn organization_url(&self) -> String {
+        format!("https://dev.azure.com/{}", self.suite.world.settings.organization)
     }
 
     /// Runs something that blocks, without holding up the other tests.

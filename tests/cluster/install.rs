@@ -199,11 +199,11 @@ fn nothing_is_left(case: &Case) -> Result<()> {
     let kinds = kinds.join(",");
     let named = kubectl(case, &["get", &kinds, "--all-namespaces", "--output=name"])?;
     let named: Vec<&str> = named.lines().filter(|name| name.contains(OURS)).collect();
-    let labelled = kubectl(
+    let labeled = kubectl(
         case,
         &["get", &kinds, "--all-namespaces", "--output=name", "--selector", LABEL],
     )?;
-    ensure!(named.is_empty() && labelled.is_empty(), "{named:#?} {labelled} is left");
+    ensure!(named.is_empty() && labeled.is_empty(), "{named:#?} {labeled} is left");
     let namespace = kubectl(case, &["get", "namespace", SYSTEM_NAMESPACE]);
     ensure!(namespace.is_err(), "{namespace:?}");
     Ok(())

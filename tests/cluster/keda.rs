@@ -150,7 +150,7 @@ async fn explained(case: &Case, story: impl Future<Output = Result<()>>) -> Resu
 async fn begin(case: &Case) -> Result<()> {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let install = || async {
-        let built = case.suite.neighbours.keda.as_ref().context("KEDA was not built")?;
+        let built = case.suite.neighbors.keda.as_ref().context("KEDA was not built")?;
         case.blocking(|| keda::install(&case.suite.node, &Layout::find()?, built, &say))
     };
     INSTALLED.get_or_try_init(install).await?;
@@ -171,12 +171,12 @@ fn run_the_guides_script(case: &Case) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let authority = folder.path().join("ca.crt");
     world.authority.write_pem(&authority)?;
-    let url = world.organisation_url();
+    let url = world.organization_url();
     let mut command = Command::new("bash");
     command
         .arg(repository().join("docs/azure/setup.sh"))
         .arg("devops")
-        .env("ORGANISATION", &world.settings.organisation)
+        .env("ORGANIZATION", &world.settings.organization)
         .env("POOL", &case.namespace)
         .env("ADO_URL", &url)
         .env("ENTITLEMENTS_URL", &url)
@@ -226,7 +226,7 @@ fn shrink(template: &mut Value) {
 
 /// Whether KEDA counts jobs that an agent has taken already, too: all versions but 2.20 do.
 fn counts_jobs_in_flight(case: &Case) -> bool {
-    let built = case.suite.neighbours.keda.as_ref();
+    let built = case.suite.neighbors.keda.as_ref();
     built.is_none_or(|keda| !keda.version.starts_with("v2.20."))
 }
 

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tests::ado::{AgentView, Licence, Role};
+use tests::ado::{AgentView, License, Role};
 use tests::clock::{Clock, Timestamp};
 use tests::cluster::issuer;
 use tests::entra::{Exchange, FederatedCredential, Identity, Kind};
@@ -100,12 +100,12 @@ impl Life {
     /// Makes identity and ServiceAccount, and watches the pod of this name that is still to come.
     pub(crate) fn prepare(case: &Case, name: &str) -> Result<Self> {
         let world = &case.suite.world;
-        let organisation = &world.settings.organisation;
+        let organization = &world.settings.organization;
         let identity_name = format!("{}/{name}", case.namespace);
         let identity = world
             .entra
             .add_identity(&world.settings.tenant, Kind::Application, &identity_name);
-        world.ado.add_member(organisation, &identity, Licence::Basic);
+        world.ado.add_member(organization, &identity, License::Basic);
         case.pool.set_role(&identity, Some(Role::Administrator));
         let credential = FederatedCredential::for_service_account(&issuer(), &case.namespace, name);
         world

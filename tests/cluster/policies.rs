@@ -98,21 +98,21 @@ pub(crate) async fn a_forgotten_label_is_denied_by_the_component(case: Case) -> 
 async fn forgotten(case: &Case) -> Result<()> {
     let advice = format!("{INJECT_LABEL}=true");
     case.kubectl(&["label", "namespace", &case.namespace, &format!("{INJECT_LABEL}-")])?;
-    let labelled = pod("labelled", &template("gen3"));
+    let labeled = pod("labeled", &template("gen3"));
     // The API server needs a moment to know a policy.
-    let looked = || async { Ok(would_become(case, &labelled).err()) };
+    let looked = || async { Ok(would_become(case, &labeled).err()) };
     let denial = case.wait("the policy's denial", LIMIT, looked).await?;
     let command = format!("kubectl label namespace {} {advice}", case.namespace);
     ensure_says(
         &denial.to_string(),
         &["ado-agent-forgotten-label", "has not opted in", &command],
     )?;
-    let mut declining = labelled.clone();
+    let mut declining = labeled.clone();
     declining["metadata"]["labels"][INJECT_LABEL] = json!("false");
     would_become(case, &declining)?;
     // What the sentence says helps.
     case.kubectl(&["label", "namespace", &case.namespace, &advice])?;
-    let (pod, _) = would_become(case, &labelled)?;
+    let (pod, _) = would_become(case, &labeled)?;
     ensure!(names(&pod["spec"]["initContainers"]) == [SIDECAR_CONTAINER], "{pod:#}");
     Ok(())
 }
@@ -140,8 +140,8 @@ fn rolled_out(case: &Case) -> Result<()> {
 }
 
 async fn ignored(case: &Case) -> Result<()> {
-    let labelled = pod("labelled", &template("gen3"));
-    let (pod, _) = would_become(case, &labelled)?;
+    let labeled = pod("labeled", &template("gen3"));
+    let (pod, _) = would_become(case, &labeled)?;
     ensure!(names(&pod["spec"]["initContainers"]) == [SIDECAR_CONTAINER], "{pod:#}");
     let namespace = format!("--namespace={SYSTEM_NAMESPACE}");
     kubectl(
@@ -149,7 +149,7 @@ async fn ignored(case: &Case) -> Result<()> {
         &[&namespace, "scale", "deployment/ado-agent-webhook", "--replicas=0"],
     )?;
     // Replicas that are told to end still answer for some seconds.
-    let looked = || async { Ok(would_become(case, &labelled).err()) };
+    let looked = || async { Ok(would_become(case, &labeled).err()) };
     let denial = case.wait("the policy's denial", LIMIT, looked).await?;
     ensure_says(
         &denial.to_string(),
@@ -158,9 +158,9 @@ async fn ignored(case: &Case) -> Result<()> {
             "has none: the webhook could not be reached",
         ],
     )?;
-    let mut unlabelled = labelled.clone();
-    unlabelled["metadata"]["labels"] = json!({});
-    would_become(case, &unlabelled)?;
+    let mut unlabeled = labeled.clone();
+    unlabeled["metadata"]["labels"] = json!({});
+    would_become(case, &unlabeled)?;
     // A controller tries again by itself once the webhook is back.
     let mut template = template("gen3");
     short_grace(&mut template);

@@ -20,9 +20,9 @@ const GOAL: Duration = Duration::from_secs(5);
 /// disturbs a start.
 pub(crate) async fn an_agent_is_online_soon_after_its_pod_is_created(case: Case) -> Result<()> {
     let token = "a-personal-access-token-of-the-suite";
-    let organisation = &case.suite.world.settings.organisation;
+    let organization = &case.suite.world.settings.organization;
     let ado = &case.suite.world.ado;
-    ado.add_personal_access_token(organisation, token, &case.identity);
+    ado.add_personal_access_token(organization, token, &case.identity);
     case.apply(&json!({
         "apiVersion": "v1",
         "kind": "Secret",

@@ -83,7 +83,7 @@ macro_rules! test {
 pub(crate) use test;
 
 /// Programs of others that are built if a test wants them. Who needs one installs it.
-pub(crate) struct Neighbours {
+pub(crate) struct Neighbors {
     /// The Azure Workload Identity webhook.
     pub(crate) azwi: Option<Built>,
     /// KEDA.
@@ -101,7 +101,7 @@ pub(crate) struct Suite {
     /// Where things lie.
     pub(crate) layout: Layout,
     /// What may be installed beside us.
-    pub(crate) neighbours: Neighbours,
+    pub(crate) neighbors: Neighbors,
     /// Whether the agents are real ones, which need more room than the stub.
     pub(crate) agent_is_real: bool,
     /// The node's services as the first test found them.
@@ -156,15 +156,15 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     let layout = Layout::find()?;
     let interrupt = Interrupt::default();
     // Before this process enters the node's network, which has no way out.
-    let neighbour = |component: Component, module: &str| {
+    let neighbor = |component: Component, module: &str| {
         let is_wanted = chosen.iter().any(|test| test.name.starts_with(module));
         is_wanted
             .then(|| components::build([component], &layout, &interrupt, &say).map(|[built]| built))
             .transpose()
     };
-    let neighbours = Neighbours {
-        azwi: neighbour(components::AZWI, "azwi::")?,
-        keda: neighbour(arguments.keda.component(), "keda::")?,
+    let neighbors = Neighbors {
+        azwi: neighbor(components::AZWI, "azwi::")?,
+        keda: neighbor(arguments.keda.component(), "keda::")?,
     };
     let found = Node::running(&layout, &interrupt);
     let ours = found.is_err();
@@ -179,7 +179,7 @@ fn run(tests: &'static [Test]) -> Result<bool> {
         }
     };
     let passed = Ingredients::make(&layout, &arguments.agent, &interrupt, &say)
-        .and_then(|ingredients| run_on(node, &layout, &ingredients, neighbours, chosen, &arguments));
+        .and_then(|ingredients| run_on(node, &layout, &ingredients, neighbors, chosen, &arguments));
     if ours {
         tests::cluster::down(&layout)?;
     }
@@ -190,7 +190,7 @@ fn run_on(
     node: Node,
     layout: &Layout,
     ingredients: &Ingredients,
-    neighbours: Neighbours,
+    neighbors: Neighbors,
     tests: Vec<&'static Test>,
     arguments: &Arguments,
 ) -> Result<bool> {
@@ -212,7 +212,7 @@ fn run_on(
             node,
             api,
             world,
-            neighbours,
+            neighbors,
             agent_is_real: arguments.agent.is_real(),
         });
         Ok::<_, anyhow::Error>(run_all(&suite, tests, arguments.jobs, arguments.again).await)

@@ -47,7 +47,7 @@ impl Asker {
     pub(crate) fn new(world: &World, token: String) -> Self {
         Self {
             client: world.client(),
-            base: world.organisation_url(),
+            base: world.organization_url(),
             token,
         }
     }
@@ -57,7 +57,7 @@ impl Asker {
         Self::new(world, world.access_token())
     }
 
-    /// A request below the organisation, with the token and as API clients send it.
+    /// A request below the organization, with the token and as API clients send it.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("{}/_apis/{path}", self.base))

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tests::ado::{Ado, AdoView, Behavior, JobRefused, JobSpec, Licence, Role};
+use tests::ado::{Ado, AdoView, Behavior, JobRefused, JobSpec, License, Role};
 use tests::clock::Clock;
 use tests::entra::{Entra, Identity, Kind};
 use tests::http::Listen;
@@ -13,12 +13,12 @@ use tests::programs::repository;
 use tests::tls::{Authority, install_provider};
 
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
-const ORGANISATION: &str = "example";
+const ORGANIZATION: &str = "example";
 /// Pool and placeholder as the examples name them, which are the script's defaults.
 const POOL: &str = "kubernetes";
 const PLACEHOLDER: &str = "placeholder";
 
-/// A tenant with the two managed identities, an organisation and its administrator; no pool, no users.
+/// A tenant with the two managed identities, an organization and its administrator; no pool, no users.
 struct Setting {
     folder: tempfile::TempDir,
     entra: Entra,
@@ -55,9 +55,9 @@ impl Setting {
         let administrator = entra.add_identity(TENANT, Kind::User, "administrator");
         let agents = entra.add_identity(TENANT, Kind::ManagedIdentity, "azp-agent");
         let keda = entra.add_identity(TENANT, Kind::Application, "azp-keda");
-        ado.add_organisation(ORGANISATION, TENANT);
-        ado.add_member(ORGANISATION, &administrator, Licence::Basic);
-        ado.set_administrator(ORGANISATION, &administrator, true);
+        ado.add_organization(ORGANIZATION, TENANT);
+        ado.add_member(ORGANIZATION, &administrator, License::Basic);
+        ado.set_administrator(ORGANIZATION, &administrator, true);
         ado.set_agent_package([4, 272, 0], b"not read here".to_vec());
         record_curl(folder.path());
         Self {
@@ -77,7 +77,7 @@ impl Setting {
     /// Runs `docs/azure/setup.sh devops` with these variables instead of the usual ones.
     async fn run(&self, variables: &[(&str, &str)]) -> Said {
         let path = |name: &str| self.folder.path().join(name);
-        let url = self.ado.organisation_url(ORGANISATION);
+        let url = self.ado.organization_url(ORGANIZATION);
         let mut command = tokio::process::Command::new("bash");
         command
             .arg(script())
@@ -90,7 +90,7 @@ impl Setting {
                     std::env::var("PATH").expect("there is one")
                 ),
             )
-            .env("ORGANISATION", ORGANISATION)
+            .env("ORGANIZATION", ORGANIZATION)
             .env("ADO_URL", &url)
             .env("ENTITLEMENTS_URL", &url)
             .env("CA_FILE", path("ca.pem"))
@@ -171,7 +171,7 @@ async fn it_makes_users_pool_roles_and_placeholder() {
 #[tokio::test]
 async fn an_empty_pool_refuses_jobs_until_it_has_run() {
     let setting = Setting::new().await;
-    let pool = setting.ado.add_pool(ORGANISATION, POOL);
+    let pool = setting.ado.add_pool(ORGANIZATION, POOL);
     pool.set_role(&setting.administrator, Some(Role::Administrator));
     assert!(matches!(
         pool.queue_job(JobSpec::script("true")),

@@ -131,7 +131,7 @@ proptest! {
     #[test]
     fn a_denial_of_the_webhook_does_not_repeat_it(url in urls()) {
         let allowed: Vec<String> = contract::DEFAULT_ALLOWED_HOSTS.split(',').map(str::to_owned).collect();
-        let said = format!("{:?}", inject::organisation_url(&url, &allowed));
+        let said = format!("{:?}", inject::organization_url(&url, &allowed));
         prop_assert!(!said.contains(CANARY), "{url}: {said}");
     }
 

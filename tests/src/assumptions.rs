@@ -101,7 +101,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "One request of each.",
     ),
     ado(
-        "After the deletion of an agent its running poll gets 404 `TaskAgentNotFoundException`; the switch `deleted_agent` makes its token and its client invalid instead, for ever.",
+        "After the deletion of an agent its running poll gets 404 `TaskAgentNotFoundException`; the switch `deleted_agent` makes its token and its client invalid instead, forever.",
         "Both ends are reported (azure-pipelines-agent#126, #374); which a running listener meets first is open.",
         "A listener's log while its agent is deleted.",
     ),
@@ -181,7 +181,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "The answer to one registration.",
     ),
     ado(
-        "A stakeholder, and a user without a licence, may only view pools, whatever the role.",
+        "A stakeholder, and a user without a license, may only view pools, whatever the role.",
         "Documents ask for at least Basic; what happens otherwise is not said.",
         "An agent's registration with such a user.",
     ),

@@ -68,7 +68,7 @@ pub enum Fault {
     },
     /// Azure DevOps: 401 with its challenges, as for a token that has expired or was revoked.
     Unauthorized,
-    /// Azure DevOps: 401 TF401444, as for an identity that is no user of the organisation.
+    /// Azure DevOps: 401 TF401444, as for an identity that is no user of the organization.
     IdentityUnknown,
     /// Azure DevOps: 403 `AccessDeniedException`.
     AccessDenied,
@@ -97,7 +97,7 @@ pub struct Rule {
     /// What goes wrong.
     #[serde(flatten)]
     pub fault: Fault,
-    /// For which requests, `METHOD PATH`: the path without the organisation, `*` for one segment, `**` at the end for any
+    /// For which requests, `METHOD PATH`: the path without the organization, `*` for one segment, `**` at the end for any
     /// rest; a lone `**` (the default) for every request. `DELETE /_apis/distributedtask/pools/*/agents/*`.
     #[serde(default = "everything")]
     pub route: String,
@@ -261,7 +261,7 @@ impl Fault {
             ),
             Self::ProxyPage => Reply::html(
                 200,
-                "<html><head><title>Access blocked</title></head><body>This site is blocked by your organisation's proxy.</body></html>",
+                "<html><head><title>Access blocked</title></head><body>This site is blocked by your organization's proxy.</body></html>",
             ),
             Self::Redirect { status, location } => Reply::empty(*status).with("location", location),
             Self::Throttle { .. }

@@ -29,7 +29,7 @@ pub fn prepare(world: &World, pod: &str, folder: &Path) -> io::Result<BTreeMap<&
         (contract::POD_NAME_VARIABLE, pod.to_owned()),
         (contract::POD_UID_VARIABLE, uid(pod)),
         (contract::GRACE_SECONDS_VARIABLE, "3600".to_owned()),
-        (contract::URL_VARIABLE, world.organisation_url()),
+        (contract::URL_VARIABLE, world.organization_url()),
         (contract::POOL_VARIABLE, world.settings.pool.clone()),
         (contract::ALLOWED_HOSTS_VARIABLE, "127.0.0.1".to_owned()),
         (contract::ALLOWED_AUTHORITIES_VARIABLE, "127.0.0.1".to_owned()),

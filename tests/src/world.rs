@@ -1,8 +1,8 @@
-//! All emulators at once, with one organisation, one pool and the identities that a user of the product would set up.
+//! All emulators at once, with one organization, one pool and the identities that a user of the product would set up.
 
 mod control;
 
-use crate::ado::{Ado, Licence, Pool, Role};
+use crate::ado::{Ado, License, Pool, Role};
 use crate::clock::Clock;
 use crate::cluster_issuer::{ClusterIssuer, Mint};
 use crate::entra::{Entra, FederatedCredential, Identity, Kind};
@@ -13,8 +13,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The organisation, unless another is asked for.
-pub const ORGANISATION: &str = "contoso";
+/// The organization, unless another is asked for.
+pub const ORGANIZATION: &str = "contoso";
 /// The tenant, unless another is asked for.
 pub const TENANT: &str = "7e4a0000-0000-4000-8000-000000000001";
 /// The pool, unless another is asked for.
@@ -35,8 +35,8 @@ pub struct Settings {
     pub issuer: (SocketAddr, String),
     /// Tenant id.
     pub tenant: String,
-    /// Organisation.
-    pub organisation: String,
+    /// Organization.
+    pub organization: String,
     /// Pool.
     pub pool: String,
     /// Namespace of the agents.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub keda_client_id: Option<String>,
     /// Whether the agents' identity trusts their service account.
     pub federated: bool,
-    /// Whether the agents' identity is a user of the organisation.
+    /// Whether the agents' identity is a user of the organization.
     pub member: bool,
     /// Its role on the pool.
     pub role: Option<Role>,
@@ -67,7 +67,7 @@ impl Default for Settings {
             ado: Listen::default(),
             issuer: (Listen::default().address, "127.0.0.1".to_owned()),
             tenant: TENANT.to_owned(),
-            organisation: ORGANISATION.to_owned(),
+            organization: ORGANIZATION.to_owned(),
             pool: POOL.to_owned(),
             namespace: NAMESPACE.to_owned(),
             service_account: SERVICE_ACCOUNT.to_owned(),
@@ -101,7 +101,7 @@ pub struct World {
     pub agents: Identity,
     /// The identity of KEDA: Reader on the pool, trusts `keda/keda-operator`.
     pub keda: Identity,
-    /// A person who administers the organisation.
+    /// A person who administers the organization.
     pub admin: Identity,
     /// What it was made of.
     pub settings: Settings,
@@ -122,7 +122,7 @@ impl World {
         let entra = Entra::start(&settings.entra, &authority, &clock).await?;
         let ado = Ado::start(&settings.ado, &authority, &clock, &entra).await?;
 
-        entra.add_tenant(&settings.tenant, &format!("{}.onmicrosoft.com", settings.organisation));
+        entra.add_tenant(&settings.tenant, &format!("{}.onmicrosoft.com", settings.organization));
         let admin = entra.add_identity(&settings.tenant, Kind::User, "Ada Administrator");
         let identity = |kind: Kind, name: &str, client_id: &Option<String>| match client_id {
             Some(client_id) => entra.add_identity_with(&settings.tenant, kind, name, client_id),
@@ -142,14 +142,14 @@ impl World {
             trust(&agents, &settings.namespace, &settings.service_account);
         }
 
-        ado.add_organisation(&settings.organisation, &settings.tenant);
-        let pool = ado.add_pool(&settings.organisation, &settings.pool);
-        ado.add_member(&settings.organisation, &admin, Licence::Basic);
-        ado.set_administrator(&settings.organisation, &admin, true);
-        ado.add_member(&settings.organisation, &keda, Licence::Basic);
+        ado.add_organization(&settings.organization, &settings.tenant);
+        let pool = ado.add_pool(&settings.organization, &settings.pool);
+        ado.add_member(&settings.organization, &admin, License::Basic);
+        ado.set_administrator(&settings.organization, &admin, true);
+        ado.add_member(&settings.organization, &keda, License::Basic);
         pool.set_role(&keda, Some(Role::Reader));
         if settings.member {
-            ado.add_member(&settings.organisation, &agents, Licence::Basic);
+            ado.add_member(&settings.organization, &agents, License::Basic);
             pool.set_role(&agents, settings.role);
         }
         Ok(Self {
@@ -166,9 +166,9 @@ impl World {
         })
     }
 
-    /// The organisation's URL by address: `https://127.0.0.1:PORT/contoso`.
-    pub fn organisation_url(&self) -> String {
-        self.ado.organisation_url(&self.settings.organisation)
+    /// The organization's URL by address: `https://127.0.0.1:PORT/contoso`.
+    pub fn organization_url(&self) -> String {
+        self.ado.organization_url(&self.settings.organization)
     }
 
     /// The authority's URL by address, as for `AZURE_AUTHORITY_HOST`.

@@ -233,7 +233,7 @@ impl Args {
         let url = self
             .url
             .as_deref()
-            .and_then(|url| problems.organisation("url", url, &allowed_hosts));
+            .and_then(|url| problems.organization("url", url, &allowed_hosts));
         let client_id = self.client_id.as_deref().and_then(|id| problems.guid("client-id", id));
         let tenant_id = self
             .tenant_id

@@ -180,7 +180,7 @@ impl Reloader {
         self.certificates.clone()
     }
 
-    /// Polls the folder for ever.
+    /// Polls the folder forever.
     pub async fn run(mut self, every: Duration) {
         loop {
             tokio::time::sleep(every).await;

@@ -1,4 +1,4 @@
-//! The ownership marker: how the sidecar recognises its own agent in a pool that others use, too.
+//! The ownership marker: how the sidecar recognizes its own agent in a pool that others use, too.
 
 use std::fmt;
 

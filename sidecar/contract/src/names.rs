@@ -26,13 +26,13 @@ names! {
 names! {
     /// Annotations that a person puts on a pod (template).
     POD_ANNOTATIONS:
-    /// Organisation URL, `https://dev.azure.com/ORGANISATION` or `https://ORGANISATION.visualstudio.com`. Default: the agent container's `AZP_URL`, else the operator's.
+    /// Organization URL, `https://dev.azure.com/ORGANIZATION` or `https://ORGANIZATION.visualstudio.com`. Default: the agent container's `AZP_URL`, else the operator's.
     URL_ANNOTATION = "ado-agent.dev/url";
     /// Agent pool, by name. Default: the agent container's `AZP_POOL`, else the operator's, else `Default`.
     POOL_ANNOTATION = "ado-agent.dev/pool";
     /// Client id (a GUID) of the application or managed identity. Default: the ServiceAccount's annotation `azure.workload.identity/client-id`, else the operator's.
     CLIENT_ID_ANNOTATION = "ado-agent.dev/client-id";
-    /// Entra tenant (a GUID or a domain). Default: the ServiceAccount's annotation `azure.workload.identity/tenant-id`, else the operator's, else what the organisation says.
+    /// Entra tenant (a GUID or a domain). Default: the ServiceAccount's annotation `azure.workload.identity/tenant-id`, else the operator's, else what the organization says.
     TENANT_ID_ANNOTATION = "ado-agent.dev/tenant-id";
     /// Name of the container that is the agent. Needed where a pod has several containers and none has a documented name.
     AGENT_CONTAINER_ANNOTATION = "ado-agent.dev/agent-container";
@@ -174,7 +174,7 @@ names! {
     VSTS_TOKEN_FILE_VARIABLE = "VSTS_TOKEN_FILE";
     /// The same path, for images that use this name.
     AZDO_TOKEN_FILE_VARIABLE = "AZDO_TOKEN_FILE";
-    /// Organisation URL; set where the container has none.
+    /// Organization URL; set where the container has none.
     AZP_URL_VARIABLE = "AZP_URL";
     /// Pool; set where the container has none.
     AZP_POOL_VARIABLE = "AZP_POOL";
@@ -278,7 +278,7 @@ names! {
     HANDOFF_VARIABLE = "ADO_AGENT_HANDOFF";
     /// Client id.
     AZURE_CLIENT_ID_VARIABLE = "AZURE_CLIENT_ID";
-    /// Tenant; absent: the organisation is asked.
+    /// Tenant; absent: the organization is asked.
     AZURE_TENANT_ID_VARIABLE = "AZURE_TENANT_ID";
     /// The service-account token's file.
     AZURE_FEDERATED_TOKEN_FILE_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE";
@@ -296,11 +296,11 @@ names! {
     AZWI_IDENTITY_VARIABLE = "ADO_AGENT_AZWI_IDENTITY";
     /// Scope of the access token.
     SCOPE_VARIABLE = "ADO_AGENT_SCOPE";
-    /// Organisation URL that wins: the annotation's, or the agent container's own entry.
+    /// Organization URL that wins: the annotation's, or the agent container's own entry.
     URL_VARIABLE = "ADO_AGENT_URL";
-    /// Organisation URL from the n-th `envFrom` source of the agent container, `…_0`, `…_1` and so on; the last non-empty one counts, below `ADO_AGENT_URL`.
+    /// Organization URL from the n-th `envFrom` source of the agent container, `…_0`, `…_1` and so on; the last non-empty one counts, below `ADO_AGENT_URL`.
     URL_FROM_VARIABLE = "ADO_AGENT_URL_FROM";
-    /// The operator's organisation URL, where nothing else is set.
+    /// The operator's organization URL, where nothing else is set.
     URL_DEFAULT_VARIABLE = "ADO_AGENT_URL_DEFAULT";
     /// Pool that wins.
     POOL_VARIABLE = "ADO_AGENT_POOL";

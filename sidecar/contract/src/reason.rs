@@ -39,7 +39,7 @@ reasons! {
     /// The webhook left the pod alone: its label says `"false"`.
     OptedOut = "opted-out",
     /// The webhook left the pod alone: it does not carry our label.
-    NotLabelled = "not-labelled",
+    NotLabeled = "not-labeled",
     /// The webhook left the pod alone: it already has our container and our status annotation.
     AlreadyInjected = "already-injected",
     /// The webhook left the object alone: it is no pod, or the request does not create one.
@@ -67,13 +67,13 @@ reasons! {
     AccountUnreadable = "account-unreadable",
     /// Denied: several containers could be the agent, or the named one does not exist.
     AgentContainer = "agent-container",
-    /// Denied: no organisation URL on the pod, in the agent container's environment or in the operator's defaults.
+    /// Denied: no organization URL on the pod, in the agent container's environment or in the operator's defaults.
     NoUrl = "no-url",
     /// The organization URL is no URL of an organization of Azure DevOps Services, or (denied) its host is not on the operator's list. What the webhook can see is denied, what comes from a Secret or a ConfigMap the sidecar says.
     BadUrl = "bad-url",
     /// Organization, pool or agent name begins or ends with white space, which start scripts take as it is. Denied, or said by the sidecar where the value comes from a Secret or a ConfigMap.
     WhiteSpace = "white-space",
-    /// Denied: the agent container already sets a different organisation URL or pool than the annotation.
+    /// Denied: the agent container already sets a different organization URL or pool than the annotation.
     Conflict = "conflict",
     /// Denied: a container, volume, mount path or variable of the pod has one of our names, or a container mounts a volume of
     /// such a name.
@@ -118,7 +118,7 @@ reasons! {
     ConditionalAccess = "conditional-access",
     /// Entra refuses for another reason; the message carries its code.
     EntraRefused = "entra-refused",
-    /// Entra could not be reached: name, connection, TLS, time-out, or an answer that is not Entra's.
+    /// Entra could not be reached: name, connection, TLS, timeout, or an answer that is not Entra's.
     EntraUnreachable = "entra-unreachable",
     /// Entra answered with a failure of its own.
     EntraUnavailable = "entra-unavailable",
@@ -131,7 +131,7 @@ reasons! {
     NotServices = "not-services",
     /// The URL's host is not on the operator's list, so no token goes there.
     HostNotAllowed = "host-not-allowed",
-    /// Azure DevOps could not be reached: name, connection, TLS, time-out, or an answer that is not Azure DevOps'.
+    /// Azure DevOps could not be reached: name, connection, TLS, timeout, or an answer that is not Azure DevOps'.
     AdoUnreachable = "ado-unreachable",
     /// Azure DevOps answered with a failure of its own (5xx).
     AdoUnavailable = "ado-unavailable",
@@ -141,12 +141,12 @@ reasons! {
     AdoRefused = "ado-refused",
     /// Azure DevOps does not accept the token (401, 203 or 302 with a sign-in page).
     TokenRefused = "token-refused",
-    /// The identity is no user of the organisation (TF401444 and kin).
+    /// The identity is no user of the organization (TF401444 and kin).
     IdentityUnknown = "identity-unknown",
-    /// The token is of another tenant than the one that the organisation trusts.
+    /// The token is of another tenant than the one that the organization trusts.
     TenantMismatch = "tenant-mismatch",
-    /// The organisation does not exist.
-    OrganisationMissing = "organisation-missing",
+    /// The organization does not exist.
+    OrganizationMissing = "organization-missing",
     /// The pool does not exist, or the identity may not see it.
     PoolMissing = "pool-missing",
     /// The identity is not Administrator of the pool.

@@ -1,4 +1,4 @@
-//! The sidecar's behaviour: events in, commands out.
+//! The sidecar's behavior: events in, commands out.
 //!
 //! The machine has no clock, no IO and no randomness: the driver passes [`Time`] and a jitter seed in, performs each
 //! [`Command`] and reports what happened as an [`Event`]. Secrets never come here: a token is known by its [`TokenId`].

@@ -1,6 +1,6 @@
 //! What is checked before the agent may start: by reading only, never by a trial write.
 //!
-//! The pool is asked for by name first, which also proves that the organisation is reachable and takes the token.
+//! The pool is asked for by name first, which also proves that the organization is reachable and takes the token.
 
 use crate::ownership::{has_our_name, owner, pod_of_our_namespace};
 use crate::sentences::{self, Trouble};

@@ -18,7 +18,7 @@ const PROOF: Duration = Duration::from_secs(30);
 /// How often a busy agent is looked at. It also keeps the connection open for the two seconds that may be left at the end.
 const LOOK: Duration = Duration::from_secs(12);
 /// How often, and how long, an agent that registered late is looked at until it listens. Removed before that, it asks for a
-/// token for ever, and its start script, which has missed SIGTERM, does not end either.
+/// token forever, and its start script, which has missed SIGTERM, does not end either.
 const START: Duration = Duration::from_secs(3);
 const STARTED: Duration = Duration::from_secs(30);
 /// How long a listing proves that the pool is there and visible, so that a 404 for an agent is about the agent.

@@ -90,7 +90,7 @@ fn token_sentence(reason: Reason, client: &str, tenant: &str) -> String {
         Reason::IssuerUnreachable => "Entra cannot read the cluster's issuer document or keys; the issuer URL has to be reachable from the internet.".to_owned(),
         Reason::ApplicationUnknown => format!("Entra does not know client id {client} in tenant {tenant}, or it is disabled; check both ids."),
         Reason::TenantUnknown => format!("Entra does not know tenant {tenant}, or it is of another cloud; check the tenant id and the authority."),
-        Reason::ResourceUnknown => format!("Entra does not know Azure DevOps in tenant {tenant}; connect the organisation to this tenant, or correct the tenant id."),
+        Reason::ResourceUnknown => format!("Entra does not know Azure DevOps in tenant {tenant}; connect the organization to this tenant, or correct the tenant id."),
         Reason::ConditionalAccess => format!("A conditional access policy of tenant {tenant} refuses client id {client}; exclude this workload identity or allow the cluster's addresses."),
         Reason::EntraUnreachable => "Entra could not be reached; check DNS, proxy, network policy and trusted certificates.".to_owned(),
         Reason::EntraUnavailable => "Entra answered with a failure of its own; the sidecar tries again.".to_owned(),
@@ -100,7 +100,7 @@ fn token_sentence(reason: Reason, client: &str, tenant: &str) -> String {
     }
 }
 
-/// The organisation did not say which tenant it trusts.
+/// The organization did not say which tenant it trusts.
 pub(crate) fn no_tenant(settings: &Settings) -> Trouble {
     Trouble {
         reason: Reason::TenantUnknown,
@@ -126,7 +126,7 @@ pub(crate) fn role_missing(settings: &Settings) -> Trouble {
     Trouble {
         reason: Reason::RoleMissing,
         sentence: format!(
-            "Client id {} may see pool \"{}\" at {}, but not manage it; give it the role Administrator on this pool (organisation settings, agent pools, security).",
+            "Client id {} may see pool \"{}\" at {}, but not manage it; give it the role Administrator on this pool (organization settings, agent pools, security).",
             settings.client_id, settings.pool, settings.url
         ),
     }
@@ -167,7 +167,7 @@ pub(crate) fn ask_failed(settings: &Settings, tenant: Option<&str>, question: &Q
         return Trouble {
             reason: Reason::TenantMismatch,
             sentence: format!(
-                "{url} trusts tenant {trusted}, but the token is of tenant {asked}; correct the tenant id or remove it (the organisation is then asked){}",
+                "{url} trusts tenant {trusted}, but the token is of tenant {asked}; correct the tenant id or remove it (the organization is then asked){}",
                 seen(&failure.detail)
             ),
         };
@@ -195,19 +195,19 @@ pub(crate) fn ask_failed(settings: &Settings, tenant: Option<&str>, question: &Q
         FailureKind::Unauthorized => (
             Reason::TokenRefused,
             format!(
-                "{url} does not accept the token of client id {client_id}; a new token is asked for. Check that the identity is a user of the organisation and that the organisation is connected to its tenant."
+                "{url} does not accept the token of client id {client_id}; a new token is asked for. Check that the identity is a user of the organization and that the organization is connected to its tenant."
             ),
         ),
         FailureKind::IdentityUnknown => (
             Reason::IdentityUnknown,
             format!(
-                "Client id {client_id} is no user of {url}; add it under organisation settings, users, with access level Basic."
+                "Client id {client_id} is no user of {url}; add it under organization settings, users, with access level Basic."
             ),
         ),
         FailureKind::NotFound => match question {
             Question::Tenant | Question::Pool => (
-                Reason::OrganisationMissing,
-                format!("There is no organisation at {url}; check the URL (AZP_URL)."),
+                Reason::OrganizationMissing,
+                format!("There is no organization at {url}; check the URL (AZP_URL)."),
             ),
             Question::MayManage(_)
             | Question::AgentByName(..)

@@ -40,7 +40,7 @@ impl Lifecycle {
         let ado = || self.trouble.as_ref().map(|(_, trouble)| trouble.clone());
         let file = || self.file.trouble.as_deref().map(sentences::file_failed);
         if self.token.usable(self.now).is_none() {
-            // Without a token the organisation can only be asked for its tenant.
+            // Without a token the organization can only be asked for its tenant.
             let unknown_tenant = ado().filter(|_| self.tenant().is_none());
             return unknown_tenant.or_else(|| self.token_trouble()).or_else(file);
         }

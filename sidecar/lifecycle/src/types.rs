@@ -1,4 +1,4 @@
-//! What goes in and what comes out: the whole surface between behaviour and IO.
+//! What goes in and what comes out: the whole surface between behavior and IO.
 
 use crate::{Criteria, Shortlist};
 use contract::{Drain, Marker, Reason};
@@ -34,11 +34,11 @@ pub struct Settings {
     pub marker: Marker,
     /// Pool, by name.
     pub pool: String,
-    /// Organisation URL, for sentences.
+    /// Organization URL, for sentences.
     pub url: String,
     /// Client id, for sentences.
     pub client_id: String,
-    /// Configured tenant; `None`: the organisation is asked for it before the first exchange.
+    /// Configured tenant; `None`: the organization is asked for it before the first exchange.
     pub tenant: Option<String>,
     /// The pod's termination grace period.
     pub grace: Duration,
@@ -134,7 +134,7 @@ pub enum Command {
 /// A question to Azure DevOps, one request each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// Which tenant does the organisation trust? (An unauthenticated request.)
+    /// Which tenant does the organization trust? (An unauthenticated request.)
     Tenant,
     /// Which pool has the name of the settings?
     Pool,
@@ -176,14 +176,14 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What was seen, for the sentence: status, server's message, activity id, cause. Never a secret.
     pub detail: String,
-    /// The tenant that the organisation trusts, where the answer said so (`X-VSS-ResourceTenant`).
+    /// The tenant that the organization trusts, where the answer said so (`X-VSS-ResourceTenant`).
     pub tenant: Option<String>,
 }
 
 /// Kinds of failure of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureKind {
-    /// No answer: name, connection, TLS, time-out.
+    /// No answer: name, connection, TLS, timeout.
     Unreachable,
     /// An answer that is not Azure DevOps': a proxy's HTML, a body that is no JSON, an unknown shape.
     Garbled,
@@ -193,11 +193,11 @@ pub enum FailureKind {
     Throttled,
     /// 401, 203, 302: the token is not accepted.
     Unauthorized,
-    /// The identity is no user of the organisation (TF401444 and kin).
+    /// The identity is no user of the organization (TF401444 and kin).
     IdentityUnknown,
     /// 403.
     Forbidden,
-    /// 404: pool, agent or organisation is not there.
+    /// 404: pool, agent or organization is not there.
     NotFound,
     /// 400 `TaskAgentJobStillRunningException`.
     JobRunning,
@@ -296,7 +296,7 @@ pub struct Snapshot {
     pub pool: Option<PoolId>,
     /// Whether the agent container was ever let start: until then there can be no agent of ours.
     pub admitted: bool,
-    /// Tenant that the organisation told us.
+    /// Tenant that the organization told us.
     pub tenant: Option<String>,
     /// The agent that we disabled ourselves.
     pub disabled: Option<AgentId>,

@@ -245,7 +245,7 @@ fn every_failed_check_says_what_to_do_and_recovers() {
         (
             Question::Pool,
             Err(failure(FailureKind::NotFound)),
-            Reason::OrganisationMissing,
+            Reason::OrganizationMissing,
             "https://dev.azure.com/contoso",
         ),
         (
@@ -373,7 +373,7 @@ fn an_offline_agent_of_the_same_name_blocks_nobody() {
 }
 
 #[test]
-fn a_tenant_that_nobody_named_is_asked_of_the_organisation() {
+fn a_tenant_that_nobody_named_is_asked_of_the_organization() {
     let settings = Settings {
         tenant: None,
         ..settings()
@@ -1137,7 +1137,7 @@ fn after_a_removal_the_agent_is_looked_for_every_half_minute() {
     assert_eq!(script.exit().reason, Reason::Removed);
 }
 
-/// Removed before it listens, it would ask for a token for ever; and its script has missed SIGTERM.
+/// Removed before it listens, it would ask for a token forever; and its script has missed SIGTERM.
 #[test]
 fn an_agent_that_registered_late_is_disabled_at_once_and_removed_when_it_listens() {
     for listens in [true, false] {

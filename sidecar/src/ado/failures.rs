@@ -8,9 +8,9 @@ use crate::http::{Answer, Keep, excerpt};
 use lifecycle::{Failure, FailureKind};
 use serde::Deserialize;
 
-/// Message codes that mean: this identity is no user of the organisation.
+/// Message codes that mean: this identity is no user of the organization.
 const IDENTITY_UNKNOWN: &[&str] = &["TF401444", "VS800075"];
-/// An organisation without a tenant says this one.
+/// An organization without a tenant says this one.
 const NO_TENANT: &str = "00000000-0000-0000-0000-000000000000";
 
 /// What is kept of an answer that is no success.
@@ -122,7 +122,7 @@ fn is_sign_in(answer: &Answer) -> bool {
             .any(|host| text.contains(host))
 }
 
-/// The tenant that the organisation trusts, where the answer says so.
+/// The tenant that the organization trusts, where the answer says so.
 pub(super) fn tenant(answer: &Answer) -> Option<String> {
     let named = answer.header("x-vss-resourcetenant").map(str::to_owned);
     let challenged = || {

@@ -20,7 +20,7 @@ pub(super) const BINDING_AUDIENCE: &str = "api://AKSIdentityBinding";
 pub(super) struct Assertion(Secret);
 
 impl Assertion {
-    /// Reads the file. The kubelet swaps a directory above it, so that an open descriptor would show the old one for ever.
+    /// Reads the file. The kubelet swaps a directory above it, so that an open descriptor would show the old one forever.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let mut text = String::new();

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Start script of our own wording that behaves like the images that read the token file once, at the start: the removal is
-# tried with a token that may have expired by then, for ever.
+# tried with a token that may have expired by then, forever.
 set -e
 
 if [ -z "${AZP_URL}" ]; then

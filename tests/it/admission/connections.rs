@@ -52,7 +52,7 @@ async fn row_65_what_is_no_tls_is_closed_fast() {
 async fn row_65_the_certificate_is_shown_whatever_name_is_asked_for() {
     let api = api().await;
     let webhook = Running::ready(&api, &[]).await;
-    // The client refuses what it is shown: the webhook leaves the judgement to it.
+    // The client refuses what it is shown: the webhook leaves the judgment to it.
     for name in ["another.example", "127.0.0.1"] {
         let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
         let error = tls(webhook.tls, config, name, &[]).await.unwrap_err().to_string();

@@ -4,10 +4,10 @@ use crate::{Answer, Asker, pool};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tests::ado::{ExpiredToken, Licence, RateLimit, Role};
+use tests::ado::{ExpiredToken, License, RateLimit, Role};
 use tests::entra::Kind;
 use tests::recording::Authorization;
-use tests::world::{ORGANISATION, Settings, TENANT, World};
+use tests::world::{ORGANIZATION, Settings, TENANT, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -19,7 +19,7 @@ fn agent(name: &str) -> Value {
 #[tokio::test]
 async fn nobody_is_let_in_without_a_token_and_is_told_where_to_get_one() {
     let world = World::start().await.unwrap();
-    let url = format!("{}/_apis/distributedtask/pools", world.organisation_url());
+    let url = format!("{}/_apis/distributedtask/pools", world.organization_url());
     let api = |method: Method| {
         let request = world.client().request(method, &url);
         Answer::of(request.header("X-TFS-FedAuthRedirect", "Suppress"))
@@ -54,7 +54,7 @@ async fn nobody_is_let_in_without_a_token_and_is_told_where_to_get_one() {
         assert!(sent.header("location").contains("/_signin?"));
     }
 
-    let nowhere = url.replace(ORGANISATION, "nobody");
+    let nowhere = url.replace(ORGANIZATION, "nobody");
     assert_eq!(Answer::of(world.client().get(nowhere)).await.status, 404);
 }
 
@@ -63,7 +63,7 @@ async fn an_entra_token_is_taken_as_bearer_and_as_basic_password_of_any_user() {
     let world = World::start().await.unwrap();
     let asker = Asker::agents(&world);
     asker.get("distributedtask/pools").await.ok();
-    let url = format!("{}/_apis/distributedtask/pools", world.organisation_url());
+    let url = format!("{}/_apis/distributedtask/pools", world.organization_url());
     for user in ["VstsAgent", "user", ""] {
         Answer::of(world.client().get(&url).basic_auth(user, Some(&asker.token)))
             .await
@@ -119,7 +119,7 @@ async fn tokens_of_others_for_others_and_of_yesterday_are_not_taken() {
 
     world
         .ado
-        .add_personal_access_token(ORGANISATION, "secret", &world.agents);
+        .add_personal_access_token(ORGANIZATION, "secret", &world.agents);
     Asker::new(&world, "secret".to_owned())
         .get("distributedtask/pools")
         .await
@@ -191,7 +191,7 @@ async fn a_stakeholder_may_only_look() {
     })
     .await
     .unwrap();
-    world.ado.add_member(ORGANISATION, &world.agents, Licence::Stakeholder);
+    world.ado.add_member(ORGANIZATION, &world.agents, License::Stakeholder);
     world.pool.set_role(&world.agents, Some(Role::Administrator));
     let asker = Asker::agents(&world);
     assert_eq!(asker.get(&pool(&world, "/permissions/1")).await.ok(), true);

@@ -41,7 +41,7 @@ fn names(locations: &[Value]) -> Vec<&str> {
 async fn resource_areas_lead_to_the_host_of_each_service() {
     let world = World::start().await.unwrap();
     let (client, port) = (azure_client(&world), world.ado.address().port());
-    let by_address = world.organisation_url();
+    let by_address = world.organization_url();
     for (base, main, entitlements) in [
         (
             format!("https://dev.azure.com:{port}/contoso"),

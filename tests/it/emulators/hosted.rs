@@ -73,7 +73,7 @@ async fn connection_data_may_be_that_of_a_server_with_everything_in_one_place() 
     let data = Asker::agents(&world).get("connectionData").await.ok();
     let data = &data["locationServiceData"];
     assert_eq!(data["serviceOwner"], ON_PREMISES);
-    assert_eq!(data["accessMappings"][0]["accessPoint"], world.organisation_url());
+    assert_eq!(data["accessMappings"][0]["accessPoint"], world.organization_url());
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_registration_may_name_the_collections_url_and_that_works() {
     let property = &replaced["properties"]["ServerUrl"];
     assert_eq!(property["$type"], "System.String");
     let url = property["$value"].as_str().unwrap();
-    assert_eq!(url, format!("{}/DefaultCollection", world.organisation_url()));
+    assert_eq!(url, format!("{}/DefaultCollection", world.organization_url()));
     let moved = Asker {
         base: url.to_owned(),
         ..Asker::agents(&world)

@@ -42,7 +42,7 @@ async fn the_program_says_where_it_is_works_and_ends_on_sigterm() {
     let token = token.text().await.unwrap();
     let pools = format!(
         "{}/_apis/distributedtask/pools?poolName=gpu",
-        told["organisationUrl"].as_str().unwrap()
+        told["organizationUrl"].as_str().unwrap()
     );
     let pools: Value = client
         .get(pools)

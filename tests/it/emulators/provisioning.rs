@@ -229,13 +229,13 @@ async fn an_entitlement_is_read_changed_and_taken_back() {
         401,
         "no user any more"
     );
-    for licence in ["none", "professional", "advanced", "earlyAdopter"] {
+    for license in ["none", "professional", "advanced", "earlyAdopter"] {
         let mut body = entitlement(&world.agents.object_id);
-        body["accessLevel"]["accountLicenseType"] = json!(licence);
+        body["accessLevel"]["accountLicenseType"] = json!(license);
         let added = admin.send(Method::POST, ENTITLEMENTS, &body).await.ok();
         assert_eq!(
             added["servicePrincipalEntitlement"]["accessLevel"]["accountLicenseType"],
-            licence
+            license
         );
     }
 }

@@ -90,8 +90,8 @@ async fn a_job_survives(script: &'static str, version: AgentVersion) {
     let (stage, pod, job) = busy(script, version).await;
     pod.delete(None);
     is_looked_at_again(&stage, &pod).await;
-    let signalled = time_of(&pod, AGENT, |what| matches!(what, What::Terminated { .. }));
-    assert_eq!(signalled, None, "SIGTERM while the job runs\n{}", pod.describe());
+    let signaled = time_of(&pod, AGENT, |what| matches!(what, What::Terminated { .. }));
+    assert_eq!(signaled, None, "SIGTERM while the job runs\n{}", pod.describe());
     finish_job(&pod);
     succeeded(&stage, &pod, job).await;
     over(&pod).await;

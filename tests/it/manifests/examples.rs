@@ -136,7 +136,7 @@ fn keda_asks_for_the_same_pool_with_an_identity_of_its_own() {
     let url = data[AZP_URL_VARIABLE].as_str().unwrap();
     assert!(
         !url.ends_with('/'),
-        "KEDA takes the organisation from what follows the last slash"
+        "KEDA takes the organization from what follows the last slash"
     );
     let account = find(&objects, "ServiceAccount", "azp-agent").unwrap();
     let agents = &account["metadata"]["annotations"][AZWI_CLIENT_ID_ANNOTATION];

@@ -52,7 +52,7 @@ async fn odd_answers_have_their_reason_and_what_passes_is_recovered_from() {
         (redirect(307), Reason::AdoUnreachable, true),
         (Fault::Status { status: 503 }, Reason::AdoUnavailable, true),
         (Fault::Status { status: 500 }, Reason::AdoUnavailable, true),
-        (Fault::Status { status: 404 }, Reason::OrganisationMissing, false),
+        (Fault::Status { status: 404 }, Reason::OrganizationMissing, false),
         (throttle("1"), Reason::AdoThrottled, true),
     ] {
         rows.spawn(async move {
@@ -148,11 +148,11 @@ async fn a_strangers_offline_agent_of_this_name_blocks_nothing_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tenant_is_learned_from_the_organisation_and_a_trailing_slash_is_no_matter() {
+async fn the_tenant_is_learned_from_the_organization_and_a_trailing_slash_is_no_matter() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world)
         .set(contract::AZURE_TENANT_ID_VARIABLE, "")
-        .set(contract::URL_VARIABLE, format!("{}/", world.organisation_url()));
+        .set(contract::URL_VARIABLE, format!("{}/", world.organization_url()));
     let mut sidecar = pod.start();
     sidecar.says(Reason::Ready).await;
     let exchanges = world.entra.view().exchanges;

@@ -26,7 +26,7 @@ impl Elsewhere {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organisation_that_is_not_listed_gets_nothing() {
+async fn an_organization_that_is_not_listed_gets_nothing() {
     let world = World::start().await.expect("a world");
     let elsewhere = Elsewhere::new().await;
     let port = elsewhere.port();

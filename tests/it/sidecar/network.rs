@@ -135,7 +135,7 @@ async fn a_proxy_that_answers_with_a_page_is_no_answer_of_entras() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_proxy_is_honoured() {
+async fn no_proxy_is_honored() {
     let world = World::start().await.expect("a world");
     let proxy = ConnectProxy::start(&[]).await;
     let pod = Pod::new(&world)

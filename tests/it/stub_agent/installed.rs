@@ -101,7 +101,7 @@ impl Installed {
 
     /// Runs `config.sh` as start scripts do, with further arguments.
     pub(crate) async fn configure(&self, further: &[&str]) -> Output {
-        let (url, token) = (self.world.organisation_url(), self.world.access_token());
+        let (url, token) = (self.world.organization_url(), self.world.access_token());
         let usual = ["--unattended", "--acceptTeeEula", "--auth", "PAT", "--agent", NAME];
         let mut command = self.command("./config.sh");
         command

@@ -24,7 +24,7 @@ async fn a_server_that_cannot_be_reached_ends_it_with_2() {
     let agent = configured(AgentVersion::V5).await;
     let file = agent.root().join(".agent");
     let settings = std::fs::read_to_string(&file).unwrap();
-    let url = agent.world.organisation_url();
+    let url = agent.world.organization_url();
     std::fs::write(&file, settings.replace(&url, "https://127.0.0.1:1/org")).unwrap();
     let output = output(&mut agent.command("./run.sh")).await;
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
@@ -136,7 +136,7 @@ async fn a_registration_says_what_the_agent_is() {
     let json = file.strip_prefix('\u{feff}').expect("a byte order mark");
     assert!(json.starts_with("{\n  \""), "indented: {json}");
     let settings: serde_json::Value = serde_json::from_str(json).unwrap();
-    assert_eq!(settings["serverUrl"], agent.world.organisation_url().as_str());
+    assert_eq!(settings["serverUrl"], agent.world.organization_url().as_str());
     let shown = agent.agent();
     assert_eq!(shown.version, "4.255.0");
     let capability = |name: &str| shown.system_capabilities.get(name).map(String::as_str);

@@ -51,7 +51,7 @@ impl Ado {
         if name.is_empty() || name.chars().any(|char| "\"/:<>\\|*?".contains(char)) {
             return Err(Refusal::bad_argument(format!("The agent name '{name}' is not valid.")));
         }
-        let id = call.organisation_mut(&mut state).next_id();
+        let id = call.organization_mut(&mut state).next_id();
         let pool = call.pool_mut(&mut state, pool, MANAGE)?;
         if pool.agents.iter().any(|agent| agent.name.eq_ignore_ascii_case(&name)) {
             return Err(Refusal::agent_exists(pool.id, &name));

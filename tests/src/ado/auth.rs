@@ -2,7 +2,7 @@
 //! in which Azure DevOps says no.
 
 use super::errors::Refusal;
-use super::state::{AgentToken, Organisation, State};
+use super::state::{AgentToken, Organization, State};
 use super::{Ado, DeletedAgent, ExpiredToken};
 use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
@@ -12,7 +12,7 @@ use crate::recording::{Authorization, Credential};
 /// Who is asking.
 #[derive(Clone)]
 pub(super) enum Caller {
-    /// A user of the organisation.
+    /// A user of the organization.
     Member {
         /// Azure DevOps identity id.
         id: String,
@@ -64,7 +64,7 @@ impl Ado {
     pub(super) fn authenticate(
         &self,
         request: &Request,
-        organisation: &str,
+        organization: &str,
         now: Timestamp,
     ) -> (Seen, Result<Caller, Reply>) {
         let Credential { scheme, secret } = Credential::read(request.header("authorization"));
@@ -74,13 +74,13 @@ impl Ado {
             token: secret.as_deref().map(crate::recording::fingerprint),
             token_age: None,
         };
-        let Some(found) = state.organisation(organisation) else {
-            return (seen, Err(no_organisation()));
+        let Some(found) = state.organization(organization) else {
+            return (seen, Err(no_organization()));
         };
         let tenant = found.tenant.clone();
         let result = match &secret {
             None => Err(Denial::Unauthorized),
-            Some(secret) => self.recognise(&state, found, secret, now, &mut seen.token_age),
+            Some(secret) => self.recognize(&state, found, secret, now, &mut seen.token_age),
         };
         drop(state);
         let result = result.map_err(|denial| match denial {
@@ -94,36 +94,36 @@ impl Ado {
         (seen, result)
     }
 
-    fn recognise(
+    fn recognize(
         &self,
         state: &State,
-        organisation: &Organisation,
+        organization: &Organization,
         secret: &str,
         now: Timestamp,
         age: &mut Option<i64>,
     ) -> Result<Caller, Denial> {
         if let Some(token) = state.agent_tokens.get(secret) {
             *age = Some(now.seconds() - token.issued.seconds());
-            let gone = organisation
+            let gone = organization
                 .pool(token.pool)
                 .is_none_or(|pool| pool.agent(token.agent).is_none());
             let refused = gone && state.behavior.deleted_agent == DeletedAgent::InvalidClient;
-            let valid = token.organisation.eq_ignore_ascii_case(&organisation.name) && now < token.expires && !refused;
+            let valid = token.organization.eq_ignore_ascii_case(&organization.name) && now < token.expires && !refused;
             return if valid {
                 Ok(Caller::Agent(token.clone()))
             } else {
                 Err(Denial::Unauthorized)
             };
         }
-        let mut jobs = organisation.pools.iter().flat_map(|pool| &pool.jobs);
+        let mut jobs = organization.pools.iter().flat_map(|pool| &pool.jobs);
         if let Some(job) = jobs.find(|job| job.token == secret) {
             return Ok(Caller::Job {
                 request: job.id,
                 plan: job.plan_id.clone(),
             });
         }
-        if let Some(object_id) = organisation.pats.get(secret) {
-            return member(organisation, object_id).ok_or(Denial::Unauthorized);
+        if let Some(object_id) = organization.pats.get(secret) {
+            return member(organization, object_id).ok_or(Denial::Unauthorized);
         }
         let token = Token::parse(secret).ok_or(Denial::Unauthorized)?;
         *age = token.number("iat").map(|issued| now.seconds() - issued);
@@ -133,7 +133,7 @@ impl Ado {
             return Err(Denial::Unauthorized);
         };
         let meant_for_us = token.is_signed_by(&self.inner.entra.public_key()) && token.is_for(self.audience());
-        if !meant_for_us || tenant != organisation.tenant {
+        if !meant_for_us || tenant != organization.tenant {
             return Err(Denial::Unauthorized);
         }
         if expires <= now.seconds() {
@@ -143,7 +143,7 @@ impl Ado {
         if token.number("nbf").is_some_and(|from| from > now.seconds() + 300) {
             return Err(Denial::Unauthorized);
         }
-        member(organisation, object_id).ok_or_else(|| Denial::Unknown(Refusal::identity_unknown(tenant, object_id)))
+        member(organization, object_id).ok_or_else(|| Denial::Unknown(Refusal::identity_unknown(tenant, object_id)))
     }
 
     fn expired(&self, request: &Request, tenant: &str) -> Reply {
@@ -161,8 +161,8 @@ impl Ado {
     }
 }
 
-fn member(organisation: &Organisation, object_id: &str) -> Option<Caller> {
-    let mut members = organisation.members.iter();
+fn member(organization: &Organization, object_id: &str) -> Option<Caller> {
+    let mut members = organization.members.iter();
     let member = members.find(|member| member.object_id.eq_ignore_ascii_case(object_id))?;
     Some(Caller::Member {
         id: member.id.clone(),
@@ -224,8 +224,8 @@ pub(super) fn sign_in_redirect(request: &Request, tenant: &str) -> Reply {
         .with("x-vss-resourcetenant", tenant)
 }
 
-/// 404 for an organisation that does not exist.
-pub(super) fn no_organisation() -> Reply {
+/// 404 for an organization that does not exist.
+pub(super) fn no_organization() -> Reply {
     Reply::html(
         404,
         "<!DOCTYPE html><html><head><title>404 - Not Found</title></head><body>The resource cannot be found.</body></html>",

@@ -43,7 +43,7 @@ pub enum ConnectionData {
 pub enum DeletedAgent {
     /// Its poll gets 404 `TaskAgentNotFoundException`, upon which it ends (azure-pipelines-agent#126).
     NotFound,
-    /// Its token is not accepted any more, and the token endpoint answers `invalid_client`, upon which it tries for ever
+    /// Its token is not accepted any more, and the token endpoint answers `invalid_client`, upon which it tries forever
     /// (azure-pipelines-agent#374).
     InvalidClient,
 }

@@ -4,16 +4,16 @@ use super::auth::Caller;
 use super::errors::Refusal;
 use super::hosts::Target;
 use super::rights::{ADMINISTER, LISTEN, MANAGE, VIEW};
-use super::state::{Organisation, PoolState, State};
+use super::state::{Organization, PoolState, State};
 use crate::clock::Timestamp;
 use crate::http::{Reply, Request};
 use serde_json::{Value, json};
 
-/// A request of somebody to an organisation.
+/// A request of somebody to an organization.
 pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
-    pub(super) organisation: &'a str,
-    /// The organisation's URL as the client addresses it.
+    pub(super) organization: &'a str,
+    /// The organization's URL as the client addresses it.
     pub(super) base: &'a str,
     /// Whose host was asked, and where the other services are.
     pub(super) target: &'a Target,
@@ -23,32 +23,32 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// What the caller may do with a pool.
-    pub(super) fn permissions(&self, organisation: &Organisation, pool: &PoolState) -> u32 {
+    pub(super) fn permissions(&self, organization: &Organization, pool: &PoolState) -> u32 {
         match &self.caller {
-            Caller::Member { id, .. } => organisation.permissions(pool, id),
+            Caller::Member { id, .. } => organization.permissions(pool, id),
             Caller::Agent(token) if token.pool == pool.id => VIEW | LISTEN,
             Caller::Agent(_) | Caller::Job { .. } => 0,
         }
     }
 
-    /// The caller's organisation.
-    pub(super) fn organisation<'s>(&self, state: &'s State) -> &'s Organisation {
+    /// The caller's organization.
+    pub(super) fn organization<'s>(&self, state: &'s State) -> &'s Organization {
         state
-            .organisation(self.organisation)
-            .expect("nobody is let into an organisation that does not exist")
+            .organization(self.organization)
+            .expect("nobody is let into an organization that does not exist")
     }
 
-    pub(super) fn organisation_mut<'s>(&self, state: &'s mut State) -> &'s mut Organisation {
+    pub(super) fn organization_mut<'s>(&self, state: &'s mut State) -> &'s mut Organization {
         state
-            .organisation_mut(self.organisation)
-            .expect("nobody is let into an organisation that does not exist")
+            .organization_mut(self.organization)
+            .expect("nobody is let into an organization that does not exist")
     }
 
     /// A pool, if the caller may do this with it. Who may not even look is told that there is none.
     pub(super) fn pool<'s>(&self, state: &'s State, id: i64, needed: u32) -> Result<&'s PoolState, Refusal> {
-        let organisation = self.organisation(state);
-        let pool = organisation.pool(id).ok_or_else(|| Refusal::pool_not_found(id))?;
-        let permissions = self.permissions(organisation, pool);
+        let organization = self.organization(state);
+        let pool = organization.pool(id).ok_or_else(|| Refusal::pool_not_found(id))?;
+        let permissions = self.permissions(organization, pool);
         if permissions & VIEW == 0 {
             return Err(Refusal::pool_not_found(id));
         }
@@ -70,7 +70,7 @@ impl Call<'_> {
         needed: u32,
     ) -> Result<&'s mut PoolState, Refusal> {
         self.pool(state, id, needed)?;
-        let pool = self.organisation_mut(state).pool_mut(id);
+        let pool = self.organization_mut(state).pool_mut(id);
         pool.ok_or_else(|| Refusal::pool_not_found(id))
     }
 

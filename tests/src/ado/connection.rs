@@ -23,7 +23,7 @@ const BY_ID: &str = "HostGuidAccessMapping";
 impl Ado {
     pub(super) fn connection_data(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let state = self.lock();
-        let organisation = call.organisation(&state);
+        let organization = call.organization(&state);
         let who = match &call.caller {
             Caller::Member { id, name, .. } => json!({ "id": id, "providerDisplayName": name, "isActive": true }),
             Caller::Agent(token) => {
@@ -34,7 +34,7 @@ impl Ado {
             }
         };
         let (owner, mappings, definitions) = match state.behavior.connection_data {
-            ConnectionData::Hosted => hosted(call.target, &organisation.instance),
+            ConnectionData::Hosted => hosted(call.target, &organization.instance),
             ConnectionData::OnPremises => on_premises(call.base),
         };
         Ok(Reply::json(
@@ -42,8 +42,8 @@ impl Ado {
             &json!({
                 "authenticatedUser": who,
                 "authorizedUser": who,
-                "instanceId": organisation.instance,
-                "deploymentId": organisation.instance,
+                "instanceId": organization.instance,
+                "deploymentId": organization.instance,
                 "deploymentType": "hosted",
                 "locationServiceData": {
                     "serviceOwner": owner,
@@ -88,7 +88,7 @@ fn hosted(target: &Target, instance: &str) -> (&'static str, Value, Value) {
     let by_id = |service| {
         let url = target.url(service);
         let origin = url
-            .trim_end_matches(&target.organisation)
+            .trim_end_matches(&target.organization)
             .trim_end_matches('/')
             .to_owned();
         format!("{origin}/A{instance}")

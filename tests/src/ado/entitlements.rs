@@ -1,10 +1,10 @@
-//! User entitlements of service principals: who is a user of the organization, and with which licence.
+//! User entitlements of service principals: who is a user of the organization, and with which license.
 
 use super::Ado;
 use super::agents::text;
 use super::call::Call;
 use super::errors::Refusal;
-use super::rights::Licence;
+use super::rights::License;
 use super::state::Member;
 use crate::entra::Identity;
 use crate::guid;
@@ -19,9 +19,9 @@ impl Ado {
         let member = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let mut state = self.lock();
         let spread = Duration::from_secs(state.behavior.entitlement_spread_seconds);
-        let organisation = call.organisation_mut(&mut state);
-        call.administrator(organisation)?;
-        let licence = licence(&body["accessLevel"])?;
+        let organization = call.organization_mut(&mut state);
+        call.administrator(organization)?;
+        let license = license(&body["accessLevel"])?;
         let kind = member("/servicePrincipal/subjectKind");
         if member("/servicePrincipal/origin") != "aad" || !kind.eq_ignore_ascii_case("servicePrincipal") {
             return Err(Refusal::bad_argument(
@@ -30,14 +30,14 @@ impl Ado {
         }
         let object_id = member("/servicePrincipal/originId");
         let principal = self.inner.entra.principal(object_id);
-        let Some(principal) = principal.filter(|found| found.tenant == organisation.tenant) else {
+        let Some(principal) = principal.filter(|found| found.tenant == organization.tenant) else {
             let problem = format!("VS403283: Could not add user '{object_id}' at this time.");
             return Ok(Self::entitlement_refused(&problem));
         };
-        let mut members = organisation.members.iter_mut();
+        let mut members = organization.members.iter_mut();
         let entitlement = match members.find(|found| found.object_id == principal.object_id) {
             Some(found) => {
-                found.licence = licence;
+                found.license = license;
                 json(found, Some(&principal))
             }
             None => {
@@ -45,12 +45,12 @@ impl Ado {
                     id: guid::random(),
                     object_id: principal.object_id.clone(),
                     name: principal.name.clone(),
-                    licence,
+                    license,
                     administrator: false,
                     known_to_roles: call.now.plus(spread),
                 };
                 let entitlement = json(&member, Some(&principal));
-                organisation.members.push(member);
+                organization.members.push(member);
                 entitlement
             }
         };
@@ -81,9 +81,9 @@ impl Ado {
     /// `GET|PATCH|DELETE serviceprincipalentitlements/{id}`, for administrators.
     pub(super) fn entitlement(&self, call: &Call<'_>, id: &str) -> Result<Reply, Refusal> {
         let mut state = self.lock();
-        let organisation = call.organisation_mut(&mut state);
-        call.administrator(organisation)?;
-        let mut members = organisation.members.iter_mut();
+        let organization = call.organization_mut(&mut state);
+        call.administrator(organization)?;
+        let mut members = organization.members.iter_mut();
         let found = members
             .find(|member| member.id.eq_ignore_ascii_case(id))
             .ok_or_else(|| Refusal::entitlement_not_found(id))?;
@@ -98,7 +98,7 @@ impl Ado {
                     if text(operation, "path").as_deref() != Some("/accessLevel") {
                         return Err(Refusal::bad_argument("The emulator replaces /accessLevel only."));
                     }
-                    found.licence = licence(&operation["value"])?;
+                    found.license = license(&operation["value"])?;
                 }
                 let entitlement = json(found, principal.as_ref());
                 Ok(Reply::json(
@@ -112,8 +112,8 @@ impl Ado {
             }
             "DELETE" => {
                 let id = found.id.clone();
-                organisation.members.retain(|member| member.id != id);
-                for pool in &mut organisation.pools {
+                organization.members.retain(|member| member.id != id);
+                for pool in &mut organization.pools {
                     pool.roles.remove(&id);
                 }
                 Ok(Reply::empty(204))
@@ -123,16 +123,16 @@ impl Ado {
     }
 }
 
-fn licence(access_level: &Value) -> Result<Licence, Refusal> {
+fn license(access_level: &Value) -> Result<License, Refusal> {
     let name = text(access_level, "accountLicenseType").unwrap_or_default();
-    Licence::parse(&name).ok_or_else(|| Refusal::bad_argument(format!("accountLicenseType '{name}' is not known.")))
+    License::parse(&name).ok_or_else(|| Refusal::bad_argument(format!("accountLicenseType '{name}' is not known.")))
 }
 
 fn json(member: &Member, principal: Option<&Identity>) -> Value {
     json!({
         "id": member.id,
         "accessLevel": {
-            "accountLicenseType": member.licence.name(), "licensingSource": "account", "status": "active",
+            "accountLicenseType": member.license.name(), "licensingSource": "account", "status": "active",
             "statusMessage": "", "assignmentSource": "unknown",
         },
         "servicePrincipal": {

@@ -35,7 +35,7 @@ const COLLECTION: &str = "DefaultCollection";
 
 /// Where a request goes.
 pub(super) struct Target {
-    pub(super) organisation: String,
+    pub(super) organization: String,
     /// The organization's URL as the client addresses it.
     pub(super) base: String,
     /// Segments behind the organization.
@@ -79,14 +79,14 @@ impl Target {
         let port = port(request);
         let mut rest = request.segments.clone();
         if let Some(name) = host.strip_suffix(".visualstudio.com") {
-            let (organisation, service) = match name.split_once('.') {
+            let (organization, service) = match name.split_once('.') {
                 None => (name, Service::Main),
-                Some((organisation, "vsaex")) => (organisation, Service::Entitlements),
-                Some((organisation, "vssps")) => (organisation, Service::Identity),
+                Some((organization, "vsaex")) => (organization, Service::Entitlements),
+                Some((organization, "vssps")) => (organization, Service::Identity),
                 Some(_) => return None,
             };
             let target = Self {
-                organisation: organisation.to_owned(),
+                organization: organization.to_owned(),
                 base: request.origin(),
                 rest,
                 service,
@@ -104,10 +104,10 @@ impl Target {
             "vssps.dev.azure.com" => (Service::Identity, Form::Path),
             _ => (Service::Any, Form::Elsewhere),
         };
-        let organisation = rest.remove(0);
+        let organization = rest.remove(0);
         let target = Self {
-            base: format!("{}/{organisation}", request.origin()),
-            organisation,
+            base: format!("{}/{organization}", request.origin()),
+            organization,
             rest,
             service,
             form,
@@ -128,10 +128,10 @@ impl Target {
     /// Where agents get their own tokens: on a host of the organization, in whichever form that is written
     /// (azure-pipelines-agent#1775, #2171).
     pub(super) fn token_url(&self) -> String {
-        let (organisation, port) = (&self.organisation, &self.port);
+        let (organization, port) = (&self.organization, &self.port);
         match self.form {
             Form::Path | Form::Legacy => {
-                format!("https://{organisation}.vssps.visualstudio.com{port}/_apis/oauth2/token")
+                format!("https://{organization}.vssps.visualstudio.com{port}/_apis/oauth2/token")
             }
             Form::Elsewhere => format!("{}/_apis/oauth2/token", self.base),
         }
@@ -139,19 +139,19 @@ impl Target {
 
     /// The older URL of the organization, with its collection.
     pub(super) fn collection_url(&self) -> String {
-        let (organisation, port) = (&self.organisation, &self.port);
+        let (organization, port) = (&self.organization, &self.port);
         match self.form {
-            Form::Path | Form::Legacy => format!("https://{organisation}.visualstudio.com{port}/{COLLECTION}"),
+            Form::Path | Form::Legacy => format!("https://{organization}.visualstudio.com{port}/{COLLECTION}"),
             Form::Elsewhere => format!("{}/{COLLECTION}", self.base),
         }
     }
 
     /// The organization's URL at a service, in the form in which the client addresses it, without a slash at its end.
     pub(super) fn url(&self, service: Service) -> String {
-        let (organisation, label, port) = (&self.organisation, service.label(), &self.port);
+        let (organization, label, port) = (&self.organization, service.label(), &self.port);
         match self.form {
-            Form::Path => format!("https://{label}dev.azure.com{port}/{organisation}"),
-            Form::Legacy => format!("https://{organisation}.{label}visualstudio.com{port}"),
+            Form::Path => format!("https://{label}dev.azure.com{port}/{organization}"),
+            Form::Legacy => format!("https://{organization}.{label}visualstudio.com{port}"),
             Form::Elsewhere => self.base.clone(),
         }
     }

@@ -33,7 +33,7 @@ pub use behavior::{Behavior, ConnectionData, DeletedAgent};
 pub use limits::RateLimit;
 pub use pool::Pool;
 pub use queue::{JobRefused, JobSpec};
-pub use rights::{Licence, Role};
+pub use rights::{License, Role};
 pub use state::Timing;
 pub use view::{AdoView, AgentView, JobState, JobView, PoolView};
 
@@ -46,7 +46,7 @@ use crate::tls::Authority;
 use crate::{entra, guid};
 use limits::Limits;
 use queue::JobRefused as Refused;
-use state::{Member, Organisation, Package, State};
+use state::{Member, Organization, Package, State};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -99,7 +99,7 @@ pub enum ExpiredToken {
 }
 
 impl Ado {
-    /// Starts the emulator without organisations. Identities are `entra`'s.
+    /// Starts the emulator without organizations. Identities are `entra`'s.
     pub async fn start(listen: &Listen, authority: &Authority, clock: &Clock, entra: &Entra) -> io::Result<Self> {
         let inner = Arc::new(Inner {
             clock: clock.child(),
@@ -128,11 +128,11 @@ impl Ado {
         server.address()
     }
 
-    /// An organisation's URL by address: `https://127.0.0.1:PORT/ORGANISATION`.
-    pub fn organisation_url(&self, organisation: &str) -> String {
+    /// An organization's URL by address: `https://127.0.0.1:PORT/ORGANIZATION`.
+    pub fn organization_url(&self, organization: &str) -> String {
         match &self.server {
-            Some(server) => format!("https://{}/{organisation}", server.address()),
-            None => format!("https://dev.azure.com/{organisation}"),
+            Some(server) => format!("https://{}/{organization}", server.address()),
+            None => format!("https://dev.azure.com/{organization}"),
         }
     }
 
@@ -141,75 +141,75 @@ impl Ado {
         &self.inner.clock
     }
 
-    /// What goes wrong. Routes are matched without the organisation.
+    /// What goes wrong. Routes are matched without the organization.
     pub fn faults(&self) -> &Faults {
         &self.inner.faults
     }
 
-    /// Adds an organisation that trusts a tenant.
-    pub fn add_organisation(&self, name: &str, tenant: &str) {
-        self.lock().organisations.push(Organisation::new(name, tenant));
+    /// Adds an organization that trusts a tenant.
+    pub fn add_organization(&self, name: &str, tenant: &str) {
+        self.lock().organizations.push(Organization::new(name, tenant));
         self.touch();
     }
 
     /// Adds a pool.
     ///
     /// # Panics
-    /// When there is no such organisation.
-    pub fn add_pool(&self, organisation: &str, name: &str) -> Pool {
+    /// When there is no such organization.
+    pub fn add_pool(&self, organization: &str, name: &str) -> Pool {
         let now = self.clock().now();
         let mut state = self.lock();
         let found = state
-            .organisation_mut(organisation)
-            .expect("the organisation was added");
+            .organization_mut(organization)
+            .expect("the organization was added");
         let id = found.add_pool(name, now).id;
         drop(state);
         self.touch();
         Pool {
             ado: self.clone(),
-            organisation: organisation.to_owned(),
+            organization: organization.to_owned(),
             id,
             name: name.to_owned(),
         }
     }
 
     /// A pool that is there already, for instance added over HTTP.
-    pub fn pool(&self, organisation: &str, name: &str) -> Option<Pool> {
+    pub fn pool(&self, organization: &str, name: &str) -> Option<Pool> {
         let state = self.lock();
-        let pools = &state.organisation(organisation)?.pools;
+        let pools = &state.organization(organization)?.pools;
         let id = pools.iter().find(|pool| pool.name.eq_ignore_ascii_case(name))?.id;
         drop(state);
         Some(Pool {
             ado: self.clone(),
-            organisation: organisation.to_owned(),
+            organization: organization.to_owned(),
             id,
             name: name.to_owned(),
         })
     }
 
-    /// Makes an identity a user of an organisation. Returns its Azure DevOps identity id.
-    pub fn add_member(&self, organisation: &str, who: &Identity, licence: Licence) -> String {
+    /// Makes an identity a user of an organization. Returns its Azure DevOps identity id.
+    pub fn add_member(&self, organization: &str, who: &Identity, license: License) -> String {
         let id = guid::random();
         let mut state = self.lock();
         let found = state
-            .organisation_mut(organisation)
-            .expect("the organisation was added");
+            .organization_mut(organization)
+            .expect("the organization was added");
         found.members.push(Member {
             id: id.clone(),
             object_id: who.object_id.clone(),
             name: who.name.clone(),
-            licence,
+            license,
             administrator: false,
             known_to_roles: self.clock().now(),
         });
         id
     }
 
-    /// Makes a user an administrator of the organisation, who may do everything, or no longer.
-    pub fn set_administrator(&self, organisation: &str, who: &Identity, administrator: bool) {
+    /// Makes a user an administrator of the organization, who may do everything, or no longer.
+    pub fn set_administrator(&self, organization: &str, who: &Identity, administrator: bool) {
         let mut state = self.lock();
         let members = state
-            .organisation_mut(organisation)
+            .organization_mut(organization)
             .into_iter()
             .flat_map(|found| &mut found.members);
         for member in members.filter(|member| member.object_id == who.object_id) {
@@ -217,16 +217,16 @@ impl Ado {
         }
     }
 
-    /// Removes a user from an organisation: its tokens get TF401444.
-    pub fn remove_member(&self, organisation: &str, who: &Identity) {
-        if let Some(found) = self.lock().organisation_mut(organisation) {
+    /// Removes a user from an organization: its tokens get TF401444.
+    pub fn remove_member(&self, organization: &str, who: &Identity) {
+        if let Some(found) = self.lock().organization_mut(organization) {
             found.members.retain(|member| member.object_id != who.object_id);
         }
     }
 
     /// Accepts a personal access token of a user. Without this there are none.
-    pub fn add_personal_access_token(&self, organisation: &str, token: &str, who: &Identity) {
-        if let Some(found) = self.lock().organisation_mut(organisation) {
+    pub fn add_personal_access_token(&self, organization: &str, token: &str, who: &Identity) {
+        if let Some(found) = self.lock().organization_mut(organization) {
             found.pats.insert(token.to_owned(), who.object_id.clone());
         }
     }
@@ -270,11 +270,11 @@ impl Ado {
     ///
     /// # Errors
     /// When no agent of the pool, online or offline, satisfies the demands.
-    pub fn queue_job(&self, organisation: &str, pool: &str, spec: JobSpec) -> Result<u64, JobRefused> {
-        let url = self.organisation_url(organisation);
+    pub fn queue_job(&self, organization: &str, pool: &str, spec: JobSpec) -> Result<u64, JobRefused> {
+        let url = self.organization_url(organization);
         let now = self.clock().now();
         let mut state = self.lock();
-        let found = state.organisation_mut(organisation).ok_or(Refused::NoSuchPool)?;
+        let found = state.organization_mut(organization).ok_or(Refused::NoSuchPool)?;
         let request = found.last_request + 1;
         let mut pools = found.pools.iter_mut();
         let pool = pools

@@ -12,7 +12,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 
 impl Ado {
     /// `POST oauth2/token` with `grant_type=client_credentials` and a client assertion.
-    pub(super) fn agent_token(&self, request: &Request, organisation: &str, now: Timestamp) -> Reply {
+    pub(super) fn agent_token(&self, request: &Request, organization: &str, now: Timestamp) -> Reply {
         let form = request.form().unwrap_or_default();
         let parameter = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
         if parameter("grant_type") != "client_credentials" || parameter("client_assertion_type") != ASSERTION_TYPE {
@@ -28,7 +28,7 @@ impl Ado {
         let timing = state.timing;
         let client_id = assertion.text("iss").unwrap_or_default().to_owned();
         let pools = state
-            .organisation(organisation)
+            .organization(organization)
             .into_iter()
             .flat_map(|found| &found.pools);
         let found = pools
@@ -44,7 +44,7 @@ impl Ado {
         }
         let secret = format!("agent.{}.{}", guid::random(), guid::random());
         let token = AgentToken {
-            organisation: organisation.to_owned(),
+            organization: organization.to_owned(),
             pool,
             agent,
             client_id,

@@ -19,7 +19,7 @@ impl Ado {
             return Err(Refusal::access_denied(&call.caller.name(), "Contribute", plan));
         };
         let mut state = self.lock();
-        let pools = &mut call.organisation_mut(&mut state).pools;
+        let pools = &mut call.organization_mut(&mut state).pools;
         let job = pools
             .iter_mut()
             .flat_map(|pool| &mut pool.jobs)

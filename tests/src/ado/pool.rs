@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Clone)]
 pub struct Pool {
     pub(super) ado: Ado,
-    pub(super) organisation: String,
+    pub(super) organization: String,
     pub(super) id: i64,
     pub(super) name: String,
 }
@@ -29,24 +29,24 @@ impl Pool {
         &self.name
     }
 
-    /// Gives a member of the organisation a role here, or none.
+    /// Gives a member of the organization a role here, or none.
     ///
     /// # Panics
     /// When the identity is no member.
     pub fn set_role(&self, who: &Identity, role: Option<Role>) {
         let mut state = self.ado.lock();
-        let organisation = state
-            .organisation_mut(&self.organisation)
-            .expect("pools have an organisation");
-        let member = organisation
+        let organization = state
+            .organization_mut(&self.organization)
+            .expect("pools have an organization");
+        let member = organization
             .members
             .iter()
             .find(|member| member.object_id == who.object_id);
         let member = member
-            .expect("roles are given to members of the organisation")
+            .expect("roles are given to members of the organization")
             .id
             .clone();
-        let pool = organisation.pool_mut(self.id).expect("the pool was not deleted");
+        let pool = organization.pool_mut(self.id).expect("the pool was not deleted");
         match role {
             Some(role) => pool.roles.insert(member, role),
             None => pool.roles.remove(&member),
@@ -70,8 +70,8 @@ impl Pool {
 
     fn look<T>(&self, look: impl FnOnce(&PoolState) -> T) -> T {
         let state = self.ado.lock();
-        let organisation = state.organisation(&self.organisation);
-        let pool = organisation.and_then(|organisation| organisation.pools.iter().find(|pool| pool.id == self.id));
+        let organization = state.organization(&self.organization);
+        let pool = organization.and_then(|organization| organization.pools.iter().find(|pool| pool.id == self.id));
         look(pool.expect("the pool was not deleted"))
     }
 
@@ -80,8 +80,8 @@ impl Pool {
         let id = self
             .ado
             .lock()
-            .organisation_mut(&self.organisation)
-            .expect("pools have an organisation")
+            .organization_mut(&self.organization)
+            .expect("pools have an organization")
             .next_id();
         let capabilities = capabilities
             .iter()
@@ -137,22 +137,22 @@ impl Pool {
     /// # Errors
     /// When no agent of the pool, online or offline, satisfies the demands.
     pub fn queue_job(&self, spec: JobSpec) -> Result<u64, JobRefused> {
-        self.ado.queue_job(&self.organisation, &self.name, spec)
+        self.ado.queue_job(&self.organization, &self.name, spec)
     }
 
     /// Assigns a job to an agent, online or not, as if the agent had taken it: the agent is busy until the lock runs out
     /// or the job is finished. Returns the request id.
     pub fn make_busy(&self, agent: i64) -> u64 {
-        let url = self.ado.organisation_url(&self.organisation);
+        let url = self.ado.organization_url(&self.organization);
         let mut state = self.ado.lock();
         let (now, timing) = (self.ado.clock().now(), state.timing);
-        let organisation = state
-            .organisation_mut(&self.organisation)
-            .expect("pools have an organisation");
-        organisation.last_request += 1;
-        let mut job = Job::new(organisation.last_request, JobSpec::script("sleep 3600"), url, now);
+        let organization = state
+            .organization_mut(&self.organization)
+            .expect("pools have an organization");
+        organization.last_request += 1;
+        let mut job = Job::new(organization.last_request, JobSpec::script("sleep 3600"), url, now);
         let id = job.id;
-        let pool = organisation.pool_mut(self.id).expect("the pool was not deleted");
+        let pool = organization.pool_mut(self.id).expect("the pool was not deleted");
         job.assigned = Some(now);
         job.received = Some(now);
         job.acknowledged = true;
@@ -166,15 +166,15 @@ impl Pool {
 
     /// Adds jobs that ended long ago with an agent that is gone: the history of a pool that has been in use.
     pub fn add_history(&self, jobs: usize) {
-        let url = self.ado.organisation_url(&self.organisation);
+        let url = self.ado.organization_url(&self.organization);
         let mut state = self.ado.lock();
         let now = self.ado.clock().now();
-        let organisation = state
-            .organisation_mut(&self.organisation)
-            .expect("pools have an organisation");
-        let first = organisation.last_request + 1;
-        organisation.last_request += jobs as u64;
-        let history = (first..=organisation.last_request).map(|id| {
+        let organization = state
+            .organization_mut(&self.organization)
+            .expect("pools have an organization");
+        let first = organization.last_request + 1;
+        organization.last_request += jobs as u64;
+        let history = (first..=organization.last_request).map(|id| {
             let mut job = Job::new(id, JobSpec::script("true"), url.clone(), now);
             job.assigned = Some(now);
             job.received = Some(now);
@@ -182,7 +182,7 @@ impl Pool {
             job.finish("succeeded", now);
             job
         });
-        let pool = organisation.pool_mut(self.id).expect("the pool was not deleted");
+        let pool = organization.pool_mut(self.id).expect("the pool was not deleted");
         pool.jobs.extend(history.collect::<Vec<_>>());
     }
 
@@ -203,10 +203,10 @@ impl Pool {
     fn change(&self, change: impl FnOnce(&mut PoolState, Timestamp)) {
         let now = self.ado.clock().now();
         let mut state = self.ado.lock();
-        let organisation = state
-            .organisation_mut(&self.organisation)
-            .expect("pools have an organisation");
-        change(organisation.pool_mut(self.id).expect("the pool was not deleted"), now);
+        let organization = state
+            .organization_mut(&self.organization)
+            .expect("pools have an organization");
+        change(organization.pool_mut(self.id).expect("the pool was not deleted"), now);
         drop(state);
         self.ado.touch();
     }

@@ -6,7 +6,7 @@ use super::auth::Caller;
 use super::call::{Call, list};
 use super::errors::Refusal;
 use super::rights::{MANAGE, Role, USE, VIEW};
-use super::state::{Organisation, PoolState};
+use super::state::{Organization, PoolState};
 use crate::http::Reply;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ impl Ado {
     /// `GET pools?poolName=&poolId=&poolIds=&poolType=&actionFilter=`: pools that the caller may see, or do this with.
     pub(super) fn pools(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let state = self.lock();
-        let organisation = call.organisation(&state);
+        let organization = call.organization(&state);
         let parameter = |name: &str| call.request.parameter(name).filter(|value| !value.is_empty());
         let needed = match parameter("actionFilter").map(str::to_ascii_lowercase).as_deref() {
             None | Some("none" | "0") => VIEW,
@@ -27,8 +27,8 @@ impl Ado {
         {
             return Ok(list(&[]));
         }
-        let pools = organisation.pools.iter().filter(|pool| {
-            call.permissions(organisation, pool) & needed == needed
+        let pools = organization.pools.iter().filter(|pool| {
+            call.permissions(organization, pool) & needed == needed
                 && parameter("poolName").is_none_or(|name| pool.name.eq_ignore_ascii_case(name))
                 && parameter("poolId").is_none_or(|id| pool.id.to_string() == id)
                 && parameter("poolIds").is_none_or(|ids| ids.split(',').any(|id| id.trim() == pool.id.to_string()))
@@ -41,24 +41,24 @@ impl Ado {
         Ok(Reply::json(200, &json(call.pool(&state, pool, VIEW)?)))
     }
 
-    /// `POST pools`: for administrators of the organisation; the creator gets the role Administrator.
+    /// `POST pools`: for administrators of the organization; the creator gets the role Administrator.
     pub(super) fn create_pool(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let body = call.body()?;
         let mut state = self.lock();
         let creator = call
-            .administrator(call.organisation(&state))
+            .administrator(call.organization(&state))
             .map_err(|_| Refusal::pools_denied(&call.caller.name()))?;
-        let organisation = call.organisation_mut(&mut state);
+        let organization = call.organization_mut(&mut state);
         let name = text(&body, "name").filter(|name| !name.trim().is_empty());
         let name = name.ok_or_else(|| Refusal::bad_argument("The pool needs a name."))?;
-        if organisation
+        if organization
             .pools
             .iter()
             .any(|pool| pool.name.eq_ignore_ascii_case(&name))
         {
             return Err(Refusal::pool_exists(&name));
         }
-        let pool = organisation.add_pool(&name, call.now);
+        let pool = organization.add_pool(&name, call.now);
         pool.creator = (creator.clone(), call.caller.name());
         pool.roles.insert(creator, Role::Administrator);
         pool.set(&body);
@@ -80,7 +80,7 @@ impl Ado {
     pub(super) fn delete_pool(&self, call: &Call<'_>, pool: i64) -> Result<Reply, Refusal> {
         let mut state = self.lock();
         call.pool(&state, pool, MANAGE)?;
-        call.organisation_mut(&mut state).pools.retain(|found| found.id != pool);
+        call.organization_mut(&mut state).pools.retain(|found| found.id != pool);
         Ok(Reply::empty(204))
     }
 
@@ -88,10 +88,10 @@ impl Ado {
     /// (azure-devops-node-api `hasPoolPermissions`).
     pub(super) fn has_permissions(&self, call: &Call<'_>, pool: i64, bits: i64) -> Result<Reply, Refusal> {
         let state = self.lock();
-        let organisation = call.organisation(&state);
-        let found = organisation.pool(pool).ok_or_else(|| Refusal::pool_not_found(pool))?;
+        let organization = call.organization(&state);
+        let found = organization.pool(pool).ok_or_else(|| Refusal::pool_not_found(pool))?;
         let wanted = u32::try_from(bits).map_err(|_| Refusal::bad_argument("Permissions are a bit mask."))?;
-        let granted = call.permissions(organisation, found) & wanted == wanted;
+        let granted = call.permissions(organization, found) & wanted == wanted;
         Ok(Reply::json(200, &Value::Bool(granted)))
     }
 }
@@ -105,13 +105,13 @@ impl PoolState {
 }
 
 impl Call<'_> {
-    /// The caller's member id, if it administers the organisation.
-    pub(super) fn administrator(&self, organisation: &Organisation) -> Result<String, Refusal> {
-        let denied = || Refusal::organisation_denied(&self.caller.name());
+    /// The caller's member id, if it administers the organization.
+    pub(super) fn administrator(&self, organization: &Organization) -> Result<String, Refusal> {
+        let denied = || Refusal::organization_denied(&self.caller.name());
         let Caller::Member { id, .. } = &self.caller else {
             return Err(denied());
         };
-        let member = organisation.member(id).filter(|member| member.administrator);
+        let member = organization.member(id).filter(|member| member.administrator);
         Ok(member.ok_or_else(denied)?.id.clone())
     }
 }

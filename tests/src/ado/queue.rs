@@ -60,7 +60,7 @@ impl JobSpec {
 /// Why a job was not queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobRefused {
-    /// The organisation has no such pool.
+    /// The organization has no such pool.
     NoSuchPool,
     /// The pool holds no agent, online or offline, that satisfies the demands; with the service's sentence.
     NoAgent(String),

@@ -1,11 +1,11 @@
-//! Who may do what: licences, roles and the permissions of pools.
+//! Who may do what: licenses, roles and the permissions of pools.
 
 use serde::{Deserialize, Serialize};
 
-/// A member's licence (`accountLicenseType`).
+/// A member's license (`accountLicenseType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Licence {
+pub enum License {
     /// `express`, called Basic.
     Basic,
     /// `stakeholder`: may look at pools, whatever its role.
@@ -20,7 +20,7 @@ pub enum Licence {
     None,
 }
 
-impl Licence {
+impl License {
     const ALL: [Self; 6] = [
         Self::Basic,
         Self::Stakeholder,
@@ -45,11 +45,11 @@ impl Licence {
     pub(super) fn parse(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|licence| licence.name().eq_ignore_ascii_case(name))
+            .find(|license| license.name().eq_ignore_ascii_case(name))
     }
 }
 
-/// A role on an organisation's pool.
+/// A role on an organization's pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// May look.

@@ -5,12 +5,12 @@ use super::agents::text;
 use super::call::{Call, list};
 use super::errors::Refusal;
 use super::rights::{ADMINISTER, Role, VIEW};
-use super::state::Organisation;
+use super::state::Organization;
 use crate::clock::Timestamp;
 use crate::http::Reply;
 use serde_json::{Value, json};
 
-/// The scope of an organisation's pools, in lower case as paths are compared.
+/// The scope of an organization's pools, in lower case as paths are compared.
 const SCOPE: &str = "distributedtask.agentpoolrole";
 
 impl Ado {
@@ -35,9 +35,9 @@ impl Ado {
         let mut state = self.lock();
         let (needed, now) = (if call.request.method == "GET" { VIEW } else { ADMINISTER }, call.now);
         call.pool(&state, pool, needed)?;
-        let organisation = call.organisation_mut(&mut state);
+        let organization = call.organization_mut(&mut state);
         match (call.request.method.as_str(), resource) {
-            ("GET", [_]) => Ok(assignments(organisation, pool, |_| true)),
+            ("GET", [_]) => Ok(assignments(organization, pool, |_| true)),
             ("PUT", [_]) => {
                 let wanted = call.request.json().unwrap_or_default();
                 let wanted = wanted
@@ -46,18 +46,18 @@ impl Ado {
                 let mut set = Vec::new();
                 for assignment in wanted {
                     let member = text(assignment, "userId").unwrap_or_default();
-                    set.extend(assign(organisation, pool, &member, assignment, now)?);
+                    set.extend(assign(organization, pool, &member, assignment, now)?);
                 }
-                Ok(assignments(organisation, pool, |id| set.iter().any(|set| set == id)))
+                Ok(assignments(organization, pool, |id| set.iter().any(|set| set == id)))
             }
             ("PUT", [_, member]) => {
-                let set = assign(organisation, pool, member, &call.body()?, now)?;
-                Ok(assignments(organisation, pool, |id| set.as_deref() == Some(id)))
+                let set = assign(organization, pool, member, &call.body()?, now)?;
+                Ok(assignments(organization, pool, |id| set.as_deref() == Some(id)))
             }
             ("PATCH", [_]) => {
                 let removed: Vec<String> = serde_json::from_slice(&call.request.body)
                     .map_err(|_| Refusal::bad_argument("The request body must be an array of identity ids."))?;
-                if let Some(pool) = organisation.pool_mut(pool) {
+                if let Some(pool) = organization.pool_mut(pool) {
                     pool.roles
                         .retain(|id, _| !removed.iter().any(|removed| removed.eq_ignore_ascii_case(id)));
                 }
@@ -79,7 +79,7 @@ fn known(scope: &str) -> Result<(), Refusal> {
 
 /// Gives a role. Returns the member's id, or nothing where it is not known, or not yet.
 fn assign(
-    organisation: &mut Organisation,
+    organization: &mut Organization,
     pool: i64,
     member: &str,
     wanted: &Value,
@@ -87,13 +87,13 @@ fn assign(
 ) -> Result<Option<String>, Refusal> {
     let name = text(wanted, "roleName").unwrap_or_default();
     let role = Role::parse(&name).ok_or_else(|| Refusal::bad_argument(format!("The role '{name}' is not known.")))?;
-    let member = organisation
+    let member = organization
         .member(member)
         .filter(|member| member.known_to_roles <= now);
     let Some(id) = member.map(|member| member.id.clone()) else {
         return Ok(None);
     };
-    let pool = organisation
+    let pool = organization
         .pool_mut(pool)
         .ok_or_else(|| Refusal::pool_not_found(pool))?;
     pool.roles.insert(id.clone(), role);
@@ -101,10 +101,10 @@ fn assign(
 }
 
 /// The assignments of those members that are asked for.
-fn assignments(organisation: &Organisation, pool: i64, wanted: impl Fn(&str) -> bool) -> Reply {
-    let roles = organisation.pool(pool).into_iter().flat_map(|pool| &pool.roles);
+fn assignments(organization: &Organization, pool: i64, wanted: impl Fn(&str) -> bool) -> Reply {
+    let roles = organization.pool(pool).into_iter().flat_map(|pool| &pool.roles);
     let assignment = |(id, role): (&String, &Role)| {
-        let name = organisation.member(id).map(|member| member.name.clone());
+        let name = organization.member(id).map(|member| member.name.clone());
         json!({
             "access": "assigned",
             "accessDisplayName": "Assigned",

@@ -1,6 +1,6 @@
-//! From a request to the right function: organisation from host or path, faults, identity, limits, route, record.
+//! From a request to the right function: organization from host or path, faults, identity, limits, route, record.
 
-use super::auth::{Caller, Seen, no_organisation, sign_in_page, sign_in_redirect, unauthorized};
+use super::auth::{Caller, Seen, no_organization, sign_in_page, sign_in_redirect, unauthorized};
 use super::call::{Call, list};
 use super::errors::Refusal;
 use super::hosts::{Service, Target};
@@ -44,7 +44,7 @@ impl Handler for Ado {
             _ if request.segments.first().is_some_and(|first| first == "_signin") => {
                 Served::nobody(sign_in_page(""), "sign-in page")
             }
-            None => Served::nobody(no_organisation(), "unknown"),
+            None => Served::nobody(no_organization(), "unknown"),
             Some(target) => {
                 fault = self.faults().strike(&request.method, &target.rest);
                 self.serve(&request, &target, fault.as_ref(), now).await
@@ -89,7 +89,7 @@ impl Ado {
     async fn serve(&self, request: &Request, target: &Target, fault: Option<&Fault>, now: Timestamp) -> Served {
         let lower: Vec<String> = target.rest.iter().map(|part| part.to_ascii_lowercase()).collect();
         let path: Vec<&str> = lower.iter().map(String::as_str).collect();
-        let (seen, caller) = self.authenticate(request, &target.organisation, now);
+        let (seen, caller) = self.authenticate(request, &target.organization, now);
         let identity = caller.as_ref().ok().map(Caller::name);
         let route = name(&request.method, &path);
         let served = |answer| Served {
@@ -122,7 +122,7 @@ impl Ado {
         } else {
             let call = Call {
                 request,
-                organisation: &target.organisation,
+                organization: &target.organization,
                 base: &target.base,
                 target,
                 caller,
@@ -143,7 +143,7 @@ impl Ado {
     /// Routes that need no identity.
     fn without_identity(&self, request: &Request, target: &Target, path: &[&str], now: Timestamp) -> Option<Reply> {
         match (request.method.as_str(), path) {
-            ("POST", ["_apis", "oauth2", "token"]) => Some(self.agent_token(request, &target.organisation, now)),
+            ("POST", ["_apis", "oauth2", "token"]) => Some(self.agent_token(request, &target.organization, now)),
             ("GET", ["_emulator", "agent-package", ..]) => Some(self.download()),
             ("GET", [.., file]) if DOWNLOAD_HOSTS.contains(&&*request.host()) && file.ends_with(".tar.gz") => {
                 Some(self.download())
@@ -249,8 +249,8 @@ impl Ado {
     ) -> Reply {
         let tenant = self
             .lock()
-            .organisation(&target.organisation)
-            .map(|organisation| organisation.tenant.clone())
+            .organization(&target.organization)
+            .map(|organization| organization.tenant.clone())
             .unwrap_or_default();
         let who = caller.map_or_else(|| "somebody".to_owned(), Caller::name);
         let pool = path.get(3).copied().unwrap_or("0");

@@ -79,7 +79,7 @@ impl Ado {
             let (message, hold) = {
                 let mut state = self.lock();
                 let hold = state.timing.poll;
-                let tenant = call.organisation(&state).tenant.clone();
+                let tenant = call.organization(&state).tenant.clone();
                 let invalid = state.behavior.deleted_agent == DeletedAgent::InvalidClient;
                 match self.take_message(call, &mut state, pool, caller, session, last) {
                     Err(refusal) if invalid && refusal.is_agent_not_found() => {

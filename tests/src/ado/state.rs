@@ -1,7 +1,7 @@
-//! What Azure DevOps knows: organisations, members, pools, agents, jobs. Plain values; time is passed in.
+//! What Azure DevOps knows: organizations, members, pools, agents, jobs. Plain values; time is passed in.
 
 use super::behavior::Behavior;
-use super::rights::{Licence, Role, VIEW};
+use super::rights::{License, Role, VIEW};
 use crate::clock::Timestamp;
 use crate::guid;
 use crate::jwt::PublicKey;
@@ -41,7 +41,7 @@ impl Default for Timing {
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) organisations: Vec<Organisation>,
+    pub(super) organizations: Vec<Organization>,
     pub(super) timing: Timing,
     pub(super) behavior: Behavior,
     pub(super) agent_tokens: HashMap<String, AgentToken>,
@@ -57,7 +57,7 @@ pub(super) struct Package {
 /// What an agent's own access token stands for.
 #[derive(Clone)]
 pub(super) struct AgentToken {
-    pub(super) organisation: String,
+    pub(super) organization: String,
     pub(super) pool: i64,
     pub(super) agent: i64,
     pub(super) client_id: String,
@@ -65,7 +65,7 @@ pub(super) struct AgentToken {
     pub(super) expires: Timestamp,
 }
 
-pub(super) struct Organisation {
+pub(super) struct Organization {
     pub(super) name: String,
     pub(super) tenant: String,
     pub(super) instance: String,
@@ -83,7 +83,7 @@ pub(super) struct Member {
     /// Object id within Entra.
     pub(super) object_id: String,
     pub(super) name: String,
-    pub(super) licence: Licence,
+    pub(super) license: License,
     /// Project Collection Administrator.
     pub(super) administrator: bool,
     /// From when role assignments find it.
@@ -169,7 +169,7 @@ pub(super) struct Job {
     pub(super) token: String,
 }
 
-impl Organisation {
+impl Organization {
     pub(super) fn new(name: &str, tenant: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -219,9 +219,9 @@ impl Organisation {
         } else {
             by_role
         };
-        match member.licence {
-            Licence::Basic | Licence::Professional | Licence::Advanced | Licence::EarlyAdopter => all,
-            Licence::Stakeholder | Licence::None => all & VIEW,
+        match member.license {
+            License::Basic | License::Professional | License::Advanced | License::EarlyAdopter => all,
+            License::Stakeholder | License::None => all & VIEW,
         }
     }
 
@@ -243,25 +243,25 @@ impl Organisation {
 }
 
 impl State {
-    pub(super) fn organisation(&self, name: &str) -> Option<&Organisation> {
-        self.organisations
+    pub(super) fn organization(&self, name: &str) -> Option<&Organization> {
+        self.organizations
             .iter()
-            .find(|organisation| organisation.is_called(name))
+            .find(|organization| organization.is_called(name))
     }
 
-    pub(super) fn organisation_mut(&mut self, name: &str) -> Option<&mut Organisation> {
-        self.organisations
+    pub(super) fn organization_mut(&mut self, name: &str) -> Option<&mut Organization> {
+        self.organizations
             .iter_mut()
-            .find(|organisation| organisation.is_called(name))
+            .find(|organization| organization.is_called(name))
     }
 
     /// Lets time do its work: sessions end, locks run out, jobs find agents.
     pub(super) fn advance(&mut self, now: Timestamp) {
         let (timing, plan_version) = (self.timing, self.behavior.plan_version);
         for pool in self
-            .organisations
+            .organizations
             .iter_mut()
-            .flat_map(|organisation| &mut organisation.pools)
+            .flat_map(|organization| &mut organization.pools)
         {
             pool.end_sessions(now, &timing);
             pool.abandon_jobs(now);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// Everything at one moment.
 #[derive(Debug, Clone, Serialize)]
 pub struct AdoView {
-    /// All pools of all organisations.
+    /// All pools of all organizations.
     pub pools: Vec<PoolView>,
     /// All requests, oldest first.
     pub requests: Vec<Record>,
@@ -19,8 +19,8 @@ pub struct AdoView {
 /// A pool.
 #[derive(Debug, Clone, Serialize)]
 pub struct PoolView {
-    /// Organisation.
-    pub organisation: String,
+    /// Organization.
+    pub organization: String,
     /// Id.
     pub id: i64,
     /// Name.
@@ -97,9 +97,9 @@ pub struct JobView {
 
 impl AdoView {
     pub(super) fn of(state: &State, requests: Vec<Record>) -> Self {
-        let pools = state.organisations.iter().flat_map(|organisation| {
-            organisation.pools.iter().map(|pool| PoolView {
-                organisation: organisation.name.clone(),
+        let pools = state.organizations.iter().flat_map(|organization| {
+            organization.pools.iter().map(|pool| PoolView {
+                organization: organization.name.clone(),
                 id: pool.id,
                 name: pool.name.clone(),
                 auto_provision: pool.auto_provision,
@@ -107,7 +107,7 @@ impl AdoView {
                 roles: pool
                     .roles
                     .iter()
-                    .filter_map(|(id, role)| Some((organisation.member(id)?.name.clone(), *role)))
+                    .filter_map(|(id, role)| Some((organization.member(id)?.name.clone(), *role)))
                     .collect(),
                 agents: pool.agents.iter().map(|agent| AgentView::of(pool, agent)).collect(),
                 jobs: pool.jobs.iter().map(JobView::of).collect(),

@@ -11,7 +11,7 @@ pub mod floor;
 pub mod load;
 pub mod machine;
 pub mod memory;
-pub mod neighbour;
+pub mod neighbor;
 pub mod pod;
 pub mod process;
 pub mod report;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tests::bench::floor::Log;
 use tests::bench::machine::{Machine, load};
 use tests::bench::report::{Row, table};
-use tests::bench::{Effort, attack, attack_sidecar, floor, memory, neighbour, reviews, round_trip, sidecar, sizes};
+use tests::bench::{Effort, attack, attack_sidecar, floor, memory, neighbor, reviews, round_trip, sidecar, sizes};
 use tests::cluster::Layout;
 use tests::cluster::command::Interrupt;
 use tests::cluster::components;
@@ -42,7 +42,7 @@ struct How {
 enum Role {
     /// The webhook beside the real Azure Workload Identity webhook, which is built if it is not there: that needs Go. It
     /// listens on port 9443 of all addresses meanwhile, and cannot be told otherwise
-    Neighbour(How),
+    Neighbor(How),
     /// The webhook under attack, in the memory limit of the Deployment, while an honest client goes on asking. Needs root for
     /// the limit, which is a control group
     Attack {
@@ -107,11 +107,11 @@ fn main() -> anyhow::Result<()> {
             done,
             body,
         }) => round_trip::ask(address, &path, &ca, &done, body.as_deref()),
-        Some(Role::Neighbour(how)) => {
+        Some(Role::Neighbor(how)) => {
             let line = |line: &str| say(line);
             let azwi = components::build([components::AZWI], &Layout::find()?, &Interrupt::default(), &line)?;
             program("ado-agent-webhook")?;
-            runtime()?.block_on(how.tell(async |effort| neighbour::measure(effort, &azwi[0]).await))
+            runtime()?.block_on(how.tell(async |effort| neighbor::measure(effort, &azwi[0]).await))
         }
         Some(Role::Attack {
             how,

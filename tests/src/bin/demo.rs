@@ -188,7 +188,7 @@ async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
         .await?;
     let ca = stage.ca_file();
     let ca = ca.display();
-    let (organisation, entra) = (stage.world.organisation_url(), stage.world.authority_url());
+    let (organization, entra) = (stage.world.organization_url(), stage.world.authority_url());
     let lines = [
         "Everything is still up. Ctrl-C ends it.".to_owned(),
         format!(
@@ -196,7 +196,7 @@ async fn keep(stage: &Stage, teller: &Teller) -> anyhow::Result<()> {
             control.address()
         ),
         format!(
-            "Azure DevOps: curl --cacert {ca} -u :$(curl -sX POST http://{}/tokens/azp-agents -d '{{}}') {organisation}/_apis/distributedtask/pools",
+            "Azure DevOps: curl --cacert {ca} -u :$(curl -sX POST http://{}/tokens/azp-agents -d '{{}}') {organization}/_apis/distributedtask/pools",
             control.address()
         ),
         format!(

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tests::entra::Kind;
 use tests::http::Listen;
-use tests::world::{NAMESPACE, ORGANISATION, POOL, SERVICE_ACCOUNT, Settings, TENANT, World};
+use tests::world::{NAMESPACE, ORGANIZATION, POOL, SERVICE_ACCOUNT, Settings, TENANT, World};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Emulators of Entra and Azure DevOps, over TLS, with one organisation, one pool and the identities to use them.
+/// Emulators of Entra and Azure DevOps, over TLS, with one organization, one pool and the identities to use them.
 #[derive(Parser)]
 struct Arguments {
     /// Address on which everything listens.
@@ -45,9 +45,9 @@ struct Arguments {
     /// Tenant id.
     #[arg(long, default_value = TENANT)]
     tenant: String,
-    /// Organisation.
-    #[arg(long, default_value = ORGANISATION)]
-    organisation: String,
+    /// Organization.
+    #[arg(long, default_value = ORGANIZATION)]
+    organization: String,
     /// Pool.
     #[arg(long, default_value = POOL)]
     pool: String,
@@ -107,7 +107,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ado: listen(arguments.ado_address, arguments.ado_port),
         issuer: (at(arguments.issuer_port).address, issuer_host(&arguments)),
         tenant: arguments.tenant.clone(),
-        organisation: arguments.organisation.clone(),
+        organization: arguments.organization.clone(),
         pool: arguments.pool.clone(),
         namespace: arguments.namespace.clone(),
         service_account: arguments.service_account.clone(),
@@ -179,7 +179,7 @@ fn prepare(world: &World, arguments: &Arguments) -> anyhow::Result<()> {
 
 fn describe(world: &World, arguments: &Arguments, control: SocketAddr) -> Value {
     json!({
-        "organisationUrl": world.organisation_url(),
+        "organizationUrl": world.organization_url(),
         "authorityUrl": world.authority_url(),
         "issuer": world.settings.other_issuer.as_deref().unwrap_or_else(|| world.issuer.url()),
         "control": format!("http://{control}"),
@@ -198,7 +198,7 @@ fn in_words(told: &Value) -> String {
         "\
 The emulators are up.
 
-  organisation     {}   (AZP_URL)
+  organization     {}   (AZP_URL)
   pool             {}   (AZP_POOL)
   authority        {}   (AZURE_AUTHORITY_HOST)
   tenant           {}
@@ -215,7 +215,7 @@ Try:
 
 SIGTERM or Ctrl-C ends them.
 ",
-        word("organisationUrl"),
+        word("organizationUrl"),
         word("pool"),
         word("authorityUrl"),
         word("tenant"),

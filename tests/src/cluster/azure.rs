@@ -23,8 +23,8 @@ const HTTPS: u16 = 443;
 /// Replicas of the webhook in `manifests/base`.
 const REPLICAS: usize = 2;
 
-/// What `manifests/examples` say about organisation, pool and identity.
-const ORGANISATION: &str = "example";
+/// What `manifests/examples` say about organization, pool and identity.
+const ORGANIZATION: &str = "example";
 const POOL: &str = "kubernetes";
 const CLIENT_ID: &str = "00000000-0000-0000-0000-000000000000";
 const KEDA_CLIENT_ID: &str = "00000000-0000-0000-0000-000000000001";
@@ -72,7 +72,7 @@ pub async fn imitate(node: &Node, ingredients: &Ingredients) -> Result<World> {
         entra: listen(ENTRA),
         ado: listen(AZURE_DEVOPS),
         issuer: (SocketAddr::from((UNUSED, 0)), UNUSED.to_string()),
-        organisation: ORGANISATION.to_owned(),
+        organization: ORGANIZATION.to_owned(),
         pool: POOL.to_owned(),
         client_id: Some(CLIENT_ID.to_owned()),
         keda_client_id: Some(KEDA_CLIENT_ID.to_owned()),

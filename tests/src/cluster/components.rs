@@ -1,4 +1,4 @@
-//! The real Kubernetes and its neighbours, built from their published Go modules and kept outside the repository. A key of
+//! The real Kubernetes and its neighbors, built from their published Go modules and kept outside the repository. A key of
 //! everything that goes into a component decides whether it is there already.
 
 use super::build;
@@ -169,7 +169,7 @@ pub fn build<const N: usize>(
 ) -> Result<[Built; N]> {
     ensure!(
         packages::find("go").is_some(),
-        "Kubernetes and its neighbours are built with Go, and there is none: install it from https://go.dev/dl (the version is in {}/*/go.mod)",
+        "Kubernetes and its neighbors are built with Go, and there is none: install it from https://go.dev/dl (the version is in {}/*/go.mod)",
         sources().display()
     );
     let go = output(

@@ -32,7 +32,7 @@ pub struct AgentImage {
     pub is_root: bool,
 }
 
-/// Every start script, in the order of the catalogue.
+/// Every start script, in the order of the catalog.
 pub const SCRIPTS: [&str; 10] = [
     "gen0",
     "gen0b",
@@ -129,10 +129,10 @@ pub struct Azure {
     pub ado: Listen,
     /// Where Entra listens.
     pub entra: Listen,
-    /// URL of the organisation, as for `AZP_URL`.
+    /// URL of the organization, as for `AZP_URL`.
     pub url: String,
-    /// The organisation's name.
-    pub organisation: String,
+    /// The organization's name.
+    pub organization: String,
     /// The pool, if it is not the example's.
     pub pool: Option<String>,
 }
@@ -153,7 +153,7 @@ pub struct Stage {
     pub namespace: String,
     /// The ServiceAccount of the examples.
     pub account: String,
-    /// URL of the organisation, for pods.
+    /// URL of the organization, for pods.
     url: String,
     /// URL of Entra's authority, for pods.
     authority: String,
@@ -211,7 +211,7 @@ impl Stage {
         if let Some(azure) = plan.azure {
             settings.ado = azure.ado;
             settings.entra = azure.entra;
-            settings.organisation = azure.organisation;
+            settings.organization = azure.organization;
             settings.pool = azure.pool.unwrap_or(settings.pool);
             public_url = Some(azure.url);
         }
@@ -236,7 +236,7 @@ impl Stage {
         let (url, authority) = match public_url {
             // The webhook's own defaults are Azure's own names.
             Some(url) => (url, contract::DEFAULT_AUTHORITY.to_owned()),
-            None => (world.organisation_url(), format!("{}/", world.authority_url())),
+            None => (world.organization_url(), format!("{}/", world.authority_url())),
         };
         if authority != contract::DEFAULT_AUTHORITY {
             flags.push(format!("--authority={authority}"));

@@ -244,7 +244,7 @@ impl Scene<'_> {
         );
         let pod = self.apply(Workload::Deployment, AgentImage::EXAMPLE, |_| {}).await?;
         self.says(&pod, Reason::PoolMissing).await?;
-        let pool = world.ado.add_pool(&world.settings.organisation, name);
+        let pool = world.ado.add_pool(&world.settings.organization, name);
         pool.set_role(&world.agents, Some(Role::Administrator));
         self.teller.say(
             "administrator",
@@ -413,7 +413,7 @@ impl Scene<'_> {
         );
         let world = &self.stage.world;
         Ok(world.ado.queue_job(
-            &world.settings.organisation,
+            &world.settings.organization,
             pool,
             JobSpec::seconds(seconds).named(name),
         )?)

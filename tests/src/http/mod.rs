@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// No request to an emulator is larger.
 const BODY_LIMIT: usize = 4 << 20;
-/// Longer than any client's patience; shorter than for ever.
+/// Longer than any client's patience; shorter than forever.
 const HANG: Duration = Duration::from_secs(900);
 
 /// What a handler makes of a request.

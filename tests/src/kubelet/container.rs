@@ -313,7 +313,7 @@ impl Container {
         }
     }
 
-    /// Asks the startup probe until it passes, then waits for ever; returns where it failed too often.
+    /// Asks the startup probe until it passes, then waits forever; returns where it failed too often.
     async fn probe_until_started(&self, sandbox: &Sandbox, process: Process) {
         let probe = &self.spec["startupProbe"];
         let command: Vec<String> = list(&probe["exec"], "command")

@@ -2,7 +2,7 @@
 //! the shell steps.
 //!
 //! Written from public descriptions of microsoft/azure-pipelines-agent (`Agent.Listener`, `ConfigurationManager`,
-//! `MessageListener`); it never ran against a real organisation. `tests/agent/package` holds the scripts around it.
+//! `MessageListener`); it never ran against a real organization. `tests/agent/package` holds the scripts around it.
 
 mod arguments;
 mod capabilities;

@@ -52,7 +52,7 @@ impl Opening<'_> {
                     complain(&format!("Failed to create session. {error}"));
                     return Err(Code::Failed);
                 }
-                // A refused client assertion, too: whoever was deleted asks for ever.
+                // A refused client assertion, too: whoever was deleted asks forever.
                 _ => {}
             }
             if conflicts == CONFLICTS || skews == CLOCK_SKEWS {

@@ -3,7 +3,7 @@
 mod bodies;
 
 use super::World;
-use crate::ado::{JobSpec, Licence, Timing};
+use crate::ado::{JobSpec, License, Timing};
 use crate::cluster_issuer::Mint;
 use crate::entra::{AZURE_DEVOPS, FederatedCredential, Identity, Kind};
 use crate::faults::{Faults, Rule};
@@ -176,7 +176,7 @@ impl Control {
         let spec: JobSpec = serde_json::from_value(Value::Object(wanted.rest)).map_err(|error| bad(&error))?;
         let World { ado, settings, .. } = &self.world;
         let pool = wanted.pool.as_ref().unwrap_or(&settings.pool);
-        match ado.queue_job(&settings.organisation, pool, spec) {
+        match ado.queue_job(&settings.organization, pool, spec) {
             Ok(id) => Ok(Reply::json(200, &json!({ "id": id }))),
             Err(refused) => Err((409, refused.to_string())),
         }
@@ -191,7 +191,7 @@ impl Control {
         let pool = self
             .world
             .ado
-            .pool(&self.world.settings.organisation, name)
+            .pool(&self.world.settings.organization, name)
             .ok_or_else(none)?;
         pool.finish_job(id, &wanted.result);
         Ok(Reply::empty(204))
@@ -238,7 +238,7 @@ impl Control {
     fn add_member(&self, name: &str, wanted: &MemberBody) -> Result<Reply> {
         let who = self.identity(name)?;
         let World { ado, settings, .. } = &self.world;
-        let id = ado.add_member(&settings.organisation, &who, Licence::Basic);
+        let id = ado.add_member(&settings.organization, &who, License::Basic);
         self.world.pool.set_role(&who, wanted.role);
         Ok(Reply::json(200, &json!({ "id": id })))
     }

@@ -67,11 +67,11 @@ pub(crate) fn read<'a>(
     overrides: &Overrides<'_>,
     settings: &Settings,
 ) -> Result<Azwi<'a>, Denial> {
-    let labelled = pod.label(contract::AZWI_USE_LABEL)? == Some("true");
+    let labeled = pod.label(contract::AZWI_USE_LABEL)? == Some("true");
     let binding = pod
         .annotation(contract::AZWI_BINDING_ANNOTATION)?
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if !labelled {
+    if !labeled {
         return if binding {
             Err(Denial::new(
                 Reason::NoIdentity,

@@ -4,7 +4,7 @@ use crate::agent;
 use crate::azwi::{self, Azwi};
 use crate::environment::Environment;
 use crate::identity;
-use crate::organisation::{self, Organisation};
+use crate::organization::{self, Organization};
 use crate::overrides::Overrides;
 use crate::plan::Plan;
 use crate::raw::{self, Container, Pod};
@@ -116,7 +116,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) overrides: Overrides<'a>,
     pub(crate) azwi: Azwi<'a>,
     pub(crate) environment: Environment<'a>,
-    pub(crate) organisation: Organisation<'a>,
+    pub(crate) organization: Organization<'a>,
     pub(crate) account: &'a str,
 }
 
@@ -206,7 +206,7 @@ fn candidate<'a>(object: &'a Value, request: &Request<'_>, settings: &'a Setting
     agent::check_agent(agent, &path)?;
     let azwi = azwi::read(&pod, agent.name, &overrides, settings)?;
     let environment = Environment::read(agent, &path)?;
-    let organisation = organisation::find(agent.name, &environment, &overrides, settings)?;
+    let organization = organization::find(agent.name, &environment, &overrides, settings)?;
     let account = pod.service_account()?;
     if !is_subdomain(account) {
         return Err(malformed(format!(
@@ -222,7 +222,7 @@ fn candidate<'a>(object: &'a Value, request: &Request<'_>, settings: &'a Setting
         overrides,
         azwi,
         environment,
-        organisation,
+        organization,
         account,
     })
 }
@@ -262,7 +262,7 @@ fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decisio
         return Err(Decision::skip(Reason::MirrorPod));
     }
     match empty.label(contract::INJECT_LABEL)? {
-        None => return Err(Decision::skip(Reason::NotLabelled)),
+        None => return Err(Decision::skip(Reason::NotLabeled)),
         Some("false") => return Err(Decision::skip(Reason::OptedOut)),
         Some("true") => {}
         Some(other) => {
@@ -311,7 +311,7 @@ fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings) -> Result<
     if !settings.native_sidecars {
         return Err(Decision::Deny(Denial::new(
             Reason::NoNativeSidecars,
-            "the API server does not keep an init container's restartPolicy, so the pod would wait for the sidecar for ever; \
+            "the API server does not keep an init container's restartPolicy, so the pod would wait for the sidecar forever; \
              the sidecar needs Kubernetes 1.29 or later"
                 .to_owned(),
         )));

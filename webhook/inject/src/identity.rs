@@ -31,7 +31,7 @@ pub(crate) enum Identity<'a> {
     /// Our own projected token, traded for this client.
     Own {
         client_id: (&'a str, Source),
-        /// `None`: the sidecar learns it from the organisation.
+        /// `None`: the sidecar learns it from the organization.
         tenant_id: Option<(&'a str, Source)>,
         /// What could not be found out.
         warning: Option<String>,

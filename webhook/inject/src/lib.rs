@@ -20,7 +20,7 @@ mod isolation;
 mod kubernetes;
 mod limits;
 mod node;
-mod organisation;
+mod organization;
 mod overrides;
 mod patch;
 mod plan;
@@ -42,5 +42,5 @@ pub use decision::{
     Decision, Denial, Injection, Inspection, Request, ServiceAccount, decide, decide_too_large, inspect,
 };
 pub use settings::{FederatedToken, LogLevel, Settings};
-pub use url::organisation_url;
+pub use url::organization_url;
 pub use values::{Quantity, is_guid, is_image, is_image_pattern, is_tenant, quantity};

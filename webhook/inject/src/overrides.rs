@@ -2,7 +2,7 @@
 
 use crate::raw::Pod;
 use crate::text::{list, quote};
-use crate::url::organisation_url;
+use crate::url::organization_url;
 use crate::values::{Quantity, is_config_map_key, is_guid, is_image, is_subdomain, is_tenant, quantity};
 use crate::{Denial, FederatedToken, LogLevel, Settings};
 use contract::{Handoff, Reason};
@@ -187,7 +187,7 @@ fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<String>, Denial> {
     let key = contract::URL_ANNOTATION;
     pod.annotation(key)?
         .map(|value| {
-            organisation_url(value, &settings.allowed_hosts)
+            organization_url(value, &settings.allowed_hosts)
                 .map_err(|sentence| Denial::new(Reason::BadUrl, format!("annotation {key} is {sentence}")))
         })
         .transpose()

@@ -5,7 +5,7 @@ use crate::grace::Grace;
 use crate::handoff::{self, Changes};
 use crate::identity::{Identity, Source};
 use crate::kubernetes::{Container, Volume};
-use crate::organisation::shared_name_warning;
+use crate::organization::shared_name_warning;
 use crate::overrides::Overrides;
 use crate::pre_stop::PreStop;
 use crate::raw::{self, Pod};
@@ -55,13 +55,13 @@ impl<'a> Plan<'a> {
             overrides,
             azwi,
             environment,
-            organisation,
+            organization,
             account: _,
         } = candidate;
         let owner = sidecar::owner(namespace, settings);
         let exposed = azwi::exposed(&pod, agent, &path, &environment, &azwi)?;
         let weaknesses = isolation::weaknesses(&pod, agent, &path, &azwi, &exposed)?;
-        let changes = handoff::changes(agent.name, &environment, &owner, organisation.agent, exposed)?;
+        let changes = handoff::changes(agent.name, &environment, &owner, organization.agent, exposed)?;
         let pre_stop = PreStop::find(agent, &path)?;
         let grace = Grace::find(&pod, agent.name, &overrides, settings)?;
         let has_resources = sidecar::pod_has_resources(&pod)?;
@@ -77,14 +77,14 @@ impl<'a> Plan<'a> {
             has_fs_group(&pod)?,
             settings,
         ));
-        env.extend(organisation.sidecar);
+        env.extend(organization.sidecar);
         let (volumes, mounts): (Vec<_>, Vec<_>) = sidecar::volumes(identity, &overrides, settings).into_iter().unzip();
         let container = sidecar::container(env, mounts, &overrides, has_resources, settings);
 
         let mut warnings = changes.warnings.clone();
-        warnings.extend(organisation.warnings);
+        warnings.extend(organization.warnings);
         let on_host_network = raw::flag(pod.spec, "hostNetwork", "spec.")?;
-        let [_, _, name_source] = organisation.sources;
+        let [_, _, name_source] = organization.sources;
         warnings.extend(shared_name_warning(agent.name, name_source, on_host_network));
         warnings.extend(identity_warning(identity, &overrides));
         warnings.extend(sidecar::resources_warning(&overrides, has_resources));
@@ -105,7 +105,7 @@ impl<'a> Plan<'a> {
                 .0
                 .push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
         }
-        let [url, pool, agent_name] = organisation.sources;
+        let [url, pool, agent_name] = organization.sources;
         let (client_id, tenant_id) = identity_sources(identity);
         let status = Status {
             version: contract::VERSION,
@@ -184,7 +184,7 @@ fn identity_sources(identity: &Identity<'_>) -> (&'static str, &'static str) {
             client_id.1.as_str(),
             tenant_id
                 .as_ref()
-                .map_or("organisation", |(_, source): &(&str, Source)| source.as_str()),
+                .map_or("organization", |(_, source): &(&str, Source)| source.as_str()),
         ),
         Identity::Azwi => ("azwi", "azwi"),
     }

@@ -2,7 +2,7 @@
 
 use crate::environment::{Environment, Found, unescape};
 use crate::text::quote;
-use crate::url::{is_organisation, organisation_url};
+use crate::url::{is_organization, organization_url};
 use crate::{Denial, Settings};
 use contract::Reason;
 
@@ -69,7 +69,7 @@ pub(crate) fn check_literals(agent: &str, environment: &Environment<'_>, setting
                 ),
             ));
         }
-        if spelling.is_account && !is_organisation(&text) {
+        if spelling.is_account && !is_organization(&text) {
             return Err(Denial::new(
                 Reason::BadUrl,
                 format!(
@@ -79,7 +79,7 @@ pub(crate) fn check_literals(agent: &str, environment: &Environment<'_>, setting
             ));
         }
         if URLS.iter().any(|url| url.variable == spelling.variable) {
-            organisation_url(&spelling.value(literal), &settings.allowed_hosts)
+            organization_url(&spelling.value(literal), &settings.allowed_hosts)
                 .map_err(|sentence| Denial::new(Reason::BadUrl, format!("{place} is {sentence}")))?;
         }
     }

@@ -209,7 +209,7 @@ impl Incoming {
             kind: KIND,
             response,
         };
-        let mut answer = serde_json::to_string(&answer).expect("strings, numbers and lists always serialise");
+        let mut answer = serde_json::to_string(&answer).expect("strings, numbers and lists always serialize");
         if let Verdict::Patch { patch, .. } = verdict {
             add_patch(&mut answer, patch);
         }

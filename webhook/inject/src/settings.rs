@@ -29,7 +29,7 @@ pub struct Settings {
     pub grace_seconds: i64,
     /// Identifies the cluster in ownership markers: the UID of `kube-system`, or what the operator set.
     pub cluster: String,
-    /// Organisation URL where the pod names none.
+    /// Organization URL where the pod names none.
     pub url: Option<String>,
     /// Pool where the pod names none.
     pub pool: Option<String>,

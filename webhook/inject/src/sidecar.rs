@@ -42,7 +42,7 @@ pub(crate) fn identity<'a>(identity: &Identity<'a>, settings: &'a Settings) -> V
     }
 }
 
-/// The variables that depend on neither identity nor organisation.
+/// The variables that depend on neither identity nor organization.
 pub(crate) fn variables<'a>(
     overrides: &Overrides<'a>,
     grace_seconds: i64,

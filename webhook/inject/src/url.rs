@@ -5,17 +5,17 @@ use contract::HttpsUrl;
 
 const SERVICES_HOST: &str = "dev.azure.com";
 const LEGACY_SUFFIX: &str = ".visualstudio.com";
-const FORM: &str = "expected https://dev.azure.com/ORGANISATION or https://ORGANISATION.visualstudio.com";
+const FORM: &str = "expected https://dev.azure.com/ORGANIZATION or https://ORGANIZATION.visualstudio.com";
 
-/// Reads an organisation URL in either of the two shapes, and normalises it: host in lower case, no trailing slash.
+/// Reads an organization URL in either of the two shapes, and normalizes it: host in lower case, no trailing slash.
 ///
 /// `allowed` holds hosts (`dev.azure.com`) and patterns (`*.visualstudio.com`, where `*.` is exactly one label). Entries
-/// match the host alone, whatever its port. Where a pattern matches, the first label is the organisation; else the first
+/// match the host alone, whatever its port. Where a pattern matches, the first label is the organization; else the first
 /// and only path segment is.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the value and which form is expected, without the place it came from.
-pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, String> {
+pub fn organization_url(value: &str, allowed: &[String]) -> Result<String, String> {
     let wrong = |what: &str| Err(format!("{}: {what}; {FORM}", quote(&contract::redacted(value))));
     let url = match HttpsUrl::parse(value) {
         Ok(url) => url,
@@ -27,14 +27,14 @@ pub fn organisation_url(value: &str, allowed: &[String]) -> Result<String, Strin
     // Two are too many already.
     let segments: Vec<&str> = url.path.split('/').filter(|part| !part.is_empty()).take(2).collect();
     let origin = url.origin();
-    let organisation_is_label = entry.starts_with("*.") || url.host.ends_with(LEGACY_SUFFIX);
-    match (organisation_is_label, segments.as_slice()) {
+    let organization_is_label = entry.starts_with("*.") || url.host.ends_with(LEGACY_SUFFIX);
+    match (organization_is_label, segments.as_slice()) {
         (true, []) => Ok(origin),
         (true, _) => wrong("nothing may follow the host"),
-        (false, [organisation]) if is_organisation(organisation) => Ok(format!("{origin}/{organisation}")),
-        (false, []) => wrong("the organisation is missing"),
-        (false, [_]) => wrong("this is no name of an organisation"),
-        (false, _) => wrong("it must end with the organisation, without a project"),
+        (false, [organization]) if is_organization(organization) => Ok(format!("{origin}/{organization}")),
+        (false, []) => wrong("the organization is missing"),
+        (false, [_]) => wrong("this is no name of an organization"),
+        (false, _) => wrong("it must end with the organization, without a project"),
     }
 }
 
@@ -60,16 +60,16 @@ fn not_allowed(value: &str, url: &HttpsUrl<'_>, allowed: &[String]) -> String {
     )
 }
 
-/// The organization of a URL that [`organisation_url`] gave: the same in both shapes.
-pub(crate) fn organisation_of(url: &str) -> &str {
+/// The organization of a URL that [`organization_url`] gave: the same in both shapes.
+pub(crate) fn organization_of(url: &str) -> &str {
     let rest = url.strip_prefix("https://").unwrap_or(url);
     match rest.split_once('/') {
-        Some((_, organisation)) => organisation,
+        Some((_, organization)) => organization,
         None => rest.split('.').next().unwrap_or(rest),
     }
 }
 
-pub(crate) fn is_organisation(name: &str) -> bool {
+pub(crate) fn is_organization(name: &str) -> bool {
     name.len() <= 64
         && !name.starts_with(['_', '.'])
         && name
@@ -83,11 +83,11 @@ mod tests {
 
     fn read(value: &str) -> Result<String, String> {
         let allowed: Vec<String> = contract::DEFAULT_ALLOWED_HOSTS.split(',').map(str::to_owned).collect();
-        organisation_url(value, &allowed)
+        organization_url(value, &allowed)
     }
 
     #[test]
-    fn both_shapes_are_normalised() {
+    fn both_shapes_are_normalized() {
         for (value, expected) in [
             ("https://dev.azure.com/contoso", "https://dev.azure.com/contoso"),
             ("https://dev.azure.com/contoso/", "https://dev.azure.com/contoso"),
@@ -111,11 +111,11 @@ mod tests {
             ("dev.azure.com/contoso", "it is no URL"),
             ("http://dev.azure.com/contoso", "only https"),
             ("ftp://dev.azure.com/contoso", "only https"),
-            ("https://dev.azure.com", "organisation is missing"),
-            ("https://dev.azure.com/", "organisation is missing"),
+            ("https://dev.azure.com", "organization is missing"),
+            ("https://dev.azure.com/", "organization is missing"),
             ("https://dev.azure.com/contoso/project", "without a project"),
-            ("https://dev.azure.com/_apis", "no name of an organisation"),
-            ("https://dev.azure.com/..", "no name of an organisation"),
+            ("https://dev.azure.com/_apis", "no name of an organization"),
+            ("https://dev.azure.com/..", "no name of an organization"),
             ("https://contoso.visualstudio.com/project", "nothing may follow"),
             ("https://a.b.visualstudio.com", "allows tokens only for"),
             ("https://visualstudio.com", "only resembles"),
@@ -180,9 +180,9 @@ mod tests {
             ("https://[::1]:7443/org", "https://[::1]:7443/org"),
             ("https://me.visualstudio.com", "https://me.visualstudio.com"),
         ] {
-            assert_eq!(organisation_url(value, &allowed).as_deref(), Ok(expected));
+            assert_eq!(organization_url(value, &allowed).as_deref(), Ok(expected));
         }
-        let sentence = organisation_url("https://dev.azure.com/org", &allowed).expect_err("not listed");
+        let sentence = organization_url("https://dev.azure.com/org", &allowed).expect_err("not listed");
         assert!(
             sentence.contains("the operator allows tokens only for ado.test"),
             "{sentence}"

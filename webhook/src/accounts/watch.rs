@@ -19,7 +19,7 @@ const PAGE: u32 = 100;
 const QUIET: Duration = Duration::from_secs(3600);
 
 impl Accounts {
-    /// Follows every ServiceAccount of the cluster for ever.
+    /// Follows every ServiceAccount of the cluster forever.
     pub(crate) async fn watch(self: Arc<Self>) {
         let api: Api<PartialObjectMeta<Object>> = Api::all(self.client.clone());
         let mut events = pin!(watcher(api, Config::default().page_size(PAGE)).default_backoff());

@@ -9,7 +9,7 @@ use contract::{
 #[command(
     name = "ado-agent-webhook",
     version,
-    about = "Injects the ado-agent sidecar into labelled Azure Pipelines agent pods",
+    about = "Injects the ado-agent sidecar into labeled Azure Pipelines agent pods",
     after_help = "Each flag has a variable: ADO_AGENT_WEBHOOK_ and its name in upper snake case. The flag wins; an empty variable is absent.",
     args_override_self = true,
     disable_help_subcommand = true
@@ -51,7 +51,7 @@ pub(super) struct Args {
     /// Termination grace period in seconds of pods that have none of their own, or the API's 30
     #[arg(long, value_name = "SECONDS", default_value = "3600")]
     pub(super) grace_period: String,
-    /// Organisation URL where the pod names none
+    /// Organization URL where the pod names none
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
     /// Agent pool where the pod names none

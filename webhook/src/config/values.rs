@@ -126,8 +126,8 @@ impl Problems {
         self.check(flag, value, is_right, "printable characters without spaces")
     }
 
-    pub(super) fn organisation(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
-        match inject::organisation_url(value.trim(), allowed) {
+    pub(super) fn organization(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
+        match inject::organization_url(value.trim(), allowed) {
             Ok(url) => Some(url),
             Err(sentence) => {
                 self.0.push(format!("--{flag} ({}) is {sentence}", variable(flag)));

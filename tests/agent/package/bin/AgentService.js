@@ -1,1 +1,1 @@
-// STUB: the behaviour is in externals/node/bin/node, which is no node.
+// STUB: the behavior is in externals/node/bin/node, which is no node.

@@ -48,7 +48,7 @@ pub(super) fn azure(url: &str, organization: &str, pool: Option<String>) -> Azur
         ado: at(AZURE_DEVOPS, &DOWNLOAD_HOSTS),
         entra: at(ENTRA, &[]),
         url: url.to_owned(),
-        organisation: organization.to_owned(),
+        organization: organization.to_owned(),
         pool,
     }
 }

@@ -1,11 +1,11 @@
-//! Organisation URL, pool and agent name: where they are found, what the sidecar is told, what the agent container lacks.
+//! Organization URL, pool and agent name: where they are found, what the sidecar is told, what the agent container lacks.
 
 use crate::environment::{Environment, Found, unescape};
 use crate::overrides::Overrides;
 use crate::proxies::{Copied, proxies};
 use crate::recipes::{self, NAMES, POOLS, Spelling, URLS};
 use crate::text::quote;
-use crate::url::{organisation_of, organisation_url};
+use crate::url::{organization_of, organization_url};
 use crate::variable::{Variable, field, literal};
 use crate::{Denial, Settings};
 use contract::Reason;
@@ -19,7 +19,7 @@ const ACCOUNT_COPY: &str = "ADO_AGENT_REF_VSTS_ACCOUNT";
 
 /// What is set on the sidecar and on the agent container.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Organisation<'a> {
+pub(crate) struct Organization<'a> {
     /// Variables of the sidecar.
     pub(crate) sidecar: Vec<Variable<'a>>,
     /// Variables that the agent container lacks, and the position of an empty entry that each replaces.
@@ -80,12 +80,12 @@ pub(crate) fn find<'a>(
     environment: &Environment<'a>,
     overrides: &Overrides<'a>,
     settings: &'a Settings,
-) -> Result<Organisation<'a>, Denial> {
+) -> Result<Organization<'a>, Denial> {
     recipes::check_literals(agent, environment, settings)?;
     let same_url = |theirs: &str, ours: &str| {
-        let organisation = |url| organisation_url(url, &settings.allowed_hosts).ok();
-        match (organisation(theirs), organisation(ours)) {
-            (Some(theirs), Some(ours)) => organisation_of(&theirs).eq_ignore_ascii_case(organisation_of(&ours)),
+        let organization = |url| organization_url(url, &settings.allowed_hosts).ok();
+        match (organization(theirs), organization(ours)) {
+            (Some(theirs), Some(ours)) => organization_of(&theirs).eq_ignore_ascii_case(organization_of(&ours)),
             (None, _) | (_, None) => false,
         }
     };
@@ -121,7 +121,7 @@ pub(crate) fn find<'a>(
             same: &|theirs, ours| theirs == ours,
         },
     ];
-    let mut found = Organisation::default();
+    let mut found = Organization::default();
     let (mut copies, proxies) = proxies(environment, settings);
     found.sidecar.extend(proxies);
     for (nth, wanted) in wanted.iter().enumerate() {
@@ -138,7 +138,7 @@ fn one<'a>(
     agent: &str,
     environment: &Environment<'a>,
     wanted: &Wanted<'a, '_>,
-    found: &mut Organisation<'a>,
+    found: &mut Organization<'a>,
     copies: &mut Vec<Copied>,
 ) -> Result<&'static str, Denial> {
     let newest = wanted.variables[0].variable;
@@ -215,7 +215,7 @@ fn explicit<'a>(
     spelling: &'static Spelling,
     place: Found<'a>,
     wanted: &Wanted<'a, '_>,
-    found: &mut Organisation<'a>,
+    found: &mut Organization<'a>,
     copies: &mut Vec<Copied>,
 ) {
     let variable = spelling.variable;
