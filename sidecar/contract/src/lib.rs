@@ -17,7 +17,7 @@ pub use drain::{Drain, PRE_STOP_SCRIPT};
 pub use hosts::{HttpsUrl, host_matches, is_host_entry};
 pub use marker::{Foreign, Marker};
 pub use names::*;
-pub use reason::Reason;
+pub use reason::{AdoReason, DenyReason, EntraReason, OutcomeReason, Reason, RefusalReason, SkipReason, StateReason};
 pub use redact::redacted;
 
 /// Version of what the webhook puts into a pod, carried in [`CONTRACT_VARIABLE`] and in the [`STATUS_ANNOTATION`].
