@@ -180,9 +180,7 @@ impl Removal {
         };
         let question = match &self.stage {
             Stage::Listing => Question::Agents(pool, self.criteria(settings, kept)),
-            Stage::Rest(rest) if self.invents_names || rest.by_list => {
-                Question::Agents(pool, self.criteria(settings, kept))
-            }
+            Stage::Rest(rest) if rest.by_list => Question::Agents(pool, self.criteria(settings, kept)),
             Stage::ByName | Stage::Rest(_) => Question::AgentByName(pool, settings.agent_name.clone()),
             Stage::Pinned { id, .. } => Question::Agent(pool, *id),
             Stage::Fetching { candidates, .. } => Question::Agent(pool, *candidates.front()?),

@@ -31,16 +31,17 @@ impl Removal {
             outcome,
             again,
             pause,
-            by_list: false,
+            by_list: self.invents_names,
         });
     }
 
-    /// A look while resting found nothing: the next one comes after twice the pause. From half a minute on the list takes
-    /// turns with the name, since the image may invent names.
+    /// A look while resting found nothing: the next one comes after twice the pause. List and name take turns: from half a
+    /// minute on, since the image may invent names; and always where it seems to, since it may only have been slow, and an
+    /// agent of our name that it takes over with `--replace` keeps its id, so the list no longer shows it.
     pub(crate) fn rest_on(&mut self, surroundings: &mut Surroundings<'_>) {
         if let Stage::Rest(rest) = &mut self.stage {
             rest.pause = (rest.pause * 2).min(RARELY);
-            rest.by_list = rest.pause == RARELY && !rest.by_list;
+            rest.by_list = (self.invents_names || rest.pause == RARELY) && !rest.by_list;
             rest.again = surroundings.now.plus(surroundings.jitter.above(rest.pause, 20));
         }
     }

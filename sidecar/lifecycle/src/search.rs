@@ -20,7 +20,9 @@ impl Removal {
             if !has_our_name(&agent, surroundings.settings) {
                 continue;
             }
-            self.seen.push(agent.id);
+            if !self.seen.contains(&agent.id) {
+                self.seen.push(agent.id);
+            }
             if owner(&agent, surroundings.settings, surroundings.kept.started).is_us() {
                 ours = Some(agent);
             } else {
@@ -113,8 +115,8 @@ impl Removal {
                 self.seen.push(id);
                 match agent {
                     Some(agent) if ours => return self.found(agent, surroundings),
-                    Some(agent) if has_our_name(&agent, surroundings.settings) => self.stranger = Some(agent),
-                    Some(_) | None => {}
+                    Some(agent) => self.note_stranger(agent, surroundings),
+                    None => {}
                 }
                 if candidates.is_empty() {
                     self.not_found(all, surroundings);
@@ -131,6 +133,15 @@ impl Removal {
                 self.stage = stage;
                 self.missing(surroundings);
             }
+        }
+    }
+
+    /// An agent of the list is not ours: worth a word in the outcome where it was ours, else where it has our name.
+    fn note_stranger(&mut self, agent: Agent, surroundings: &Surroundings<'_>) {
+        let was_ours = |agent: &Agent| is_pinned(agent, surroundings.kept);
+        let is_noted = self.stranger.as_ref().is_some_and(was_ours);
+        if was_ours(&agent) || has_our_name(&agent, surroundings.settings) && !is_noted {
+            self.stranger = Some(agent);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Hundreds of sidecars share the identity, and so its rate limit: what they ask together, second by second.
 
-use crate::world::plan::{End, Image, Naming, OnTerm, Plan};
+use crate::world::plan::Plan;
 use crate::world::pod::{Pod, START};
 
 const SIDECARS: u64 = 500;
@@ -9,43 +9,6 @@ const BUDGET: f64 = 200.0;
 /// What a request costs is not published. A TSTU is what a typical user causes in five minutes, by Microsoft's definition;
 /// taken here: one small indexed read or write is a fiftieth of it.
 const TSTU_PER_REQUEST: f64 = 0.02;
-
-fn plan(seed: u64) -> Plan {
-    Plan {
-        seed,
-        image: Image {
-            naming: Naming::Expected,
-            scrubs: false,
-            on_term: OnTerm::End {
-                after: 3,
-                waits: true,
-                removes: true,
-            },
-            once: false,
-            deletes_file: false,
-            registers_after: 20,
-            ends_when_removed: true,
-        },
-        restarts: true,
-        jobs: Vec::new(),
-        end: End::Deleted,
-        end_at: 7_200,
-        grace: 600,
-        ado: Vec::new(),
-        entra: Vec::new(),
-        lifetime: 3_600,
-        tenant_known: true,
-        sidecar_crashes: Vec::new(),
-        sidecar_edits: Vec::new(),
-        agent_kills: Vec::new(),
-        kubelet_restart: None,
-        late: 0,
-        left_over: false,
-        takeover: None,
-        marker_changes: None,
-        person_disables: None,
-    }
-}
 
 /// The most in any five minutes, of sorted milliseconds.
 fn peak(times: &[u64]) -> usize {
@@ -64,7 +27,7 @@ fn peak(times: &[u64]) -> usize {
 fn five_hundred_sidecars_start_and_leave_together() {
     let (mut start, mut idle, mut leave, mut entra) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for seed in 0..SIDECARS {
-        let pod = Pod::run(&plan(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let pod = Pod::run(&Plan::quiet(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         for time in pod.ado_requests {
             match time - START {
                 0..600_000 => start.push(time),

@@ -110,6 +110,45 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// A pod of the usual kind in which nothing happens: the agent registers 20 s after it may start, the pod is deleted
+    /// after two hours and has ten minutes of grace.
+    pub(crate) fn quiet(seed: u64) -> Self {
+        Self {
+            seed,
+            image: Image {
+                naming: Naming::Expected,
+                scrubs: false,
+                on_term: OnTerm::End {
+                    after: 3,
+                    waits: true,
+                    removes: true,
+                },
+                once: false,
+                deletes_file: false,
+                registers_after: 20,
+                ends_when_removed: true,
+            },
+            restarts: true,
+            jobs: Vec::new(),
+            end: End::Deleted,
+            end_at: 7_200,
+            grace: 600,
+            ado: Vec::new(),
+            entra: Vec::new(),
+            lifetime: 3_600,
+            tenant_known: true,
+            sidecar_crashes: Vec::new(),
+            sidecar_edits: Vec::new(),
+            agent_kills: Vec::new(),
+            kubelet_restart: None,
+            late: 0,
+            left_over: false,
+            takeover: None,
+            marker_changes: None,
+            person_disables: None,
+        }
+    }
+
     /// The fault of Azure DevOps in a second after the start.
     pub(crate) fn ado_fault(&self, second: u64) -> Option<AdoFault> {
         fault(&self.ado, second)

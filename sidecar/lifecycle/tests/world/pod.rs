@@ -669,12 +669,13 @@ impl Pod {
         let OnTerm::End { waits, .. } = self.plan.image.on_term else {
             return;
         };
-        let has_job = match self.agent {
+        let busy = match self.agent {
             Container::Running { registered: Some(id) } => {
-                self.ado.agents.get(&id).is_some_and(|agent| agent.job.is_some())
+                Some(id).filter(|id| self.ado.agents.get(id).is_some_and(|agent| agent.job.is_some()))
             }
-            Container::Running { registered: None } | Container::Waiting | Container::Ended => false,
+            Container::Running { registered: None } | Container::Waiting | Container::Ended => None,
         };
+        let has_job = busy.is_some();
         if waits && has_job {
             return self.after(5_000, Happening::TermEnds(self.incarnation));
         }
@@ -682,7 +683,7 @@ impl Pod {
         if has_job
             && self.is_fair()
             && !self.sidecar_lost
-            && self.is_provable()
+            && busy.is_some_and(|id| self.is_provable(id))
             && self.hook_returned.is_some_and(|at| self.job_started < at)
         {
             self.violations
@@ -728,8 +729,9 @@ impl Pod {
         } else if self.plan.restarts {
             self.after(10_000, Happening::StartAgent);
         } else {
-            // The pod is complete: the sidecar gets the whole grace.
+            // The pod is complete: the sidecar gets the whole grace. One that is just being restarted does not come back.
             self.leaving = Some(self.now);
+            self.sidecar_lost = self.sidecar.is_none() || self.terminated.is_some();
             self.tell(Event::PreStop);
             self.after(100, Happening::TerminateSidecar(self.run));
         }
@@ -782,12 +784,8 @@ impl Pod {
     /// An agent that registered while the pod was leaving gets no more jobs.
     fn check_out_of_service(&mut self, id: i64) {
         let is_there = self.sidecar.is_some() && self.terminated.is_none() && !self.sidecar_lost;
-        let may_get_jobs = self
-            .ado
-            .agents
-            .get(&id)
-            .is_some_and(|agent| agent.enabled && agent.keeper == Keeper::Pod);
-        if self.is_fair() && is_there && self.is_provable() && may_get_jobs {
+        let may_get_jobs = self.ado.agents.get(&id).is_some_and(|agent| agent.enabled);
+        if self.is_fair() && is_there && self.is_provable(id) && may_get_jobs {
             self.violations.push(format!(
                 "{}: agent {id} came after the pod began to leave and is still in service",
                 self.now
@@ -795,9 +793,16 @@ impl Pod {
         }
     }
 
-    /// Without a marker, an agent that took over one from before is nobody's.
-    fn is_provable(&self) -> bool {
-        !(self.plan.image.scrubs && self.plan.left_over)
+    /// Whether an answer can show that this agent is ours. One that a successor took over, or whose marker a job changed,
+    /// is not; without a marker, one that took over an agent from before is nobody's.
+    fn is_provable(&self, id: i64) -> bool {
+        self.ado.agents.get(&id).is_some_and(|agent| {
+            let is_marked = match &agent.owner {
+                Some(owner) => *owner == marker("uid-0").to_string(),
+                None => !self.plan.left_over,
+            };
+            agent.keeper == Keeper::Pod && is_marked
+        })
     }
 
     fn is_fair(&self) -> bool {
