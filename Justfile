@@ -26,7 +26,8 @@ core:
 # refreshes goldens and generated pages; read the difference
 golden:
     UPDATE_GOLDENS=1 cargo test -p inject
-    UPDATE_GOLDENS=1 cargo test -p tests --test reference --test emulators
+    UPDATE_GOLDENS=1 cargo test -p tests --test reference
+    UPDATE_GOLDENS=1 cargo test -p azure-emulators --test emulators assumptions
 
 # the story of one agent; `just demo --list` names the others
 demo *arguments:

@@ -3,6 +3,11 @@
 
 use super::install::output;
 use anyhow::{Context, Result, bail, ensure};
+use azure_emulators::ado::{JobState, Role};
+use azure_emulators::cluster_issuer::Mint;
+use azure_emulators::entra::{Identity, Kind};
+use azure_emulators::http::Listen;
+use azure_emulators::world::{NAMESPACE, ORGANIZATION, POOL, Settings, World};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -10,11 +15,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tests::ado::{JobState, Role};
-use tests::cluster_issuer::Mint;
-use tests::entra::{Identity, Kind};
-use tests::http::Listen;
-use tests::world::{NAMESPACE, ORGANIZATION, POOL, Settings, World};
 
 /// First argument of this program when it is started again in namespaces of its own.
 pub(crate) const INSIDE: &str = "inside-the-namespaces";

@@ -5,15 +5,15 @@ use crate::case::{AGENT, Case, LIMIT, container_status};
 use crate::suite::say;
 use crate::workload::{self, CONTAINER, annotate, template};
 use anyhow::{Context, Result, ensure};
+use azure_emulators::entra::FederatedCredential;
+use azure_emulators::tls::Authority;
+use azure_emulators::token_proxy::{self, TokenProxy};
 use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, SIDECAR_CONTAINER};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tests::cluster::Node;
 use tests::cluster::azwi::{self, TOKEN_PROXY, TOKEN_PROXY_CA};
 use tests::cluster::components::Built;
-use tests::entra::FederatedCredential;
-use tests::tls::Authority;
-use tests::token_proxy::{self, TokenProxy};
 use tokio::sync::OnceCell;
 
 /// Our webhook in the API server's metrics.

@@ -7,11 +7,11 @@ use crate::suite::say;
 use crate::usual::{all_succeeded, names, short_grace};
 use crate::workload::{agent, job, template};
 use anyhow::{Context, Result, anyhow, ensure};
+use azure_emulators::ado::JobSpec;
 use contract::SIDECAR_CONTAINER;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Instant;
-use tests::ado::JobSpec;
 
 /// A Job of so many agents at once, of one job each.
 fn many(name: &str, count: usize, template: &Value) -> Value {

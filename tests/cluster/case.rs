@@ -4,15 +4,15 @@
 use crate::suite::Suite;
 use crate::webhook::is_ready;
 use anyhow::{Context, Result, bail, ensure};
+use azure_emulators::ado::{AgentView, License, Pool, Role};
+use azure_emulators::entra::{FederatedCredential, Identity, Kind};
+use azure_emulators::recording::{Record, summary};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tests::ado::{AgentView, License, Pool, Role};
 use tests::cluster::command::Said;
 use tests::cluster::issuer;
-use tests::entra::{FederatedCredential, Identity, Kind};
-use tests::recording::{Record, summary};
 
 /// How long most things may take: generous, since the machine may be busy. Nobody waits longer than it takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);

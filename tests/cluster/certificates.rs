@@ -4,12 +4,12 @@ use crate::case::{Case, LIMIT};
 use crate::load::{Load, burst};
 use crate::webhook::{CONFIGURATION, SECRET, Webhook, is_ready, lives, plain, wait_until_injected};
 use anyhow::{Context, Result, ensure};
+use azure_emulators::tls::Authority;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 use tests::apiserver::webhook::service_name;
-use tests::tls::Authority;
 
 /// Secret of the root.
 const ROOT: &str = "ado-agent-ca";

@@ -7,9 +7,9 @@ use crate::recovery::SHORT_LIFE;
 use crate::suite::say;
 use crate::workload::{CONTAINER, agent, template};
 use anyhow::{Result, ensure};
+use azure_emulators::recording::counts;
 use contract::SIDECAR_CONTAINER;
 use serde_json::{Value, json};
-use tests::recording::counts;
 
 /// AADSTS700024: the assertion "is not within its valid time range".
 const ASSERTION_EXPIRED: u32 = 700_024;

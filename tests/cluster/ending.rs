@@ -3,9 +3,9 @@
 
 use crate::life::id_of;
 use anyhow::{Context, Result, ensure};
+use azure_emulators::clock::Timestamp;
+use azure_emulators::recording::Record;
 use serde_json::Value;
-use tests::clock::Timestamp;
-use tests::recording::Record;
 
 /// The end of a container.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,7 +139,7 @@ impl Ending {
             self.sidecar,
             self.pod["status"],
             self.log,
-            tests::recording::summary(&self.requests)
+            azure_emulators::recording::summary(&self.requests)
         )
     }
 }

@@ -4,6 +4,9 @@
 use crate::case::{AGENT, Case, LIMIT};
 use crate::workload::{deployment, template};
 use anyhow::{Context, Result, ensure};
+use azure_emulators::entra::{Exchange, FederatedCredential};
+use azure_emulators::http::{Answer, Handler, Reply, Request, Server};
+use azure_emulators::jwt::INSECURE_CLUSTER_KEY_2;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,9 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tests::cluster::{Program, issuer};
-use tests::entra::{Exchange, FederatedCredential};
-use tests::http::{Answer, Handler, Reply, Request, Server};
-use tests::jwt::INSECURE_CLUSTER_KEY_2;
 
 /// Where an API server shows its keys.
 const KEYS: &str = "/openid/v1/jwks";

@@ -4,15 +4,15 @@
 use crate::case::{Case, LIMIT};
 use crate::suite::say;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use azure_emulators::ado::{JobRefused, JobSpec, JobView};
+use azure_emulators::recording::{Authorization, Record};
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::Duration;
-use tests::ado::{JobRefused, JobSpec, JobView};
 use tests::cluster::command::{Interrupt, output};
 use tests::cluster::{Layout, keda};
 use tests::kustomize::{documents, find};
 use tests::programs::repository;
-use tests::recording::{Authorization, Record};
 use tokio::sync::OnceCell;
 
 /// KEDA looks so often, in seconds.
@@ -262,7 +262,8 @@ async fn all_succeed(case: &Case) -> Result<()> {
 
 /// Waits until so many agents have a job; answers their pods, which have the agents' names.
 async fn busy(case: &Case, count: usize) -> Result<Vec<String>> {
-    let has_job = |agents: &[tests::ado::AgentView]| agents.iter().filter(|agent| agent.job.is_some()).count();
+    let has_job =
+        |agents: &[azure_emulators::ado::AgentView]| agents.iter().filter(|agent| agent.job.is_some()).count();
     case.wait_for_pool(&format!("{count} busy agents"), |agents| has_job(agents) == count)
         .await?;
     let agents = case.pool.agents().into_iter().filter(|agent| agent.job.is_some());

@@ -7,7 +7,7 @@ use crate::recovery::SHORT_LIFE;
 use crate::suite::say;
 use crate::workload::template;
 use anyhow::{Result, ensure};
-use tests::clock::Clock;
+use azure_emulators::clock::Clock;
 
 const GRACE: u32 = 8;
 

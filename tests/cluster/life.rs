@@ -4,6 +4,10 @@ use crate::case::{Case, LIMIT, container_status};
 use crate::ending::{Ending, Stop};
 use crate::workload::{self, CONTAINER, agent, annotate, template};
 use anyhow::{Context, Result, ensure};
+use azure_emulators::ado::{AgentView, License, Role};
+use azure_emulators::clock::{Clock, Timestamp};
+use azure_emulators::entra::{Exchange, FederatedCredential, Identity, Kind};
+use azure_emulators::recording::Record;
 use contract::{AZWI_CLIENT_ID_ANNOTATION, GRACE_SECONDS_ANNOTATION, SIDECAR_CONTAINER};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -12,11 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tests::ado::{AgentView, License, Role};
-use tests::clock::{Clock, Timestamp};
 use tests::cluster::issuer;
-use tests::entra::{Exchange, FederatedCredential, Identity, Kind};
-use tests::recording::Record;
 use tokio::task::JoinHandle;
 
 /// A pod that is watched from its creation on, until this is dropped.
@@ -272,7 +272,7 @@ impl Life {
             self.pod()["status"],
             self.log(SIDECAR_CONTAINER),
             self.log(CONTAINER),
-            tests::recording::summary(&self.requests())
+            azure_emulators::recording::summary(&self.requests())
         )
     }
 }

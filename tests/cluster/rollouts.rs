@@ -5,9 +5,9 @@ use crate::life::{hurry, with_grace};
 use crate::suite::say;
 use crate::workload::{deployment, template};
 use anyhow::{Context, Result, ensure};
+use azure_emulators::ado::{JobSpec, JobView};
 use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tests::ado::{JobSpec, JobView};
 
 /// A Deployment whose agents have time enough for the jobs here.
 fn agents(replicas: u32) -> Value {

@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 use anyhow::{Context, Result, bail};
+use azure_emulators::world::World;
 use clap::Parser;
 use std::collections::VecDeque;
 use std::io::Write;
@@ -14,7 +15,6 @@ use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::command::Interrupt;
 use tests::cluster::components::{self, Built, Component, Keda, Kubernetes};
 use tests::cluster::{Api, Layout, Node, Options, Program};
-use tests::world::World;
 
 /// The suite on a real Kubernetes: only Azure is imitated.
 #[derive(Parser)]

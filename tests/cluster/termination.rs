@@ -7,9 +7,9 @@ use crate::life::{Life, id_of, obedient, with_grace};
 use crate::suite::say;
 use crate::workload::{CONTAINER, agent};
 use anyhow::{Context, Result, ensure};
+use azure_emulators::clock::Timestamp;
 use contract::SIDECAR_CONTAINER;
 use serde_json::{Value, json};
-use tests::clock::Timestamp;
 use tests::cluster::agent_image;
 
 /// On SIGTERM nothing.

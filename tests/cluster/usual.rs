@@ -3,9 +3,9 @@
 use crate::case::{Case, LIMIT};
 use crate::workload::{agent, annotate};
 use anyhow::{Result, anyhow, bail, ensure};
+use azure_emulators::ado::{JobSpec, JobState};
 use contract::{GRACE_SECONDS_ANNOTATION, STATUS_ANNOTATION};
 use serde_json::{Value, json};
-use tests::ado::{JobSpec, JobState};
 use tests::cluster::command::Said;
 
 /// Several objects with one `kubectl apply`.

@@ -3,6 +3,7 @@
 use crate::case::{Case, LIMIT, container_status};
 use crate::workload::{pod, template};
 use anyhow::{Context, Result, bail, ensure};
+use azure_emulators::tls::client_config;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use contract::{SIDECAR_CONTAINER, SYSTEM_NAMESPACE};
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tests::apiserver::review::{Caller, SERVICE};
 use tests::apiserver::webhook::service_name;
-use tests::tls::client_config;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -87,7 +87,7 @@ impl Webhook {
 
     /// Makes the kubelet look at the pods' Secrets at once. It does so when a pod changes; otherwise once a minute.
     pub(crate) fn remind_kubelet(&self) -> Result<()> {
-        let now = format!("tests/reminded-at={}", tests::guid::random());
+        let now = format!("tests/reminded-at={}", azure_emulators::guid::random());
         let selector = format!("--selector=app.kubernetes.io/name={SERVICE}");
         self.kubectl(&["annotate", "--overwrite", "pods", &selector, &now])
             .map(drop)

@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tests::ado::{Ado, AdoView, Behavior, JobRefused, JobSpec, License, Role};
-use tests::clock::Clock;
-use tests::entra::{Entra, Identity, Kind};
-use tests::http::Listen;
+use azure_emulators::ado::{Ado, AdoView, Behavior, JobRefused, JobSpec, License, Role};
+use azure_emulators::clock::Clock;
+use azure_emulators::entra::{Entra, Identity, Kind};
+use azure_emulators::http::Listen;
+use azure_emulators::tls::{Authority, install_provider};
 use tests::kustomize::{documents, find};
 use tests::programs::repository;
-use tests::tls::{Authority, install_provider};
 
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 const ORGANIZATION: &str = "example";

@@ -1,9 +1,13 @@
 //! What start scripts download: the stub of the agent in one of its versions, or the archive of a real one.
 
-use crate::stub_agent::{self, AgentVersion};
+mod stub;
+
+pub use stub::stub_package;
+
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser};
 use std::path::{Path, PathBuf};
+use stub_agent::AgentVersion;
 
 /// The choice, on the command line or in the environment. `AGENT_PACKAGE` wins over `STUB_AGENT`.
 #[derive(Debug, Clone, Args)]
@@ -91,7 +95,7 @@ impl AgentChoice {
     pub fn file(&self) -> Result<([u32; 3], PathBuf)> {
         Ok(match &self.agent_package {
             Some(file) => (version(file)?, file.clone()),
-            None => (self.stub.numbers(), stub_agent::package(self.stub)?),
+            None => (self.stub.numbers(), stub_package(self.stub)?),
         })
     }
 }

@@ -23,9 +23,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::guid;
-use crate::http::Server;
-use crate::tls::Authority;
+use azure_emulators::guid;
+use azure_emulators::http::Server;
+use azure_emulators::tls::Authority;
 
 /// Events that are kept for watchers; one that is further behind gets a 410 and lists again.
 const EVENTS: usize = 64;

@@ -1,6 +1,6 @@
 //! What a sidecar is given that runs without webhook and kubelet: folders for volumes, and the environment.
 
-use crate::world::World;
+use azure_emulators::world::World;
 use contract::Marker;
 use std::collections::BTreeMap;
 use std::io;

@@ -76,7 +76,7 @@ pub(crate) fn cargo() -> Command {
 fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--message-format=json"]);
-    cargo.args(["--package=webhook", "--package=sidecar", "--package=tests"]);
+    cargo.args(["--package=webhook", "--package=sidecar", "--package=stub-agent"]);
     cargo.args(["--bin=ado-agent-webhook", "--bin=ado-agent-sidecar", "--bin=stub-agent"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");

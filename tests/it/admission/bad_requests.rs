@@ -378,7 +378,7 @@ async fn row_58_every_http_that_a_client_may_speak_works() {
     assert!(wire.ends_silently().await, "HTTP/1.0 has no keep-alive");
 
     // HTTP/2 is not spoken: a client that offers both gets the other one, as every API server asks for.
-    let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+    let config = azure_emulators::tls::client_config(&[&webhook.ca]).unwrap();
     let name = tests::apiserver::webhook::service_name();
     let stream = tls(webhook.tls, config.clone(), &name, &["h2", "http/1.1"])
         .await

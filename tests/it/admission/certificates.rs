@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use azure_emulators::tls::Pair;
 use contract::INJECT_LABEL;
 use tests::apiserver::ApiServer;
 use tests::apiserver::review::of_pod;
 use tests::apiserver::webhook::{service_name, write_pair};
-use tests::tls::Pair;
 
 use crate::wire::{Wire, tls};
 use crate::world::{Running, api, deployment_pod, until};
@@ -26,7 +26,7 @@ async fn start(api: &ApiServer) -> Running {
 
 /// The certificate that a new connection is shown.
 async fn served(webhook: &Running) -> Vec<u8> {
-    let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+    let config = azure_emulators::tls::client_config(&[&webhook.ca]).unwrap();
     let stream = tls(webhook.tls, config, &service_name(), &[]).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
@@ -191,7 +191,7 @@ async fn without_any_certificate_it_lives_and_waits() {
     })
     .await;
     assert_eq!(webhook.get("/livez").await.0, 200);
-    let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+    let config = azure_emulators::tls::client_config(&[&webhook.ca]).unwrap();
     assert!(tls(webhook.tls, config, &service_name(), &[]).await.is_err());
 }
 

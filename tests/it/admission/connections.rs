@@ -54,11 +54,11 @@ async fn row_65_the_certificate_is_shown_whatever_name_is_asked_for() {
     let webhook = Running::ready(&api, &[]).await;
     // The client refuses what it is shown: the webhook leaves the judgment to it.
     for name in ["another.example", "127.0.0.1"] {
-        let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+        let config = azure_emulators::tls::client_config(&[&webhook.ca]).unwrap();
         let error = tls(webhook.tls, config, name, &[]).await.unwrap_err().to_string();
         assert!(error.contains("certificate"), "{name}: {error}");
     }
-    let mut config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+    let mut config = azure_emulators::tls::client_config(&[&webhook.ca]).unwrap();
     config.enable_sni = false;
     assert!(tls(webhook.tls, config, &service_name(), &[]).await.is_ok());
 }
@@ -167,7 +167,7 @@ async fn row_67_a_thousand_reviews_from_a_hundred_clients_are_all_answered() {
 /// Opens and closes connections to the webhook, eight at a time: at once, after a handshake, with half a request, with
 /// what is no TLS.
 async fn come_and_go(address: SocketAddr, ca: &str, connections: usize) {
-    let config = tests::tls::client_config(&[ca]).unwrap();
+    let config = azure_emulators::tls::client_config(&[ca]).unwrap();
     let clients: Vec<_> = (0..8)
         .map(|_| {
             let config = config.clone();
@@ -229,7 +229,7 @@ async fn row_74_one_address_takes_both_families() {
         };
         drop(stream);
     }
-    let config = tests::tls::client_config(&[&webhook.ca]).unwrap();
+    let config = azure_emulators::tls::client_config(&[&webhook.ca]).unwrap();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, webhook.tls.port()));
     assert!(tls(address, config, &service_name(), &[]).await.is_ok());
 }

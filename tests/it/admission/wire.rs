@@ -48,7 +48,7 @@ pub(crate) async fn tls(
 
 impl Wire {
     pub(crate) async fn connect(to: &Running) -> Self {
-        let config = tests::tls::client_config(&[&to.ca]).unwrap();
+        let config = azure_emulators::tls::client_config(&[&to.ca]).unwrap();
         let stream = soon("the handshake", tls(to.tls, config, &service_name(), &[]))
             .await
             .unwrap();

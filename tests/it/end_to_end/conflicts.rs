@@ -4,10 +4,10 @@
 use crate::pods::{PATIENCE, assert_ended_with, online, over};
 use contract::Reason;
 use std::time::{Duration, Instant};
+use stub_agent::AgentVersion;
 use tests::agent_package::AgentChoice;
 use tests::demo::stage::{AGENT, AgentImage, Stage, Workload};
 use tests::kubelet::{Pod, PodState, What};
-use tests::stub_agent::AgentVersion;
 
 /// A tenth of the kubelet's, which forgets it after 60 times as long.
 const BACK_OFF: Duration = Duration::from_secs(1);

@@ -1,12 +1,12 @@
 //! Each generation of start scripts, unmodified, from start to removed, as root and as another user, with both agents.
 
 use crate::pods::{BACK_OFF, GONE, assert_ended_with, assert_in_order, listens_again, online, over, succeeded};
+use azure_emulators::ado::JobSpec;
 use contract::Reason;
-use tests::ado::JobSpec;
+use stub_agent::AgentVersion;
 use tests::agent_package::AgentChoice;
 use tests::demo::stage::{AGENT, AgentImage, SCRIPTS, Stage, Workload, does_own_exchange};
 use tests::kubelet::{Isolation, Pod};
-use tests::stub_agent::AgentVersion;
 
 /// A generation in both its users and with both agents, at once.
 async fn from_start_to_removed(script: &'static str) {

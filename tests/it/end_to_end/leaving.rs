@@ -4,15 +4,15 @@
 use crate::pods::{
     BACK_OFF, GONE, PATIENCE, assert_ended_with, finish_job, long_job, online, over, runs_job, succeeded,
 };
+use azure_emulators::ado::{AgentView, JobSpec};
+use azure_emulators::faults::{Fault, Rule};
 use contract::{DRAIN_FILE, HANDOFF_VOLUME, Reason, SIDECAR_CONTAINER};
 use serde_json::json;
 use std::time::Duration;
-use tests::ado::{AgentView, JobSpec};
+use stub_agent::AgentVersion;
 use tests::agent_package::AgentChoice;
 use tests::demo::stage::{AGENT, AgentImage, Stage, Workload, does_own_exchange};
-use tests::faults::{Fault, Rule};
 use tests::kubelet::{Pod, What};
-use tests::stub_agent::AgentVersion;
 
 /// How long the hook waits for a sidecar that says nothing.
 const QUIET: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! What the tests of this program share: a pod from its start to its end.
 
+use azure_emulators::ado::{AdoView, JobSpec, Timing};
 use contract::{Reason, SIDECAR_CONTAINER};
 use std::time::Duration;
-use tests::ado::{AdoView, JobSpec, Timing};
 use tests::demo::stage::{AGENT, Stage};
 use tests::kubelet::{Pod, What};
 

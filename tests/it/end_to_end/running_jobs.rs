@@ -3,10 +3,10 @@
 use crate::pods::{
     BACK_OFF, GONE, PATIENCE, assert_ended_with, finish_job, long_job, online, over, runs_job, succeeded,
 };
+use azure_emulators::ado::AgentView;
 use contract::{ASSERTION_VOLUME, DEFAULT_SCOPE, GRACE_SECONDS_ANNOTATION, Reason, SIDECAR_CONTAINER};
 use serde_json::Value;
 use std::time::Duration;
-use tests::ado::AgentView;
 use tests::demo::stage::{AGENT, AgentImage, Stage, Workload};
 use tests::kubelet::{Pod, What};
 

@@ -1,10 +1,10 @@
 //! Every odd answer of Azure DevOps before the agent may start: the same sentence everywhere, and recovery without help.
 
 use crate::pod::{NAME, Pod, SOON};
+use azure_emulators::ado::Role;
+use azure_emulators::faults::Fault;
+use azure_emulators::world::{Settings, World};
 use contract::Reason;
-use tests::ado::Role;
-use tests::faults::Fault;
-use tests::world::{Settings, World};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 

@@ -1,10 +1,10 @@
 //! The end of a pod: the agent goes, in time, or the outcome says why it stayed.
 
 use crate::pod::{DELETE, NAME, Pod, SOON, Sidecar, register};
+use azure_emulators::faults::{Fault, Rule};
+use azure_emulators::world::World;
 use contract::Reason;
 use std::time::{Duration, Instant};
-use tests::faults::{Fault, Rule};
-use tests::world::World;
 use tokio::task::JoinSet;
 
 /// What is left between SIGTERM and SIGKILL where the agent used up the grace.
@@ -31,7 +31,7 @@ async fn draining<'p>(world: &World, pod: &'p Pod) -> (Sidecar<'p>, i64, u64) {
     let agent = register(world);
     let job = world.pool.make_busy(agent);
     assert!(pod.pre_stop().0);
-    let disabled = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_some_and(|agent| !agent.enabled);
+    let disabled = |view: &azure_emulators::ado::AdoView| view.agent("linux", NAME).is_some_and(|agent| !agent.enabled);
     world
         .ado
         .wait_until("it is disabled", SOON, disabled)
@@ -139,7 +139,7 @@ async fn a_busy_agent_is_disabled_waited_for_and_removed() {
     let pod = Pod::new(&world);
     let (mut sidecar, _, job) = draining(&world, &pod).await;
     world.pool.finish_job(job, "succeeded");
-    let gone = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_none();
+    let gone = |view: &azure_emulators::ado::AdoView| view.agent("linux", NAME).is_none();
     sidecar.terminate();
     world.ado.wait_until("it is gone", SOON, gone).await.expect("gone");
     assert_eq!(sidecar.end(SOON).await, 0);

@@ -1,12 +1,12 @@
 //! Every refusal of Entra, and the assertion.
 
 use crate::pod::{Pod, SOON};
+use azure_emulators::cluster_issuer::Mint;
+use azure_emulators::entra::{EntraView, FederatedCredential};
+use azure_emulators::faults::Fault;
+use azure_emulators::world::{Settings, World};
 use contract::Reason;
 use std::time::Duration;
-use tests::cluster_issuer::Mint;
-use tests::entra::{EntraView, FederatedCredential};
-use tests::faults::Fault;
-use tests::world::{Settings, World};
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread")]

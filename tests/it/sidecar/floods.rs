@@ -4,11 +4,11 @@
 //! each, under the limits as shipped.
 
 use crate::pod::{NAME, Pod, SOON, Sidecar, register};
+use azure_emulators::faults::{Fault, Flood};
+use azure_emulators::world::World;
 use contract::Reason;
 use std::time::Duration;
 use tests::bench::process::Process;
-use tests::faults::{Fault, Flood};
-use tests::world::World;
 use tokio::task::JoinSet;
 
 /// The most that a sidecar may ever have had in memory, in MiB. A debug build has about 11 at rest, most of it its own file.
@@ -23,7 +23,7 @@ fn peak(sidecar: &Sidecar<'_>) -> f64 {
 
 async fn removed_at_t0(world: &World, pod: &Pod, what: &str) {
     assert!(pod.pre_stop().0, "{what}");
-    let gone = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_none();
+    let gone = |view: &azure_emulators::ado::AdoView| view.agent("linux", NAME).is_none();
     let seen = world.ado.wait_until("the agent is gone", SOON, gone).await;
     seen.unwrap_or_else(|late| panic!("{what}: {late}\n{}", pod.log()));
 }
@@ -71,7 +71,7 @@ async fn an_agent_with_an_invented_name_is_searched_in_a_list_of_any_length() {
     let of = Flood::Agents { count: 30_000 };
     world.ado.faults().always(list, Fault::Flood { of });
     assert!(pod.pre_stop().0);
-    let gone = |view: &tests::ado::AdoView| view.agent("linux", &name).is_none();
+    let gone = |view: &azure_emulators::ado::AdoView| view.agent("linux", &name).is_none();
     let seen = world.ado.wait_until("the agent is gone", SOON, gone).await;
     seen.unwrap_or_else(|late| panic!("{late}\n{}", pod.log()));
     let peak = peak(&sidecar);
@@ -109,7 +109,7 @@ async fn an_answer_that_cannot_be_understood_ends_with_its_reason() {
             register(&world);
             world.ado.faults().always(AGENTS, Fault::Flood { of });
             assert!(pod.pre_stop().0);
-            let tried = |view: &tests::ado::AdoView| view.requests.len() >= 5;
+            let tried = |view: &azure_emulators::ado::AdoView| view.requests.len() >= 5;
             let seen = world.ado.wait_until("it was tried", SOON, tried).await;
             seen.unwrap_or_else(|late| panic!("{of:?}: {late}\n{}", pod.log()));
             let (_, line) = pod.probe();

@@ -1,9 +1,9 @@
 //! Tokens go nowhere but to the listed hosts.
 
 use crate::pod::Pod;
+use azure_emulators::world::World;
 use contract::Reason;
 use std::time::Duration;
-use tests::world::World;
 use tokio::net::TcpListener;
 
 /// A place that should never hear of us.

@@ -1,13 +1,13 @@
 //! Proxies, private authorities, the public names, identity binding.
 
 use crate::pod::Pod;
+use azure_emulators::tls::Authority;
+use azure_emulators::token_proxy::{SERVER_NAME, TokenProxy};
+use azure_emulators::world::World;
 use contract::Reason;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tests::tls::Authority;
-use tests::token_proxy::{SERVER_NAME, TokenProxy};
-use tests::world::World;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

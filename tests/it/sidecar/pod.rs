@@ -1,5 +1,6 @@
 //! What a test needs of a pod: the sidecar's environment and volumes, its process, and a stand-in for the registration.
 
+use azure_emulators::world::World;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -7,7 +8,6 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tests::lone_sidecar;
 use tests::programs::program;
-use tests::world::World;
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

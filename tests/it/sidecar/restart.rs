@@ -1,9 +1,9 @@
 //! A sidecar that is killed and started again in the same pod.
 
 use crate::pod::{NAME, Pod, SOON, register};
+use azure_emulators::faults::Fault;
+use azure_emulators::world::World;
 use contract::Reason;
-use tests::faults::Fault;
-use tests::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_file_outlives_a_crash_and_the_registration_is_adopted() {

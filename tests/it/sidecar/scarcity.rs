@@ -1,13 +1,13 @@
 //! No room, no inodes, no descriptors, a wrong clock, rubbish for certificates: it is said, and the agent is removed.
 
 use crate::pod::{NAME, Pod, SOON, content, register};
+use azure_emulators::tls::Authority;
+use azure_emulators::world::World;
 use contract::Reason;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::path::Path;
 use std::time::Duration;
 use tests::bench::process::Process;
-use tests::tls::Authority;
-use tests::world::World;
 use tokio::task::JoinSet;
 
 /// Fills what is left of a file system: as many files as it takes, then as many bytes.
@@ -207,7 +207,7 @@ async fn clocks_that_jump_do_not_keep_the_agent() {
             // Created before the sidecar started, or long after, by the server's clock.
             register(&world);
             assert!(pod.pre_stop().0);
-            let gone = |view: &tests::ado::AdoView| view.agent("linux", NAME).is_none();
+            let gone = |view: &azure_emulators::ado::AdoView| view.agent("linux", NAME).is_none();
             let seen = world.ado.wait_until("the agent is gone", SOON, gone).await;
             seen.unwrap_or_else(|late| panic!("{jump}: {late}\n{}", pod.log()));
             sidecar.terminate();

@@ -2,9 +2,9 @@
 
 use crate::network::{ConnectProxy, public};
 use crate::pod::{SOON, content, register};
+use azure_emulators::faults::Fault;
+use azure_emulators::world::World;
 use contract::Reason;
-use tests::faults::Fault;
-use tests::world::World;
 
 const PASSWORD: &str = "correct-horse-battery";
 

@@ -1,10 +1,10 @@
 //! The happy path, and what the program says on its command line.
 
 use crate::pod::{NAME, Pod, SOON, register};
+use azure_emulators::world::World;
 use contract::Reason;
 use std::process::Command;
 use tests::programs::program;
-use tests::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_first_token_to_the_removed_agent() {

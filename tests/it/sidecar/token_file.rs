@@ -1,11 +1,11 @@
 //! The token file as jobs and images treat it.
 
 use crate::pod::{NAME, Pod, SOON, content, register};
+use azure_emulators::world::World;
 use contract::Reason;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tests::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_the_image_deletes_comes_back() {

@@ -1,11 +1,12 @@
 //! An agent that was unpacked into a folder, beside a world of its own.
 
+use azure_emulators::ado::{AdoView, AgentView};
+use azure_emulators::world::World;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
-use tests::ado::{AdoView, AgentView};
-use tests::stub_agent::{AgentVersion, package};
-use tests::world::World;
+use stub_agent::AgentVersion;
+use tests::agent_package::stub_package;
 use tokio::process::{Child, Command};
 
 /// Longer than anything here takes on a busy machine.
@@ -26,7 +27,7 @@ pub(crate) async fn unpacked(version: AgentVersion) -> Installed {
     let world = World::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     world.authority.write_pem(&folder.path().join("ca.pem")).unwrap();
-    let archive = tokio::task::spawn_blocking(move || package(version))
+    let archive = tokio::task::spawn_blocking(move || stub_package(version))
         .await
         .unwrap()
         .unwrap();

@@ -1,10 +1,10 @@
 //! Jobs, and `--once`.
 
 use crate::installed::{configured, eventually};
+use azure_emulators::ado::{Behavior, JobSpec, JobState};
+use azure_emulators::faults::{Fault, Rule};
 use rustix::process::Signal;
-use tests::ado::{Behavior, JobSpec, JobState};
-use tests::faults::{Fault, Rule};
-use tests::stub_agent::AgentVersion;
+use stub_agent::AgentVersion;
 
 const RENEWALS: &str = "PATCH /_apis/distributedtask/pools/*/jobrequests/*";
 
@@ -78,7 +78,7 @@ async fn a_lock_that_cannot_be_renewed_for_a_while_costs_no_job() {
     let _listener = agent.listening(&[]).await;
     let script = "until test -e finish; do sleep 0.05; done";
     let job = agent.world.pool.queue_job(JobSpec::script(script)).unwrap();
-    let renewed = |view: &tests::ado::AdoView| view.count("PATCH jobrequests/{id}") > 5;
+    let renewed = |view: &azure_emulators::ado::AdoView| view.count("PATCH jobrequests/{id}") > 5;
     agent.until("renewed again", renewed).await;
     std::fs::write(agent.root().join("_work/finish"), "").unwrap();
     agent.job_is(job, "succeeded").await;

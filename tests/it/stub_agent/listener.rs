@@ -1,10 +1,10 @@
 //! How the listener begins, polls and ends.
 
 use crate::installed::{NAME, configured, eventually, output, text, unpacked};
+use azure_emulators::ado::{AdoView, Timing};
+use azure_emulators::faults::Fault;
 use std::time::{Duration, Instant};
-use tests::ado::{AdoView, Timing};
-use tests::faults::Fault;
-use tests::stub_agent::AgentVersion;
+use stub_agent::AgentVersion;
 
 const SESSIONS: &str = "POST sessions";
 const POLLS: &str = "GET messages";
@@ -151,7 +151,7 @@ async fn a_registration_says_what_the_agent_is() {
 async fn progressive_pauses_count_until_there_is_a_session() {
     let agent = configured(AgentVersion::V5).await.hurried(1);
     agent.world.ado.faults().add(
-        tests::faults::Rule::new(Fault::Throttle { retry_after: None })
+        azure_emulators::faults::Rule::new(Fault::Throttle { retry_after: None })
             .on("POST /_apis/distributedtask/pools/*/sessions")
             .times(1),
     );

@@ -1,9 +1,9 @@
 //! The package's scripts, as start scripts call them.
 
 use crate::installed::{configured, output, text, unpacked};
+use azure_emulators::ado::JobSpec;
 use rustix::process::Signal;
-use tests::ado::JobSpec;
-use tests::stub_agent::AgentVersion;
+use stub_agent::AgentVersion;
 
 #[tokio::test]
 async fn every_program_that_start_scripts_call_is_there() {

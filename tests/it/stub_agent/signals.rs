@@ -1,10 +1,10 @@
 //! What signals do: the difference between the agents of today and of yesterday.
 
 use crate::installed::{Installed, Started, configured, eventually, is_alive, number_in, send};
+use azure_emulators::ado::{Behavior, JobSpec, JobState};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
-use tests::ado::{Behavior, JobSpec, JobState};
-use tests::stub_agent::AgentVersion;
+use stub_agent::AgentVersion;
 
 #[tokio::test]
 async fn v4_closes_its_session_on_sigterm_and_ends_with_143() {

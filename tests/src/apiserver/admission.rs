@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::review::{Caller, of_pod};
 use super::{ApiServer, defaults, selectors, validation};
-use crate::{guid, kustomize};
+use crate::kustomize;
+use azure_emulators::guid;
 
 /// A `MutatingWebhookConfiguration` with one webhook, and who calls it.
 pub struct Registration {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Mood, Objects, State};
-use crate::http::{Answer, Handler, Reply, Request};
+use azure_emulators::http::{Answer, Handler, Reply, Request};
 
 /// A watch without news ends after this time at the latest, as the real one's do after minutes.
 const LONGEST_WATCH: Duration = Duration::from_secs(300);
@@ -82,7 +82,7 @@ impl State {
                 let uid = if name == "kube-system" {
                     self.cluster_uid.clone()
                 } else {
-                    crate::guid::random()
+                    azure_emulators::guid::random()
                 };
                 Reply::json(
                     200,

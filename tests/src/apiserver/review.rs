@@ -6,8 +6,8 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use serde_json::{Value, json};
 
-use crate::guid;
-use crate::tls;
+use azure_emulators::guid;
+use azure_emulators::tls;
 
 /// Name of the webhook's Service, as in the shipped manifests.
 pub const SERVICE: &str = "ado-agent-webhook";

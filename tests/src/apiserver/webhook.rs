@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use super::ApiServer;
 use super::admission::{Created, Refusal, Registration};
 use super::review::{Caller, SERVICE};
-use crate::tls::Pair;
+use azure_emulators::tls::Pair;
 
 /// Longer than any start takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

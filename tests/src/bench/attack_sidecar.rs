@@ -12,8 +12,8 @@ use webhook::config::Config;
 use super::pod::Pod;
 use super::report::{Row, Value, count, mebibytes, milliseconds};
 use crate::cluster::cgroup::{Hierarchies, hierarchies};
-use crate::faults::{Fault, Flood};
-use crate::world::World;
+use azure_emulators::faults::{Fault, Flood};
+use azure_emulators::world::World;
 
 /// The pods' grace period.
 const GRACE: Duration = Duration::from_secs(30);

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::process::Process;
 use crate::apiserver::webhook::write_pair;
-use crate::tls::Pair;
+use azure_emulators::tls::Pair;
 
 /// The subcommand of `bench` that is this server.
 pub const COMMAND: &str = "floor";
@@ -55,7 +55,7 @@ pub fn serve(folder: &Path, log: Log) -> anyhow::Result<()> {
         certificate: read(webhook::tls::CERTIFICATE_FILE)?,
         key: read(webhook::tls::KEY_FILE)?,
     };
-    crate::tls::install_provider();
+    azure_emulators::tls::install_provider();
     let acceptor = TlsAcceptor::from(pair.server_config());
     // As many threads as the webhook has.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::apiserver::webhook::service_name;
-use crate::tls;
+use azure_emulators::tls;
 
 /// No answer takes longer, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -21,7 +21,7 @@ use super::reviews::{self, CONNECTIONS, Figure, Subject};
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::{Webhook, service_name, write_pair};
 use crate::cluster::components::Built;
-use crate::world::TENANT;
+use azure_emulators::world::TENANT;
 
 /// Share of azwi's processor time that a review may cost.
 const PROCESSOR_GOAL: f64 = 1.0 / 5.0;

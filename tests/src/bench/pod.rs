@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::process::Process;
 use crate::lone_sidecar;
 use crate::programs::program;
-use crate::world::World;
+use azure_emulators::world::World;
 
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

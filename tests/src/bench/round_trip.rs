@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::pod::appears;
-use crate::tls;
-use crate::world::World;
+use azure_emulators::tls;
+use azure_emulators::world::World;
 
 /// The subcommand of `bench` that is this program.
 pub const COMMAND: &str = "round-trip";

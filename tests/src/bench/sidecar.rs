@@ -9,7 +9,7 @@ use super::pod::Pod;
 use super::process::wakeups_between;
 use super::report::{Row, count, mebibytes, median, milliseconds};
 use super::round_trip::{Ask, RoundTrip};
-use crate::world::World;
+use azure_emulators::world::World;
 
 const START_GOAL: f64 = 20.0;
 const MEMORY_GOAL: f64 = 6.0;

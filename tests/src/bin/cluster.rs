@@ -1,6 +1,7 @@
 //! A real Kubernetes on this machine, for people: `up`, `kubectl`, `load`, `down`. See docs/cluster.md.
 
 use anyhow::{Context, Result};
+use azure_emulators::ado::AgentView;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
@@ -9,7 +10,6 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
-use tests::ado::AgentView;
 use tests::agent_package::AgentChoice;
 use tests::cluster::azure::{self, Ingredients};
 use tests::cluster::azwi;

@@ -2,8 +2,8 @@
 
 use super::control_plane::issuer;
 use super::pki::Pki;
-use crate::tls;
 use anyhow::{Context, Result, ensure};
+use azure_emulators::tls;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use rustls::pki_types::pem::PemObject;

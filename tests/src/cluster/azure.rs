@@ -7,10 +7,10 @@ use super::control_plane::issuer;
 use super::layout::{Layout, text};
 use super::node::Node;
 use crate::agent_package::{AgentChoice, AgentPackage};
-use crate::http::Listen;
 use crate::programs::repository;
-use crate::world::{Settings, World};
 use anyhow::{Context, Result};
+use azure_emulators::http::Listen;
+use azure_emulators::world::{Settings, World};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -88,7 +88,7 @@ pub async fn imitate(node: &Node, ingredients: &Ingredients) -> Result<World> {
     world
         .entra
         .trust_issuers(&[&cluster_authority, world.authority.pem()])?;
-    let entra = crate::entra::HOSTS.iter().map(|host| (ENTRA, *host));
+    let entra = azure_emulators::entra::HOSTS.iter().map(|host| (ENTRA, *host));
     let azure_devops = AZURE_DEVOPS_HOSTS.iter().map(|host| (AZURE_DEVOPS, *host));
     node.set_hosts(entra.chain(azure_devops))?;
     Ok(world)

@@ -6,9 +6,9 @@ use super::image::{self, Entry, Image, Layer};
 use super::layout::Layout;
 use super::node::Node;
 use super::product::{USER, image_name};
-use crate::token_proxy;
-use crate::world::TENANT;
 use anyhow::{Context, Result, ensure};
+use azure_emulators::token_proxy;
+use azure_emulators::world::TENANT;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn install(node: &Node, layout: &Layout, built: &Built, report: &dyn Fn(&str
     // It makes the certificate itself and waits for the kubelet to bring it into its pods, which takes a minute or two. A
     // changed annotation makes the kubelet look at once (Kubernetes documentation, "ConfigMaps: mounted ConfigMaps are
     // updated automatically").
-    let touch = format!("looked-at={}", crate::guid::random());
+    let touch = format!("looked-at={}", azure_emulators::guid::random());
     let namespace = format!("--namespace={NAMESPACE}");
     node.kubectl_output(&[&namespace, "annotate", "pods", "--all", "--overwrite", &touch])?;
     wait(

@@ -56,7 +56,7 @@ impl Pki {
         self.issue(&authority, FRONT_PROXY, FRONT_PROXY, None)?;
         // Tokens of service accounts are signed with RSA, which is all that Entra verifies. ring cannot make such keys, and a
         // fixed one does no harm where nobody but the emulators trusts it.
-        self.write("service-accounts.key", crate::jwt::INSECURE_CLUSTER_KEY_1)
+        self.write("service-accounts.key", azure_emulators::jwt::INSECURE_CLUSTER_KEY_1)
     }
 
     /// Writes what an administrator of somebody else's cluster has: the authority, a certificate and its key.

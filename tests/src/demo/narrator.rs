@@ -2,9 +2,9 @@
 
 use super::stage::{AGENT, Stage};
 use super::teller::Teller;
-use crate::ado::{Ado, AgentView, JobState};
-use crate::entra::Entra;
 use crate::kubelet::{Event, Pod, PodState, What};
+use azure_emulators::ado::{Ado, AgentView, JobState};
+use azure_emulators::entra::Entra;
 use contract::SIDECAR_CONTAINER;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

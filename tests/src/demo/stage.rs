@@ -4,14 +4,14 @@
 use crate::agent_package::AgentChoice;
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::Webhook;
-use crate::entra::{FederatedCredential, Kind};
-use crate::http::Listen;
 use crate::kubelet::{self, Image, Images, Isolation, Kubelet, Objects, Pod};
 use crate::kustomize;
 use crate::programs::{program, repository};
-use crate::tls::install_provider;
-use crate::world::{self, World};
 use anyhow::{Context, anyhow};
+use azure_emulators::entra::{FederatedCredential, Kind};
+use azure_emulators::http::Listen;
+use azure_emulators::tls::install_provider;
+use azure_emulators::world::{self, World};
 use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;

@@ -3,11 +3,11 @@
 use super::narrator::Narrator;
 use super::stage::{AGENT, AgentImage, Stage, Workload};
 use super::teller::Teller;
-use crate::ado::{AdoView, JobSpec, Role};
 use crate::agent_package::AgentChoice;
-use crate::faults::Fault;
 use crate::kubelet::{Phase, Pod};
 use anyhow::{Context, ensure};
+use azure_emulators::ado::{AdoView, JobSpec, Role};
+use azure_emulators::faults::Fault;
 use contract::{
     GRACE_SECONDS_ANNOTATION, HANDOFF_VOLUME, Reason, SIDECAR_CONTAINER, TOKEN_FILE_NAME, TOKEN_SUBDIRECTORY,
 };

@@ -171,7 +171,7 @@ pub(super) fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use azure_emulators::clock::Clock;
     use serde_json::json;
 
     fn objects() -> Objects {

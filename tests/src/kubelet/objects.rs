@@ -1,7 +1,7 @@
 //! What the kubelet asks the API server for: ConfigMaps, Secrets and service-account tokens.
 
-use crate::clock::Clock;
-use crate::cluster_issuer::ClusterIssuer;
+use azure_emulators::clock::Clock;
+use azure_emulators::cluster_issuer::ClusterIssuer;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,8 +66,8 @@ impl Objects {
     pub fn of(issuer: &ClusterIssuer) -> Self {
         let (clock, issuer) = (issuer.clock().clone(), issuer.clone());
         Self::new(&clock, move |request| {
-            let mint =
-                crate::cluster_issuer::Mint::new(&request.namespace, &request.account).lifetime(request.lifetime);
+            let mint = azure_emulators::cluster_issuer::Mint::new(&request.namespace, &request.account)
+                .lifetime(request.lifetime);
             issuer.mint(&match request.audience.as_str() {
                 "" => mint,
                 audience => mint.audience(audience),

@@ -1,7 +1,7 @@
 //! The table of measured terminations (Kubernetes 1.32) as the oracle: the same pods, with tiny shell containers.
 
 use super::*;
-use crate::clock::Clock;
+use azure_emulators::clock::Clock;
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 

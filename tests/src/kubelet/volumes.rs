@@ -237,7 +237,7 @@ pub(super) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use azure_emulators::clock::Clock;
     use serde_json::json;
     use std::sync::atomic::{AtomicU32, Ordering};
 

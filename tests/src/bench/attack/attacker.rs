@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::http2;
 use crate::apiserver::webhook::service_name;
-use crate::tls;
+use azure_emulators::tls;
 
 /// Where attackers come from: as a pod of the cluster does, from another address than the API server.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));

@@ -1,10 +1,10 @@
 //! The sandbox as the script's containers see it: names of Azure, users, and trust in the emulators' authority.
 
 use super::subject::DIRECTORY;
-use crate::ado::DOWNLOAD_HOSTS;
 use crate::demo::stage::Azure;
-use crate::http::Listen;
 use anyhow::Context;
+use azure_emulators::ado::DOWNLOAD_HOSTS;
+use azure_emulators::http::Listen;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -65,9 +65,9 @@ pub(super) fn write_names(organization: &str, user: u32) -> anyhow::Result<()> {
             .join(" "),
         None => host.to_owned(),
     };
-    let mut ado: Vec<String> = crate::ado::HOSTS.iter().map(|host| at(host)).collect();
+    let mut ado: Vec<String> = azure_emulators::ado::HOSTS.iter().map(|host| at(host)).collect();
     ado.extend(DOWNLOAD_HOSTS.map(str::to_owned));
-    let entra = crate::entra::HOSTS.join(" ");
+    let entra = azure_emulators::entra::HOSTS.join(" ");
     let mut users = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/sh\n".to_owned();
     let mut groups = "root:x:0:\nnogroup:x:65534:\n".to_owned();
     if ![0, 65534].contains(&user) {

@@ -3,11 +3,11 @@
 use super::IMAGE;
 use super::observed::{End, OwnRemoval};
 use super::trial::{START, STEP, Trial, seconds};
-use crate::ado::{AgentView, JobSpec, JobState};
 use crate::demo::stage::{AGENT, AgentImage, Workload};
 use crate::kubelet::{Pod, What};
-use crate::recording::{Authorization, Record};
 use anyhow::Context;
+use azure_emulators::ado::{AgentView, JobSpec, JobState};
+use azure_emulators::recording::{Authorization, Record};
 use contract::{
     GRACE_SECONDS_ANNOTATION, HANDOFF_VOLUME, OWNER_VARIABLE, SIDECAR_CONTAINER, TOKEN_FILE_NAME, TOKEN_SUBDIRECTORY,
 };
