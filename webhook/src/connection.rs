@@ -19,10 +19,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tower_service::Service as _;
 
 use crate::connections::{Activity, Client, InRequest, Member};
@@ -32,7 +34,7 @@ use crate::server::{Phase, Timeouts};
 
 /// What every connection of a port has in common.
 pub(crate) struct Service {
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) router: Router,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Arc<Metrics>,
@@ -49,7 +51,11 @@ impl Service {
             let Some(tls) = &self.tls else {
                 return self.requests(stream, client).await;
             };
-            match tls.accept(stream).await {
+            let agreeing = async {
+                let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+                client.agree(hello.into_stream(Arc::clone(tls))).await
+            };
+            match agreeing.await {
                 Ok(mut stream) => {
                     agreed.store(true, Ordering::Relaxed);
                     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));

@@ -4,13 +4,16 @@
 //! and at the limit it is not the newcomer that waits, but the one that keeps others out without doing anything.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::metrics::{Closed, Metrics, Port};
@@ -45,7 +48,50 @@ pub(crate) struct Connections {
     port: Port,
     limit: usize,
     metrics: Arc<Metrics>,
-    open: Mutex<BTreeMap<u64, Arc<Client>>>,
+    open: Mutex<Open>,
+}
+
+/// The open connections by number, in the order in which they came, and by address.
+#[derive(Default)]
+struct Open {
+    clients: BTreeMap<u64, Arc<Client>>,
+    addresses: HashMap<IpAddr, Address>,
+}
+
+/// What the connections of one address share.
+struct Address {
+    connections: usize,
+    handshakes: Arc<Semaphore>,
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            handshakes: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl Open {
+    fn add(&mut self, address: IpAddr) -> (u64, Arc<Client>) {
+        let id = self.clients.last_key_value().map_or(0, |(id, _)| id + 1);
+        let of_address = self.addresses.entry(address).or_default();
+        of_address.connections += 1;
+        let client = Arc::new(Client::new(address, Arc::clone(&of_address.handshakes)));
+        self.clients.insert(id, Arc::clone(&client));
+        (id, client)
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(client) = self.clients.remove(&id) else { return };
+        if let Some(of_address) = self.addresses.get_mut(&client.address) {
+            of_address.connections -= 1;
+            if of_address.connections == 0 {
+                self.addresses.remove(&client.address);
+            }
+        }
+    }
 }
 
 impl Connections {
@@ -58,15 +104,15 @@ impl Connections {
         })
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a new connection in. Where there is no room, another one is closed for it; `None` where all of them are being
-    /// answered. The caller lets other tasks run before it accepts the next one, so that the closed one is really gone.
+    /// answered. The caller lets other tasks run after [`memory::ACCEPTED_AT_ONCE`], so that the closed ones are really gone.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Member> {
         let mut open = self.open();
-        let present = open.values().filter(|client| !client.is_leaving()).count();
+        let present = open.clients.values().filter(|client| !client.is_leaving()).count();
         if present >= self.limit {
             let Some(victim) = victim(&open, Instant::now(), |_| true) else {
                 self.metrics.closed(self.port, Closed::NoRoom);
@@ -74,9 +120,7 @@ impl Connections {
             };
             victim.make_room();
         }
-        let id = open.last_key_value().map_or(0, |(id, _)| id + 1);
-        let client = Arc::new(Client::new(address.to_canonical()));
-        open.insert(id, Arc::clone(&client));
+        let (id, client) = open.add(address.to_canonical());
         self.metrics.opened(self.port);
         Some(Member {
             id,
@@ -103,23 +147,17 @@ impl Connections {
 
 /// Whom to close: of the address with most connections first, so that one client cannot take the room of another, however
 /// often it comes back; then by what the connection is doing, then by how long.
-fn victim(
-    open: &BTreeMap<u64, Arc<Client>>,
-    now: Instant,
-    is_candidate: impl Fn(&Client) -> bool,
-) -> Option<&Arc<Client>> {
-    let mut addresses: BTreeMap<IpAddr, usize> = BTreeMap::new();
-    for client in open.values() {
-        *addresses.entry(client.address).or_default() += 1;
-    }
+fn victim(open: &Open, now: Instant, is_candidate: impl Fn(&Client) -> bool) -> Option<&Arc<Client>> {
     let candidates = open
+        .clients
         .values()
         .filter(|client| !client.is_leaving() && is_candidate(client));
     candidates
         .filter_map(|client| {
             let (activity, since) = client.activity();
             let rank = rank(activity, now.saturating_duration_since(since))?;
-            Some(((Reverse(addresses[&client.address]), rank, since), client))
+            let connections = open.addresses.get(&client.address)?.connections;
+            Some(((Reverse(connections), rank, since), client))
         })
         .min_by_key(|(key, _)| *key)
         .map(|(_, client)| client)
@@ -158,7 +196,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.connections.open().remove(&self.id);
+        self.connections.open().remove(self.id);
         self.connections.metrics.gone(self.connections.port);
     }
 }
@@ -166,6 +204,8 @@ impl Drop for Member {
 /// One connection, as the rest of the webhook sees it.
 pub(crate) struct Client {
     address: IpAddr,
+    /// One permit for all connections of the address.
+    handshakes: Arc<Semaphore>,
     activity: Mutex<(Activity, Instant)>,
     /// Requests that are not answered to the last byte: a client may send the next one before it has read the answer.
     requests: AtomicUsize,
@@ -177,9 +217,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(address: IpAddr) -> Self {
+    fn new(address: IpAddr, handshakes: Arc<Semaphore>) -> Self {
         Self {
             address,
+            handshakes,
             activity: Mutex::new((Activity::NeverAsked, Instant::now())),
             requests: AtomicUsize::new(0),
             holds: AtomicUsize::new(0),
@@ -247,6 +288,21 @@ impl Client {
             self.finish.notify_one();
         } else {
             self.close.notify_one();
+        }
+    }
+
+    /// Agrees on TLS. The first step of that costs more than all that follows, a review included; so the connections of one
+    /// address take it in turns, and between two of them everybody else is served.
+    pub(crate) async fn agree<H: Future>(&self, handshake: H) -> H::Output {
+        let mut handshake = pin!(handshake);
+        // It is never closed; and without a turn the handshake would only be less fair.
+        let turn = self.handshakes.acquire().await.ok();
+        let first = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context))).await;
+        tokio::task::yield_now().await;
+        drop(turn);
+        match first {
+            Poll::Ready(agreed) => agreed,
+            Poll::Pending => handshake.await,
         }
     }
 
@@ -319,16 +375,13 @@ mod tests {
     #[track_caller]
     fn check(clients: &[(u8, Activity, u64)], expected: Option<u64>) {
         let now = Instant::now() + Duration::from_secs(60);
-        let open: BTreeMap<_, _> = (0..)
-            .zip(clients)
-            .map(|(id, (address, activity, lasts))| {
-                let client = Client::new(IpAddr::from([10, 0, 0, *address]));
-                *client.lock() = (*activity, now - Duration::from_millis(*lasts));
-                (id, Arc::new(client))
-            })
-            .collect();
+        let mut open = Open::default();
+        for (address, activity, lasts) in clients {
+            let (_, client) = open.add(IpAddr::from([10, 0, 0, *address]));
+            *client.lock() = (*activity, now - Duration::from_millis(*lasts));
+        }
         let found = victim(&open, now, |_| true).map(Arc::as_ptr);
-        let expected = expected.map(|id| Arc::as_ptr(&open[&id]));
+        let expected = expected.map(|id| Arc::as_ptr(&open.clients[&id]));
         assert_eq!(found, expected);
     }
 
@@ -344,6 +397,33 @@ mod tests {
         check(&[(1, LookingUp, 4000), (1, Working, 5000)], Some(0));
         check(&[(1, Answering, 500), (1, Working, 5000)], None);
         check(&[], None);
+    }
+
+    #[test]
+    fn an_address_is_forgotten_with_its_last_connection() {
+        let mut open = Open::default();
+        let (first, _) = open.add(IpAddr::from([10, 0, 0, 1]));
+        let (second, _) = open.add(IpAddr::from([10, 0, 0, 1]));
+        open.remove(first);
+        assert_eq!(open.addresses.len(), 1);
+        open.remove(second);
+        assert!(open.addresses.is_empty() && open.clients.is_empty());
+    }
+
+    #[tokio::test]
+    async fn two_handshakes_of_one_address_take_turns_and_those_of_another_do_not_wait_for_them() {
+        let mut open = Open::default();
+        let mut client = |last: u8| open.add(IpAddr::from([10, 0, 0, last])).1;
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let handshake = |client: Arc<Client>, name: &'static str| {
+            let steps = Arc::clone(&steps);
+            async move { client.agree(async { steps.lock().unwrap().push(name) }).await }
+        };
+        let attackers = [client(1), client(1), client(1)].map(|client| handshake(client, "attacker"));
+        let [first, second, third] = attackers;
+        let honest = handshake(client(2), "honest");
+        tokio::join!(first, second, third, honest);
+        assert_eq!(*steps.lock().unwrap(), ["attacker", "honest", "attacker", "attacker"]);
     }
 
     #[test]

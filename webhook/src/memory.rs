@@ -18,6 +18,10 @@ const _: () = assert!(LARGEST_BODY + LARGEST_BODY / 2 <= LARGE_BODIES);
 /// Open connections on the TLS port. An API server keeps 25 idle ones (Go's `MaxIdleConnsPerHost` in client-go's
 /// `transport/cache.go`), and one more for each review at once.
 pub const CONNECTIONS: usize = 256;
+/// Connections that are taken from the kernel before everybody else gets a turn. Where there is no room, as many that were
+/// closed for them are still there. Taking one costs much less than agreeing on TLS: so a flood does not wait in the kernel,
+/// in front of those who come after it.
+pub const ACCEPTED_AT_ONCE: usize = 16;
 /// Open connections on the plain port: kubelet and Prometheus.
 pub const PLAIN_CONNECTIONS: usize = 64;
 /// The head of a request, and what is read of a body at once.
@@ -52,7 +56,9 @@ pub const fn worst_case() -> usize {
     let socket = 2 * (SOCKET_RECEIVE + SOCKET_SEND) as usize;
     let connection = TLS_CONNECTION + HTTP_BUFFER + SMALL_BODY + socket;
     let plain_connection = 2 * HTTP_BUFFER + socket;
-    BASE + ACCOUNTS + LARGE_BODIES + TREES * tree + CONNECTIONS * connection + PLAIN_CONNECTIONS * plain_connection
+    let connections = (CONNECTIONS + ACCEPTED_AT_ONCE) * connection;
+    let plain_connections = (PLAIN_CONNECTIONS + ACCEPTED_AT_ONCE) * plain_connection;
+    BASE + ACCOUNTS + LARGE_BODIES + TREES * tree + connections + plain_connections
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ pub(crate) async fn run(service: Service, connections: Arc<Connections>, listene
     let service = Arc::new(service);
     let mut tasks = JoinSet::new();
     let mut phase = service.phase.clone();
+    let mut accepted_in_a_row = 0;
     loop {
         let accepted = tokio::select! {
             _ = phase.wait_for(|phase| *phase == Phase::Closing) => break,
@@ -97,8 +98,12 @@ pub(crate) async fn run(service: Service, connections: Arc<Connections>, listene
                     let service = Arc::clone(&service);
                     tasks.spawn(async move { service.serve(stream, &member).await });
                 }
-                // Whoever was closed for it goes now, and a flood of newcomers does not keep others from being answered.
-                tokio::task::yield_now().await;
+                accepted_in_a_row += 1;
+                if accepted_in_a_row == memory::ACCEPTED_AT_ONCE {
+                    accepted_in_a_row = 0;
+                    // Whoever was closed for them goes now, and a flood of newcomers does not keep others from being answered.
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) => {
                 // For instance no file descriptor left: a moment later there may be one.
