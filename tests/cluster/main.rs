@@ -10,6 +10,7 @@ mod case;
 mod certificates;
 mod deaths;
 mod ending;
+mod goldens;
 mod install;
 mod ipv6;
 mod issuer;
@@ -56,6 +57,7 @@ const TESTS: &[Test] = &[
     test!(Beside scripts::foreground_ignores_sigterm),
     test!(Beside scripts::read_once_keeps_its_first_token),
     test!(Beside scripts::own_exchange_with_a_token_of_the_pods_own),
+    test!(Beside goldens::the_api_server_accepts_every_patched_pod_whose_original_it_accepts),
     test!(Beside shapes::one_container_of_several_is_the_agent),
     test!(Beside shapes::init_containers_stay_as_they_are_and_ours_is_last),
     test!(Beside shapes::shared_namespaces_and_every_restart_policy),

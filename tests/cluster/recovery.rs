@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use contract::{HANDOFF_DIR, SIDECAR_CONTAINER, TOKEN_FILE};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tests::clock::Clock;
 
 /// AADSTS90033: "a transient error has occurred".
 const ENTRA_UNAVAILABLE: u32 = 90033;
@@ -201,9 +202,24 @@ pub(crate) async fn a_full_volume_keeps_the_old_token(case: Case) -> Result<()> 
         token(life).ok().filter(|token| *token != held)
     })
     .await?;
+
+    // What the hook waits for was written when there was room.
+    bash(
+        &life,
+        &format!("dd if=/dev/zero of={HANDOFF_DIR}/junk bs=4k 2>&1; true"),
+    )?;
+    let job = life.busy().await?;
     life.delete(&[])?;
-    life.ended().await?;
-    ensure!(life.agent().is_none(), "the agent stays\n{}", life.explain());
+    life.disabled().await?;
+    let ends = Clock::new().now();
+    life.case.pool.finish_job(job, "succeeded");
+    let ending = life.ended().await?;
+    ending.must_be("removed")?;
+    ensure!(
+        ending.agent.told.is_some_and(|told| told >= ends),
+        "SIGTERM waits for the job though the volume is full\n{}",
+        ending.explain()
+    );
     Ok(())
 }
 
