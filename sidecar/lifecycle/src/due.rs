@@ -14,7 +14,7 @@ use std::time::Duration;
 const LAST_MOMENT: Duration = Duration::from_millis(1800);
 /// How long before the end of the grace period the process ends by itself: the kubelet began to count before its hook reached
 /// us (up to 3.5 s were measured on a machine with much to do), and counts in whole seconds.
-const MARGIN: Duration = Duration::from_secs(4);
+pub(crate) const MARGIN: Duration = Duration::from_secs(4);
 /// When to make a last attempt, before the deadline, where a server asked for a longer pause than is left.
 pub(crate) const LAST_TRY: Duration = Duration::from_secs(2);
 /// How long the first answer after SIGTERM may take.

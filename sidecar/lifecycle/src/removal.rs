@@ -4,6 +4,7 @@
 //! `--replace` keeps an agent's id, so an id alone proves nothing.
 
 use crate::backoff::Jitter;
+use crate::due::MARGIN;
 use crate::ownership::{has_our_name, owner};
 use crate::rest::{RARELY, Rest};
 use crate::search::pin;
@@ -15,8 +16,10 @@ use std::time::Duration;
 
 /// How old the proof of ownership may be when we act on it.
 const PROOF: Duration = Duration::from_secs(30);
-/// How often a busy agent is looked at. It also keeps the connection open for the two seconds that may be left at the end.
-const LOOK: Duration = Duration::from_secs(12);
+/// The least and the longest pause between two looks at a busy agent. In between, the pause is as long as the pod has been
+/// terminating, since its grace may be shorter than the pod says (`kubectl delete --grace-period`, the shutdown of a node), and
+/// at most a third of the grace that is left. The looks also keep the connection open for the two seconds at the end.
+const LOOK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(12));
 /// How often, and how long, an agent that registered late is looked at until it listens. Removed before that, it asks for a
 /// token forever, and its start script, which has missed SIGTERM, does not end either.
 const START: Duration = Duration::from_secs(3);
@@ -65,6 +68,17 @@ pub(crate) struct Surroundings<'a> {
     /// Lines for the log, with a word each; all are warnings.
     pub(crate) warnings: &'a mut Vec<(Reason, String)>,
     pub(crate) now: Time,
+}
+
+impl Surroundings<'_> {
+    /// How long to wait before a busy agent is looked at again.
+    fn until_next_look(&self) -> Duration {
+        let since = self.kept.leaving_since.unwrap_or(self.now);
+        // The kubelet may have begun to count before its hook reached us.
+        let left = since.plus(self.settings.grace.saturating_sub(MARGIN)).since(self.now);
+        let (least, longest) = LOOK;
+        self.now.since(since).min(left / 3).clamp(least, longest)
+    }
 }
 
 /// Where the removal stands.
@@ -343,7 +357,9 @@ impl Removal {
         self.stage = if target.enabled && may_be_given_a_job && !self.disable_refused {
             Stage::Disable(target)
         } else if target.busy {
-            let at = surroundings.now.plus(surroundings.jitter.around(LOOK, 20));
+            let at = surroundings
+                .now
+                .plus(surroundings.jitter.around(surroundings.until_next_look(), 20));
             Stage::Look { target, at }
         } else if is_starting {
             let at = surroundings.now.plus(surroundings.jitter.around(START, 20));

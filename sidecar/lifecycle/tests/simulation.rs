@@ -194,6 +194,26 @@ fn check_fair_weather(pod: &Pod) {
     }
 }
 
+/// The grace, when the job ends after the pod began to leave, and the rest of the world: how late the sidecar's hook comes, the
+/// grace that the pod says where it is not this one, and a seed.
+fn short_grace() -> impl Strategy<Value = (u64, u64, Plan)> {
+    let rest = (0_u64..3_500, prop::option::of(60_u64..4_000), any::<u64>());
+    (1_u64..60)
+        .prop_flat_map(|grace| (Just(grace), 0..grace))
+        .prop_flat_map(move |(grace, ends)| {
+            rest.clone().prop_map(move |(late, said, seed)| {
+                let plan = Plan {
+                    end_at: 200,
+                    grace: said.unwrap_or(grace),
+                    shortened: said.map(|_| grace),
+                    late,
+                    ..Plan::quiet(seed)
+                };
+                (grace, ends, plan)
+            })
+        })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
@@ -207,6 +227,40 @@ proptest! {
         let pod = Pod::run(&plan);
         check(&pod);
         check_fair_weather(&pod);
+    }
+
+    #[test]
+    fn a_job_that_ends_within_the_grace_is_not_lost_however_short_that_is((grace, ends, plan) in short_grace()) {
+        let pod = Pod::run(&Plan { jobs: vec![(199, ends + 1)], ..plan });
+        check(&pod);
+        check_fair_weather(&pod);
+        let reasons: Vec<Reason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
+        prop_assert_eq!(reasons, [Reason::Removed], "{}", tail(&pod));
+        // The agent is out and its script gets SIGTERM soon after the end of the job.
+        let left = if pod.plan.shortened.is_some() { 12 } else { (grace - ends) / 3 };
+        let pause = ends.min(left).clamp(2, 12);
+        let notices = pod.plan.late + 1_200 * pause + 1_500;
+        let returned = pod.hook_returned.map(|at| at.saturating_sub(START + (200 + ends) * 1_000));
+        prop_assert!(
+            returned.is_some_and(|after| after <= notices) || (grace - ends) * 1_000 <= notices,
+            "{returned:?} ms after the job's end, {ends} s after the deletion\n{}", tail(&pod)
+        );
+        prop_assert!(pod.ado_requests.len() <= 20, "{} requests\n{}", pod.ado_requests.len(), tail(&pod));
+    }
+
+    #[test]
+    fn an_idle_agent_is_out_at_once_however_short_the_grace_is((grace, _, plan) in short_grace()) {
+        let pod = Pod::run(&plan);
+        check(&pod);
+        check_fair_weather(&pod);
+        let reasons: Vec<Reason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
+        prop_assert_eq!(reasons, [Reason::Removed], "{}", tail(&pod));
+        let returned = pod.hook_returned.map(|at| at - START - 200_000);
+        let at_once = pod.plan.late + 1_600;
+        prop_assert!(
+            returned.is_some_and(|after| after <= at_once) || grace * 1_000 <= at_once,
+            "{returned:?} ms after the deletion\n{}", tail(&pod)
+        );
     }
 
     #[test]

@@ -94,13 +94,12 @@ fn an_idle_pod_from_start_to_removed() {
 #[test]
 fn a_busy_agent_is_disabled_waited_for_and_removed() {
     let mut script = draining();
-    for _ in 0..3 {
+    // As long as the pod has been terminating, at least two and at most twelve seconds.
+    for pause in [2, 2, 4, 8, 12, 12] {
         let before = script.now();
         let (due, _) = script.wait();
-        assert!(
-            (9..=15).contains(&due.since(before).as_secs()),
-            "{due:?} after {before:?}"
-        );
+        let waited = due.since(before).as_secs_f64() / f64::from(pause);
+        assert!((0.6..=1.5).contains(&waited), "{due:?} after {before:?}");
         let still = Agent {
             enabled: false,
             ..busy()
@@ -120,6 +119,32 @@ fn a_busy_agent_is_disabled_waited_for_and_removed() {
     script.event(Event::Terminate);
     script.answer(&by_name(), Answer::Agents(vec![]));
     assert_eq!(script.exit().reason, Reason::Removed);
+}
+
+#[test]
+fn towards_the_end_of_the_grace_a_busy_agent_is_looked_at_more_often() {
+    let mut script = draining();
+    // T0 was at 100 s, the grace is 600 s, of which four are not sure.
+    script.at(600.0);
+    let mut pauses = Vec::new();
+    while script.now() < at(692.0) {
+        script.answer(
+            &look(),
+            Answer::Agents(vec![Agent {
+                enabled: false,
+                ..busy()
+            }]),
+        );
+        let before = script.now();
+        pauses.push((
+            script.wait().0.since(before).as_secs_f64(),
+            at(696.0).since(before).as_secs_f64() / 3.0,
+        ));
+    }
+    for (pause, third) in &pauses {
+        assert!(*pause <= 1.21 * third.clamp(2.0, 12.0), "{pauses:?}");
+    }
+    assert!(pauses.len() < 18, "{pauses:?}");
 }
 
 #[test]
@@ -1011,7 +1036,7 @@ fn the_hook_waits_from_the_beginning_of_the_end_until_the_agent_is_gone() {
     assert_eq!(script.shown(), Drain::Draining { beat: 100 });
     script.answer(&by_name(), Answer::Agents(vec![busy()]));
     script.answer(&disable(), Answer::Done);
-    for beat in 101..=103_u32 {
+    for beat in 101..=102_u32 {
         let (due, why) = script.machine.poll_timeout().expect("a beat");
         assert_eq!((due, why), (at(f64::from(beat)), "the drain file is written"));
         script.at(f64::from(beat));

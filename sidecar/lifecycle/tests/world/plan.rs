@@ -90,7 +90,10 @@ pub(crate) struct Plan {
     pub(crate) jobs: Vec<(u64, u64)>,
     pub(crate) end: End,
     pub(crate) end_at: u64,
+    /// The grace that the pod says.
     pub(crate) grace: u64,
+    /// The one that the kubelet was given instead (`kubectl delete --grace-period`).
+    pub(crate) shortened: Option<u64>,
     pub(crate) ado: Vec<Window<AdoFault>>,
     pub(crate) entra: Vec<Window<EntraFault>>,
     pub(crate) lifetime: u64,
@@ -133,6 +136,7 @@ impl Plan {
             end: End::Deleted,
             end_at: 7_200,
             grace: 600,
+            shortened: None,
             ado: Vec::new(),
             entra: Vec::new(),
             lifetime: 3_600,
@@ -146,6 +150,14 @@ impl Plan {
             takeover: None,
             marker_changes: None,
             person_disables: None,
+        }
+    }
+
+    /// The grace by which the kubelet goes, in seconds.
+    pub(crate) fn real_grace(&self) -> u64 {
+        match self.end {
+            End::Deleted | End::NodeLost => self.shortened.unwrap_or(self.grace),
+            End::Forced => 1,
         }
     }
 
@@ -254,6 +266,8 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
             rarely(until),
             prop::option::weighted(0.1, 0..grace + 1),
             0_u64..3_500,
+            prop::option::weighted(0.1, 1..grace + 2)
+                .prop_map(move |shortened| shortened.map(|shortened| shortened.min(grace))),
         );
         let sidecar = (rarely(until), rarely(until), any::<bool>());
         let server = (
@@ -273,6 +287,7 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
             end,
             end_at,
             grace,
+            shortened: pod.5,
             ado: server.0,
             entra: server.1,
             lifetime: server.2,

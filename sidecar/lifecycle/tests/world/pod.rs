@@ -92,6 +92,9 @@ pub(crate) struct Pod {
     incarnation: u32,
     /// T0, in milliseconds.
     pub(crate) leaving: Option<u64>,
+    /// The grace that the kubelet gives, in seconds, and whether that is less than the pod says.
+    real_grace: u64,
+    is_cut_short: bool,
     /// Counts graces: a restarted kubelet begins a new one.
     grace: u32,
     /// When the sidecar is killed, if it is told to end.
@@ -104,7 +107,7 @@ pub(crate) struct Pod {
     /// While the agent container's hook waits: when it last read something new.
     hook: Option<u64>,
     /// When the hook returned, so that the agent container got SIGTERM.
-    hook_returned: Option<u64>,
+    pub(crate) hook_returned: Option<u64>,
     job_started: u64,
     job_ended: u64,
     sidecar_started: u64,
@@ -146,6 +149,8 @@ impl Pod {
             agent: Container::Waiting,
             incarnation: 0,
             leaving: None,
+            real_grace: plan.grace,
+            is_cut_short: false,
             grace: 0,
             kill: None,
             terminated: None,
@@ -557,12 +562,7 @@ impl Pod {
         // An edit just before the pod's deletion: SIGTERM comes before its turn, and no other sidecar comes after.
         self.sidecar_lost |= self.leaving.is_some() && matches!(self.agent, Container::Running { .. });
         let begun = self.leaving.unwrap_or(self.now);
-        let kill = (self.now + 2_000).max(begun + self.plan.grace * 1000);
-        let kill = if self.plan.end == End::Forced && self.leaving.is_some() {
-            self.now + 2_000
-        } else {
-            kill
-        };
+        let kill = (self.now + 2_000).max(begun + self.real_grace * 1000);
         self.kill = Some(kill);
         self.after(kill - self.now, Happening::KillSidecar(self.run));
         self.tell(Event::Terminate);
@@ -572,7 +572,8 @@ impl Pod {
         if self.kill != Some(self.now) || self.sidecar.is_none() {
             return;
         }
-        if self.plan.end != End::Forced || self.leaving.is_none() {
+        // The end of a grace that is shorter than the pod says comes as a surprise.
+        if !self.is_cut_short {
             self.violations
                 .push(format!("{}: it was killed, for it had not ended", self.now));
         }
@@ -747,7 +748,7 @@ impl Pod {
         self.leaving = Some(self.now);
         self.sidecar_lost = self.sidecar.is_none() || self.terminated.is_some();
         // On a busy node the sidecar's hook comes late, and the other one does not wait for it.
-        let late = if self.plan.grace < 10 || self.plan.end == End::Forced {
+        let late = if self.plan.end == End::Forced {
             0
         } else {
             self.plan.late
@@ -758,12 +759,9 @@ impl Pod {
         } else {
             self.term_agent();
         }
-        let grace = if self.plan.end == End::Forced {
-            1
-        } else {
-            self.plan.grace
-        };
-        self.after(grace * 1000, Happening::GraceEnds(self.grace));
+        self.is_cut_short = self.plan.shortened.is_some() || self.plan.end == End::Forced;
+        self.real_grace = self.plan.real_grace();
+        self.after(self.real_grace * 1000, Happening::GraceEnds(self.grace));
     }
 
     /// The agent container's hook: returns at `drained`, or after five seconds without news.
@@ -842,6 +840,6 @@ impl Pod {
         if self.hook.is_some() {
             self.start_hook();
         }
-        self.after(self.plan.grace * 1000, Happening::GraceEnds(self.grace));
+        self.after(self.real_grace * 1000, Happening::GraceEnds(self.grace));
     }
 }
