@@ -21,7 +21,7 @@ test:
 
 # the tests of the pure crates: seconds
 core:
-    cargo test -p contract -p lifecycle -p inject
+    cargo test -p contract -p azure-protocol -p lifecycle -p inject
 
 # refreshes goldens and generated pages; read the difference
 golden:

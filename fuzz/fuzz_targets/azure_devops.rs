@@ -1,15 +1,15 @@
-//! Any response to each question that the sidecar asks Azure DevOps.
+//! Any response to each request that the client sends to Azure DevOps.
 
 #![no_main]
 
+use azure_protocol::{AdoRequest, AdoResponse, AgentId, Availability, Criteria, PoolId};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use lifecycle::{AgentId, Answer, Criteria, PoolId, Question};
 use sidecar::answers;
 
 const POOL: PoolId = PoolId(1);
 const AGENT: AgentId = AgentId(7);
 
-fn questions() -> [Question; 8] {
+fn requests() -> [AdoRequest; 8] {
     let criteria = Criteria {
         agent_name: "agent-7".to_owned(),
         pod_name: "pod".to_owned(),
@@ -18,30 +18,30 @@ fn questions() -> [Question; 8] {
         most: 3,
     };
     [
-        Question::Tenant,
-        Question::Pool,
-        Question::MayManage(POOL),
-        Question::AgentByName(POOL, "agent-7".to_owned()),
-        Question::Agents(POOL, criteria),
-        Question::Agent(POOL, AGENT),
-        Question::SetEnabled(POOL, AGENT, false),
-        Question::Delete(POOL, AGENT),
+        AdoRequest::Tenant,
+        AdoRequest::PoolByName("linux".to_owned()),
+        AdoRequest::MayManage(POOL),
+        AdoRequest::AgentByName(POOL, "agent-7".to_owned()),
+        AdoRequest::Agents(POOL, criteria),
+        AdoRequest::Agent(POOL, AGENT),
+        AdoRequest::SetAvailability(POOL, AGENT, Availability::Disabled),
+        AdoRequest::Delete(POOL, AGENT),
     ]
 }
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
-    for question in questions() {
-        let read = |response| answers::azure_devops(&question, "linux", response);
+    for request in requests() {
+        let read = |response| answers::azure_devops(&request, response);
         let Some(outcome) = fuzz::response::read(bytes, read) else {
             return Corpus::Reject;
         };
         match outcome {
-            Ok(Answer::Agents(agents)) => assert!(agents.len() <= 8, "{} agents are kept", agents.len()),
+            Ok(AdoResponse::Agents(agents)) => assert!(agents.len() <= 8, "{} agents are kept", agents.len()),
             Ok(_) => {}
-            Err(failure) => assert!(
-                failure.detail.len() < 8192,
+            Err(error) => assert!(
+                error.detail.len() < 8192,
                 "{} bytes of a server's words",
-                failure.detail.len()
+                error.detail.len()
             ),
         }
     }

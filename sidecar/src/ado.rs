@@ -8,8 +8,8 @@ mod shapes;
 use crate::http::{self, Answer as HttpAnswer, Http, Keep, Wanted};
 use crate::secret::Secret;
 use crate::url::Organization;
+use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, AgentId, Availability, PoolId, ServerTime};
 use failures::failure;
-use lifecycle::{AgentId, Answer, Failure, FailureKind, PoolId, Question, ServerTime};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::json;
 use shapes::Reading;
@@ -23,7 +23,7 @@ const MANAGE: &str = "2";
 /// What came of a question.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) result: Result<AdoResponse, AdoError>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) date: Option<ServerTime>,
 }
@@ -32,7 +32,6 @@ pub(crate) struct Heard {
 #[derive(Debug)]
 pub(crate) struct Ado {
     organization: Organization,
-    pool: String,
     http: Arc<Http>,
 }
 
@@ -43,17 +42,13 @@ struct Route {
 }
 
 impl Ado {
-    pub(crate) fn new(organization: Organization, pool: String, http: Arc<Http>) -> Self {
-        Self {
-            organization,
-            pool,
-            http,
-        }
+    pub(crate) fn new(organization: Organization, http: Arc<Http>) -> Self {
+        Self { organization, http }
     }
 
     /// Asks, and waits no longer than `patience`.
-    pub(crate) async fn ask(&self, question: &Question, token: Option<&Secret>, patience: Duration) -> Heard {
-        let mut reading = Reading::new(question, &self.pool);
+    pub(crate) async fn ask(&self, question: &AdoRequest, token: Option<&Secret>, patience: Duration) -> Heard {
+        let mut reading = Reading::new(question);
         let answer = match self.send(self.route(question), &mut reading, token, patience).await {
             Err(problem) => {
                 return Heard {
@@ -64,7 +59,7 @@ impl Ado {
             }
             Ok(answer) => answer,
         };
-        let result = read(question, &answer, reading).map_err(|failure| Failure {
+        let result = read(question, &answer, reading).map_err(|failure| AdoError {
             detail: redact(token, &failure.detail),
             ..failure
         });
@@ -99,7 +94,7 @@ impl Ado {
         http::send(request, wanted(reading.keep()), |element| reading.element(element)).await
     }
 
-    fn route(&self, question: &Question) -> Route {
+    fn route(&self, question: &AdoRequest) -> Route {
         let pools = |query: &[(&str, &str)]| {
             let query = query.iter().copied().chain([VERSION]);
             self.organization.route(&["pools"], query)
@@ -116,24 +111,25 @@ impl Ado {
         };
         let whole = [("includeCapabilities", "true"), ("includeAssignedRequest", "true")];
         let (method, url, body) = match question {
-            Question::Tenant | Question::Pool => (Method::GET, pools(&[("poolName", &self.pool)]), None),
-            Question::MayManage(pool) => {
+            AdoRequest::Tenant => (Method::GET, pools(&[]), None),
+            AdoRequest::PoolByName(name) => (Method::GET, pools(&[("poolName", name)]), None),
+            AdoRequest::MayManage(pool) => {
                 let segments = ["pools", &pool.0.to_string(), "permissions", MANAGE];
                 let query = [("api-version", "7.2-preview.1")];
                 (Method::GET, self.organization.route(&segments, query), None)
             }
-            Question::AgentByName(pool, name) => {
+            AdoRequest::AgentByName(pool, name) => {
                 let query = [("agentName", name.as_str()), whole[0], whole[1]];
                 (Method::GET, agents(*pool, &query), None)
             }
-            Question::Agents(pool, _) => (Method::GET, agents(*pool, &[("includeCapabilities", "false")]), None),
-            Question::Agent(pool, id) => (Method::GET, agent(*pool, *id, &whole), None),
-            Question::SetEnabled(pool, id, enabled) => (
+            AdoRequest::Agents(pool, _) => (Method::GET, agents(*pool, &[("includeCapabilities", "false")]), None),
+            AdoRequest::Agent(pool, id) => (Method::GET, agent(*pool, *id, &whole), None),
+            AdoRequest::SetAvailability(pool, id, availability) => (
                 Method::PATCH,
                 agent(*pool, *id, &[]),
-                Some(json!({"id": id.0, "enabled": enabled})),
+                Some(json!({"id": id.0, "enabled": *availability == Availability::Enabled})),
             ),
-            Question::Delete(pool, id) => (Method::DELETE, agent(*pool, *id, &[]), None),
+            AdoRequest::Delete(pool, id) => (Method::DELETE, agent(*pool, *id, &[]), None),
         };
         Route { method, url, body }
     }
@@ -143,8 +139,8 @@ impl Ado {
 ///
 /// # Errors
 /// What kind of failure it is, with the server's words.
-pub async fn answer(question: &Question, pool: &str, response: Response) -> Result<Answer, Failure> {
-    let mut reading = Reading::new(question, pool);
+pub async fn answer(question: &AdoRequest, response: Response) -> Result<AdoResponse, AdoError> {
+    let mut reading = Reading::new(question);
     let wanted = wanted(reading.keep());
     let answer = http::receive(response, wanted, |element| reading.element(element))
         .await
@@ -165,41 +161,38 @@ fn is_success(status: StatusCode) -> bool {
     status.is_success() && status != StatusCode::NON_AUTHORITATIVE_INFORMATION
 }
 
-fn read(question: &Question, answer: &HttpAnswer, reading: Reading) -> Result<Answer, Failure> {
-    if *question == Question::Tenant {
+fn read(question: &AdoRequest, answer: &HttpAnswer, reading: Reading) -> Result<AdoResponse, AdoError> {
+    if *question == AdoRequest::Tenant {
         return tenant(answer);
     }
-    let changed = matches!(question, Question::SetEnabled(..) | Question::Delete(..));
+    let changed = matches!(question, AdoRequest::SetAvailability(..) | AdoRequest::Delete(..));
     // A page is never the answer to a change; no content may be.
     let fits = answer.is_json() || changed && (answer.status == StatusCode::NO_CONTENT || answer.beginning.is_empty());
     if !is_success(answer.status) || !fits {
         return Err(failure(answer));
     }
     if changed {
-        return Ok(Answer::Done);
+        return Ok(AdoResponse::Done);
     }
     reading.answer(answer).ok_or_else(|| failures::garbled(answer))
 }
 
-/// Names of agents and pools differ by more than case.
-fn same_name(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
-}
-
 /// The tenant that the organization trusts, from whatever an unauthenticated request is answered with.
-fn tenant(answer: &HttpAnswer) -> Result<Answer, Failure> {
+fn tenant(answer: &HttpAnswer) -> Result<AdoResponse, AdoError> {
     let tenant = failures::tenant(answer);
     let failed = failure(answer);
     match failed.kind {
-        _ if tenant.is_some() => Ok(Answer::Tenant(tenant)),
-        FailureKind::Unauthorized | FailureKind::IdentityUnknown | FailureKind::Forbidden => Ok(Answer::Tenant(None)),
-        FailureKind::Unreachable
-        | FailureKind::Garbled
-        | FailureKind::Unavailable
-        | FailureKind::Throttled
-        | FailureKind::NotFound
-        | FailureKind::JobRunning
-        | FailureKind::Refused => Err(failed),
+        _ if tenant.is_some() => Ok(AdoResponse::Tenant(tenant)),
+        AdoErrorKind::Unauthorized | AdoErrorKind::IdentityUnknown | AdoErrorKind::Forbidden => {
+            Ok(AdoResponse::Tenant(None))
+        }
+        AdoErrorKind::Unreachable
+        | AdoErrorKind::UnexpectedResponse
+        | AdoErrorKind::Unavailable
+        | AdoErrorKind::Throttled
+        | AdoErrorKind::NotFound
+        | AdoErrorKind::JobRunning
+        | AdoErrorKind::Refused => Err(failed),
     }
 }
 

@@ -14,10 +14,9 @@ use crate::timer::Timer;
 use crate::token_file::TokenFile;
 use crate::{state, termination, times};
 use anyhow::Context;
+use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, EntraError, EntraErrorKind};
 use contract::{Drain, Reason};
-use lifecycle::{
-    Command, Event, Failure, FailureKind, Lifecycle, Outcome, Question, Snapshot, Status, TokenId, TokenRefusal,
-};
+use lifecycle::{Command, Event, Lifecycle, Outcome, Snapshot, Status, TokenId};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -88,7 +87,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
 
 /// Something that was going on has ended.
 enum Done {
-    Exchanged(Result<Issued, TokenRefusal>),
+    Exchanged(Result<Issued, EntraError>),
     Asked { number: u64, heard: ado::Heard },
     Came(Option<Visitor>),
     Left,
@@ -119,7 +118,6 @@ impl Driver {
         let mut seed = [0; 8];
         // Without randomness the jitter is less useful, and nothing else.
         let _ = getrandom(&mut seed, GetRandomFlags::empty());
-        let pool = config.settings.pool.clone();
         let remote = config.remote.map(|remote| {
             let Remote {
                 organization,
@@ -128,7 +126,7 @@ impl Driver {
                 proxies,
             } = remote;
             let http = Arc::new(Http::new(trust, proxies));
-            let ado = Ado::new(organization, pool, Arc::clone(&http));
+            let ado = Ado::new(organization, Arc::clone(&http));
             (Arc::new(Entra::new(identity, http)), Arc::new(ado))
         });
         Self {
@@ -158,12 +156,12 @@ impl Driver {
                 Command::RequestToken { tenant } => self.request_token(tenant),
                 Command::WriteTokenFile(token) => self.write_token_file(token),
                 Command::WriteDrainFile(drain) => self.write_drain_file(drain),
-                Command::Ask {
+                Command::CallAdo {
                     number,
                     token,
-                    question,
-                    patience,
-                } => self.ask(number, token, question, patience),
+                    request,
+                    timeout,
+                } => self.ask(number, token, request, timeout),
                 Command::Report(status) => self.report(&status),
                 Command::Persist(snapshot) => self.persist(snapshot),
                 Command::Note {
@@ -189,12 +187,12 @@ impl Driver {
         match done {
             Done::Exchanged(Ok(issued)) => self.issued(issued),
             Done::Exchanged(Err(refusal)) => {
-                debug!(reason = %refusal.reason, detail = refusal.detail, "no token");
+                debug!(kind = ?refusal.kind, detail = refusal.detail, "no token");
                 self.tell(Event::TokenRefused(refusal));
             }
             Done::Asked { number, heard } => {
                 debug!(number, result = ?heard.result, "answered");
-                self.tell(Event::Answer {
+                self.tell(Event::AdoResponded {
                     number,
                     result: heard.result,
                     retry_after: heard.retry_after,
@@ -222,8 +220,8 @@ impl Driver {
         self.tasks.spawn(async move {
             Done::Exchanged(match remote {
                 Some(entra) => entra.exchange(&tenant).await,
-                None => Err(TokenRefusal {
-                    reason: Reason::BadConfiguration,
+                None => Err(EntraError {
+                    kind: EntraErrorKind::Refused,
                     detail: "nobody is asked while the configuration is refused".to_owned(),
                     retry_after: None,
                     assertion_changed: false,
@@ -301,7 +299,7 @@ impl Driver {
         }
     }
 
-    fn ask(&mut self, number: u64, token: Option<TokenId>, question: Question, patience: Duration) {
+    fn ask(&mut self, number: u64, token: Option<TokenId>, question: AdoRequest, patience: Duration) {
         if let Some(open) = self.question.take() {
             open.abort();
         }
@@ -314,11 +312,10 @@ impl Driver {
             let heard = match remote {
                 Some(ado) => ado.ask(&question, secret.as_ref(), patience).await,
                 None => ado::Heard {
-                    result: Err(Failure {
-                        kind: FailureKind::Unreachable,
-                        detail: "the token is no longer held, or the configuration is refused".to_owned(),
-                        tenant: None,
-                    }),
+                    result: Err(AdoError::new(
+                        AdoErrorKind::Unreachable,
+                        "the token is no longer held, or the configuration is refused",
+                    )),
                     retry_after: None,
                     date: None,
                 },

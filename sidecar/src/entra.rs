@@ -13,9 +13,8 @@ use crate::secret::Secret;
 use crate::times;
 use crate::url::Authority;
 use assertion::{Assertion, Claims};
+use azure_protocol::{EntraError, EntraErrorKind, ServerTime};
 pub use binding::Binding;
-use contract::Reason;
-use lifecycle::{ServerTime, TokenRefusal};
 use reqwest::{Response, StatusCode};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::Deserialize;
@@ -93,10 +92,10 @@ impl Entra {
     }
 
     /// Reads the assertion and trades it for an access token.
-    pub(crate) async fn exchange(&self, tenant: &str) -> Result<Issued, TokenRefusal> {
+    pub(crate) async fn exchange(&self, tenant: &str) -> Result<Issued, EntraError> {
         let file = &self.identity.assertion_file;
-        let assertion = Assertion::read(file).map_err(|problem| TokenRefusal {
-            reason: Reason::AssertionMissing,
+        let assertion = Assertion::read(file).map_err(|problem| EntraError {
+            kind: EntraErrorKind::AssertionMissing,
             detail: problem,
             retry_after: None,
             assertion_changed: false,
@@ -111,8 +110,8 @@ impl Entra {
         verdict.map_err(|seen| {
             let claims = assertion.claims();
             let detail = self.detail(&seen, &claims, tenant, &request_id);
-            TokenRefusal {
-                reason: seen.reason,
+            EntraError {
+                kind: seen.kind,
                 detail: assertion.secret().redact(&detail),
                 retry_after: seen.retry_after,
                 assertion_changed: Assertion::read(file).is_ok_and(|now| now.secret() != assertion.secret()),
@@ -207,15 +206,15 @@ fn judge(whom: &str, through_binding: bool, answer: &Answer, codes: &[u64]) -> R
 /// proxy was asked.
 ///
 /// # Errors
-/// The reason why there is no token, and the server's words.
-pub async fn answer(response: Response, through_binding: bool) -> Result<Duration, (Reason, String)> {
+/// The kind of error, and the server's words.
+pub async fn answer(response: Response, through_binding: bool) -> Result<Duration, (EntraErrorKind, String)> {
     let whom = "the server";
     let mut codes = Vec::new();
     let seen = match http::receive(response, wanted, |element| keep_code(&mut codes, element)).await {
         Ok(answer) => judge(whom, through_binding, &answer, &codes).map(|issued| issued.lifetime),
         Err(problem) => Err(refusals::Seen::unreachable(whom, &problem)),
     };
-    seen.map_err(|seen| (seen.reason, seen.text))
+    seen.map_err(|seen| (seen.kind, seen.text))
 }
 
 /// What is kept of an answer: the token, or what went wrong.

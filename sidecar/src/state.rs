@@ -1,6 +1,7 @@
 //! What survives a restart of the container, as JSON in the state volume, which only the sidecar mounts.
 
-use lifecycle::{AgentId, PoolId, ServerTime, Snapshot, Time};
+use azure_protocol::{AgentId, PoolId, ServerTime};
+use lifecycle::{Snapshot, Time};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;

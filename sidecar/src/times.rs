@@ -1,6 +1,7 @@
 //! Clocks and the two date formats that servers send.
 
-use lifecycle::{ServerTime, Time};
+use azure_protocol::ServerTime;
+use lifecycle::Time;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime};
 

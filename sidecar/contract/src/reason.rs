@@ -201,6 +201,7 @@ reasons! {
         RoleMissing = "role-missing",
         /// The pool has an agent of this name that is not ours.
         NameTaken = "name-taken",
+        shares JobStillAssigned
     }
     /// What a running sidecar says of itself and of its agent.
     StateReason {

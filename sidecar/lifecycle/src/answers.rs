@@ -1,23 +1,24 @@
 //! What an answer of Azure DevOps means, by phase.
 
+use crate::Command;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::ownership::owner;
 use crate::preflight::Holder;
 use crate::questions::Open;
 use crate::search;
 use crate::sentences::{self, Trouble};
-use crate::{AgentId, Answer, Command, Failure, FailureKind, Question, ServerTime};
+use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, AgentId, ServerTime};
 use contract::Reason;
 use std::time::Duration;
 
 /// What is wrong, and the kind of failure where there was one.
-type Wrong = (Option<FailureKind>, Trouble);
+type Wrong = (Option<AdoErrorKind>, Trouble);
 
 impl Lifecycle {
     pub(crate) fn answered(
         &mut self,
         number: u64,
-        result: Result<Answer, Failure>,
+        result: Result<AdoResponse, AdoError>,
         retry_after: Option<Duration>,
         date: Option<ServerTime>,
     ) {
@@ -39,7 +40,7 @@ impl Lifecycle {
             Err((kind, trouble)) => {
                 self.questions
                     .failed(&open.question, retry_after, &mut self.kept, &mut self.jitter, self.now);
-                if kind == Some(FailureKind::Unauthorized) {
+                if kind == Some(AdoErrorKind::Unauthorized) {
                     self.token.renew(open.token);
                     if self.token.is_newer_than(open.token) {
                         self.kept.ado_not_before = None;
@@ -52,22 +53,22 @@ impl Lifecycle {
     }
 
     /// What an answer means in this phase. `Err`: something is wrong, and the next question has to wait.
-    fn take_answer(&mut self, open: &Open, result: Result<Answer, Failure>) -> Result<(), Wrong> {
+    fn take_answer(&mut self, open: &Open, result: Result<AdoResponse, AdoError>) -> Result<(), Wrong> {
         match (&open.question, result) {
-            (Question::Tenant, Ok(Answer::Tenant(Some(tenant)))) => {
+            (AdoRequest::Tenant, Ok(AdoResponse::Tenant(Some(tenant)))) => {
                 self.kept.tenant = Some(tenant);
                 Ok(())
             }
-            (Question::Tenant, Ok(Answer::Tenant(None))) => Err((None, sentences::no_tenant(&self.settings))),
-            (Question::Pool, Ok(Answer::Pool(Some(pool)))) => {
+            (AdoRequest::Tenant, Ok(AdoResponse::Tenant(None))) => Err((None, sentences::no_tenant(&self.settings))),
+            (AdoRequest::PoolByName(_), Ok(AdoResponse::Pool(Some(pool)))) => {
                 self.kept.pool = Some(pool);
                 Ok(())
             }
-            (Question::Pool, Ok(Answer::Pool(None))) => {
-                Err((Some(FailureKind::NotFound), sentences::pool_missing(&self.settings)))
+            (AdoRequest::PoolByName(_), Ok(AdoResponse::Pool(None))) => {
+                Err((Some(AdoErrorKind::NotFound), sentences::pool_missing(&self.settings)))
             }
-            (Question::Tenant | Question::Pool, Ok(_)) => Err(self.failed(open, sentences::odd_answer())),
-            (Question::Tenant | Question::Pool, Err(failure)) => Err(self.failed(open, failure)),
+            (AdoRequest::Tenant | AdoRequest::PoolByName(_), Ok(_)) => Err(self.failed(open, sentences::odd_answer())),
+            (AdoRequest::Tenant | AdoRequest::PoolByName(_), Err(failure)) => Err(self.failed(open, failure)),
             (_, result) => match &mut self.phase {
                 Phase::Starting(_) => self.checked(open, result),
                 Phase::Serving(_) => self.served(open, result),
@@ -84,13 +85,15 @@ impl Lifecycle {
     }
 
     /// An answer to a check before the agent may start.
-    fn checked(&mut self, open: &Open, result: Result<Answer, Failure>) -> Result<(), Wrong> {
+    fn checked(&mut self, open: &Open, result: Result<AdoResponse, AdoError>) -> Result<(), Wrong> {
         let Phase::Starting(preflight) = &mut self.phase else {
             return Ok(());
         };
         let checked = match (&open.question, result) {
-            (Question::MayManage(_), Ok(Answer::MayManage(may_manage))) => preflight.role(may_manage, &self.settings),
-            (Question::AgentByName(..), Ok(Answer::Agents(agents))) => {
+            (AdoRequest::MayManage(_), Ok(AdoResponse::MayManage(may_manage))) => {
+                preflight.role(may_manage, &self.settings)
+            }
+            (AdoRequest::AgentByName(..), Ok(AdoResponse::Agents(agents))) => {
                 preflight.name(&agents, &self.settings, &self.kept).map(|holder| {
                     let note = holder.map(|holder| Command::Note {
                         warning: holder != Holder::LeftOver,
@@ -107,9 +110,9 @@ impl Lifecycle {
     }
 
     /// An answer while the agent may run.
-    fn served(&mut self, open: &Open, result: Result<Answer, Failure>) -> Result<(), Wrong> {
+    fn served(&mut self, open: &Open, result: Result<AdoResponse, AdoError>) -> Result<(), Wrong> {
         match (&open.question, result) {
-            (Question::AgentByName(..), Ok(Answer::Agents(agents))) => {
+            (AdoRequest::AgentByName(..), Ok(AdoResponse::Agents(agents))) => {
                 let ours = agents
                     .into_iter()
                     .find(|agent| owner(agent, &self.settings, self.kept.started).is_us());
@@ -121,18 +124,20 @@ impl Lifecycle {
                 }
                 Ok(())
             }
-            (Question::Agent(_, id), Ok(Answer::Agents(agents))) => {
+            (AdoRequest::Agent(_, id), Ok(AdoResponse::Agents(agents))) => {
                 let ours = agents
                     .iter()
                     .find(|agent| agent.id == *id && owner(agent, &self.settings, self.kept.started).is_us());
                 self.enable(ours.filter(|agent| !agent.enabled).map(|agent| agent.id));
                 Ok(())
             }
-            (Question::SetEnabled(..), Ok(Answer::Done)) => {
+            (AdoRequest::SetAvailability(..), Ok(AdoResponse::Done)) => {
                 self.enable(None);
                 Ok(())
             }
-            (Question::Agent(..) | Question::SetEnabled(..), Err(failure)) if failure.kind == FailureKind::NotFound => {
+            (AdoRequest::Agent(..) | AdoRequest::SetAvailability(..), Err(failure))
+                if failure.kind == AdoErrorKind::NotFound =>
+            {
                 self.enable(None);
                 Ok(())
             }
@@ -153,11 +158,11 @@ impl Lifecycle {
     }
 
     /// A look for the registration is not repeated and not worth a status: it is only noted.
-    fn note_failed_check(&mut self, question: &Question) {
+    fn note_failed_check(&mut self, question: &AdoRequest) {
         let Phase::Serving(serving) = &mut self.phase else {
             return;
         };
-        if !matches!(question, Question::AgentByName(..)) {
+        if !matches!(question, AdoRequest::AgentByName(..)) {
             return;
         }
         serving.check_failed(&mut self.jitter, self.now);
@@ -171,9 +176,9 @@ impl Lifecycle {
         }
     }
 
-    fn failed(&mut self, open: &Open, failure: Failure) -> Wrong {
+    fn failed(&mut self, open: &Open, failure: AdoError) -> Wrong {
         let trouble = sentences::ask_failed(&self.settings, self.tenant(), &open.question, &failure);
-        if failure.kind == FailureKind::NotFound {
+        if failure.kind == AdoErrorKind::NotFound {
             // Somebody may have made the pool anew: its name is looked up again.
             self.kept.pool = None;
         }

@@ -6,7 +6,8 @@ use crate::questions::BUDGET;
 use crate::removal::Removal;
 use crate::sentences;
 use crate::serving::{Serving, Task};
-use crate::{Command, FailureKind, Outcome, Question, Time, TokenId};
+use crate::{Command, Outcome, Time, TokenId};
+use azure_protocol::{AdoErrorKind, AdoRequest, Availability};
 use contract::{Drain, Reason};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// A question that should be asked.
 pub(crate) struct Wanted {
     pub(crate) at: Time,
-    question: Question,
+    question: AdoRequest,
     patience: Duration,
     /// Whether it needs a token; all but one do.
     with_token: bool,
@@ -160,10 +161,13 @@ impl Lifecycle {
         let is_busy = removal.target().is_some_and(|target| target.busy);
         let (reason, why) = match &self.trouble {
             _ if self.token.usable(self.now).is_none() => (Reason::LeftWithoutToken, self.why_no_token()),
-            Some((Some(FailureKind::Unauthorized), trouble)) => (Reason::LeftWithoutToken, trouble.sentence.clone()),
+            Some((Some(AdoErrorKind::Unauthorized), trouble)) => (Reason::LeftWithoutToken, trouble.sentence.clone()),
             Some((
                 Some(
-                    FailureKind::Unreachable | FailureKind::Garbled | FailureKind::Unavailable | FailureKind::Throttled,
+                    AdoErrorKind::Unreachable
+                    | AdoErrorKind::UnexpectedResponse
+                    | AdoErrorKind::Unavailable
+                    | AdoErrorKind::Throttled,
                 ),
                 trouble,
             )) => (Reason::LeftUnreachable, trouble.sentence.clone()),
@@ -197,8 +201,8 @@ impl Lifecycle {
         let earliest = self.now.max(self.kept.ado_not_before.unwrap_or_default());
         let (at, question) = if self.tenant().is_none() {
             match &self.phase {
-                Phase::Starting(_) | Phase::Serving(_) => (earliest, Question::Tenant),
-                Phase::Leaving(removal) if removal.outcome().is_none() => (earliest, Question::Tenant),
+                Phase::Starting(_) | Phase::Serving(_) => (earliest, AdoRequest::Tenant),
+                Phase::Leaving(removal) if removal.outcome().is_none() => (earliest, AdoRequest::Tenant),
                 Phase::Refused(_) | Phase::Leaving(_) | Phase::Ended(_) => return None,
             }
         } else {
@@ -210,27 +214,27 @@ impl Lifecycle {
         (patience >= LEAST_PATIENCE).then(|| Wanted {
             at,
             patience,
-            with_token: question != Question::Tenant,
+            with_token: question != AdoRequest::Tenant,
             question,
         })
     }
 
-    fn wanted_of_phase(&self, earliest: Time) -> Option<(Time, Question)> {
+    fn wanted_of_phase(&self, earliest: Time) -> Option<(Time, AdoRequest)> {
         let pool = self.kept.pool;
         let name = || self.settings.agent_name.clone();
         match &self.phase {
             Phase::Starting(preflight) => match pool {
-                None => Some((earliest, Question::Pool)),
+                None => Some((earliest, AdoRequest::PoolByName(self.settings.pool.clone()))),
                 Some(pool) => Some((earliest, preflight.question(pool, &self.settings)?)),
             },
             Phase::Serving(serving) => {
                 let may_ask = self.questions.asked < BUDGET;
                 let (at, task) = serving.task(&self.kept, may_ask)?;
                 let question = match (pool, task) {
-                    (None, _) => Question::Pool,
-                    (Some(pool), Task::Check) => Question::AgentByName(pool, name()),
-                    (Some(pool), Task::LookAtDisabled(id)) => Question::Agent(pool, id),
-                    (Some(pool), Task::Enable(id)) => Question::SetEnabled(pool, id, true),
+                    (None, _) => AdoRequest::PoolByName(self.settings.pool.clone()),
+                    (Some(pool), Task::Check) => AdoRequest::AgentByName(pool, name()),
+                    (Some(pool), Task::LookAtDisabled(id)) => AdoRequest::Agent(pool, id),
+                    (Some(pool), Task::Enable(id)) => AdoRequest::SetAvailability(pool, id, Availability::Enabled),
                 };
                 Some((at.max(earliest), question))
             }
@@ -283,11 +287,11 @@ impl Lifecycle {
         let counts = !matches!(&self.phase, Phase::Leaving(removal) if removal.is_waiting());
         self.with_removal(|removal, surroundings| removal.asked(&question, surroundings));
         let number = self.questions.ask(question.clone(), token, counts, self.now);
-        self.push(Command::Ask {
+        self.push(Command::CallAdo {
             number,
             token,
-            question,
-            patience,
+            request: question,
+            timeout: patience,
         });
     }
 

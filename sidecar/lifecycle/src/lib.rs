@@ -38,11 +38,9 @@ mod rest;
 mod search;
 mod sentences;
 mod serving;
-mod shortlist;
 mod status;
 mod token;
 mod types;
 
 pub use lifecycle::Lifecycle;
-pub use shortlist::{Criteria, Shortlist};
 pub use types::*;

@@ -9,7 +9,8 @@ use crate::removal::{Removal, Surroundings};
 use crate::sentences::{self, Trouble};
 use crate::serving::Serving;
 use crate::token::Token;
-use crate::{Command, Event, FailureKind, Outcome, Question, Refusal, Settings, Snapshot, Status, Time};
+use crate::{Command, Event, Outcome, Refusal, Settings, Snapshot, Status, Time};
+use azure_protocol::{AdoErrorKind, AdoRequest};
 use contract::{Drain, Reason};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -48,7 +49,7 @@ pub struct Lifecycle {
     pub(crate) file: File,
     pub(crate) questions: Questions,
     /// What is wrong with Azure DevOps, with the kind of failure where there was one.
-    pub(crate) trouble: Option<(Option<FailureKind>, Trouble)>,
+    pub(crate) trouble: Option<(Option<AdoErrorKind>, Trouble)>,
     pub(crate) last_try_made: bool,
     pub(crate) reported: Option<Status>,
     /// What the drain file was made to say last, and when.
@@ -131,7 +132,7 @@ impl Lifecycle {
             Event::TokenFileWritten(token) => self.file.written(token),
             Event::TokenFileFailed(trouble) => self.file.failed(trouble, self.now),
             Event::TokenFileRemoved => self.file.removed(self.now),
-            Event::Answer {
+            Event::AdoResponded {
                 number,
                 result,
                 retry_after,
@@ -183,7 +184,7 @@ impl Lifecycle {
     }
 
     fn is_refused_for_its_token(&self) -> bool {
-        matches!(&self.trouble, Some((Some(FailureKind::Unauthorized), _)))
+        matches!(&self.trouble, Some((Some(AdoErrorKind::Unauthorized), _)))
     }
 
     /// The `preStop` hook, or SIGTERM without one. A second hook means that the kubelet was restarted and counts the grace
@@ -244,13 +245,13 @@ impl Lifecycle {
         let Some(open) = &mut self.questions.open else { return };
         let Phase::Leaving(removal) = &self.phase else { return };
         let is_useful = match open.question {
-            Question::Delete(..) => true,
-            Question::AgentByName(..)
-            | Question::Agents(..)
-            | Question::Agent(..)
-            | Question::Tenant
-            | Question::Pool => removal.target().is_none(),
-            Question::MayManage(_) | Question::SetEnabled(..) => false,
+            AdoRequest::Delete(..) => true,
+            AdoRequest::AgentByName(..)
+            | AdoRequest::Agents(..)
+            | AdoRequest::Agent(..)
+            | AdoRequest::Tenant
+            | AdoRequest::PoolByName(_) => removal.target().is_none(),
+            AdoRequest::MayManage(_) | AdoRequest::SetAvailability(..) => false,
         };
         if is_useful && self.now.since(open.asked) < ON_ITS_WAY {
             open.give_up = Some(self.now.plus(ON_ITS_WAY));

@@ -1,10 +1,8 @@
 //! Whose agent is it? The marker decides; see "Trust" in `docs/security.md` for what a job can forge.
 
-use crate::{Agent, ServerTime, Settings, Snapshot};
+use crate::{Settings, Snapshot};
+use azure_protocol::{Agent, ServerTime};
 use contract::Marker;
-
-/// How far `createdOn` and `Date` headers may be apart: both are the server's clock, but not the same machine's.
-const SLACK_SECONDS: i64 = 5;
 
 /// Whose an agent is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +32,7 @@ pub(crate) fn owner(agent: &Agent, settings: &Settings, started: Option<ServerTi
     match &agent.owner {
         Some(text) if Marker::parse(text).as_ref() == Ok(&settings.marker) => Owner::Ours,
         Some(_) => Owner::Another,
-        None if has_our_name(agent, settings) && was_created_after(agent, started) => Owner::Adoptable,
+        None if agent.is_named(&settings.agent_name) && agent.was_created_after(started) => Owner::Adoptable,
         None => Owner::Unproven,
     }
 }
@@ -53,7 +51,8 @@ pub(crate) fn is_pinned(agent: &Agent, kept: &Snapshot) -> bool {
 /// done so before we saw it.
 pub(crate) fn may_have_been_ours(agent: &Agent, settings: &Settings, kept: &Snapshot) -> bool {
     let never_seen = kept.pinned.is_none();
-    is_pinned(agent, kept) || never_seen && has_our_name(agent, settings) && was_created_after(agent, kept.started)
+    is_pinned(agent, kept)
+        || never_seen && agent.is_named(&settings.agent_name) && agent.was_created_after(kept.started)
 }
 
 /// The pod of our cluster and namespace whose marker the agent carries: ours, or another one that its owner may have replaced
@@ -62,17 +61,4 @@ pub(crate) fn pod_of_our_namespace(agent: &Agent, settings: &Settings) -> Option
     let marker = Marker::parse(agent.owner.as_deref()?).ok()?;
     let ours = &settings.marker;
     (marker.cluster == ours.cluster && marker.namespace == ours.namespace).then_some(marker.pod)
-}
-
-/// Names of agents are compared as Azure DevOps does it, without regard to case.
-pub(crate) fn has_our_name(agent: &Agent, settings: &Settings) -> bool {
-    agent.name.to_lowercase() == settings.agent_name.to_lowercase()
-}
-
-/// Whether the agent is younger than we are; no, where either time is unknown.
-pub(crate) fn was_created_after(agent: &Agent, started: Option<ServerTime>) -> bool {
-    match (agent.created, started) {
-        (Some(created), Some(started)) => created.0 >= started.0.saturating_sub(SLACK_SECONDS),
-        (None, _) | (_, None) => false,
-    }
 }

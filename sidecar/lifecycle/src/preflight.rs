@@ -2,9 +2,10 @@
 //!
 //! The pool is asked for by name first, which also proves that the organization is reachable and takes the token.
 
-use crate::ownership::{has_our_name, owner, pod_of_our_namespace};
+use crate::ownership::{owner, pod_of_our_namespace};
 use crate::sentences::{self, Trouble};
-use crate::{Agent, PoolId, Question, Settings, Snapshot};
+use crate::{Settings, Snapshot};
+use azure_protocol::{AdoRequest, Agent, PoolId};
 
 /// The step that comes once the pool is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +28,10 @@ pub(crate) enum Holder {
 }
 
 impl Preflight {
-    pub(crate) fn question(self, pool: PoolId, settings: &Settings) -> Option<Question> {
+    pub(crate) fn question(self, pool: PoolId, settings: &Settings) -> Option<AdoRequest> {
         match self {
-            Self::Role => Some(Question::MayManage(pool)),
-            Self::Name => Some(Question::AgentByName(pool, settings.agent_name.clone())),
+            Self::Role => Some(AdoRequest::MayManage(pool)),
+            Self::Name => Some(AdoRequest::AgentByName(pool, settings.agent_name.clone())),
             Self::Passed => None,
         }
     }
@@ -55,7 +56,7 @@ impl Preflight {
     ) -> Result<Option<Holder>, Trouble> {
         let stranger = agents
             .iter()
-            .filter(|agent| has_our_name(agent, settings))
+            .filter(|agent| agent.is_named(&settings.agent_name))
             .find(|agent| !owner(agent, settings, kept.started).is_us());
         let holder = match stranger {
             None => None,

@@ -1,7 +1,8 @@
 //! The one open question to Azure DevOps, and the pause before the next one.
 
 use crate::backoff::{self, Jitter, LONGEST_TOLD};
-use crate::{Question, Snapshot, Time, TokenId};
+use crate::{Snapshot, Time, TokenId};
+use azure_protocol::AdoRequest;
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub(crate) const BUDGET: u32 = 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Open {
     number: u64,
-    pub(crate) question: Question,
+    pub(crate) question: AdoRequest,
     pub(crate) token: Option<TokenId>,
     pub(crate) asked: Time,
     /// When to stop waiting for the answer; only used once the process is told to end.
@@ -28,12 +29,12 @@ pub(crate) struct Questions {
     /// How many were asked, apart from looks at a busy agent.
     pub(crate) asked: u32,
     /// What kind failed the last time: only its success ends the back-off, not that of another kind in between.
-    failing: Option<Discriminant<Question>>,
+    failing: Option<Discriminant<AdoRequest>>,
 }
 
 impl Questions {
     /// Opens a question; returns its number.
-    pub(crate) fn ask(&mut self, question: Question, token: Option<TokenId>, counts: bool, now: Time) -> u64 {
+    pub(crate) fn ask(&mut self, question: AdoRequest, token: Option<TokenId>, counts: bool, now: Time) -> u64 {
         self.numbers += 1;
         self.asked = self.asked.saturating_add(u32::from(counts));
         self.open = Some(Open {
@@ -54,7 +55,7 @@ impl Questions {
     /// It was answered as hoped; `told` is the pause that the server asks for nevertheless.
     pub(crate) fn succeeded(
         &mut self,
-        question: &Question,
+        question: &AdoRequest,
         told: Option<Duration>,
         kept: &mut Snapshot,
         jitter: &mut Jitter,
@@ -74,7 +75,7 @@ impl Questions {
     /// It was not answered, or not as hoped: pause before the next one.
     pub(crate) fn failed(
         &mut self,
-        question: &Question,
+        question: &AdoRequest,
         told: Option<Duration>,
         kept: &mut Snapshot,
         jitter: &mut Jitter,

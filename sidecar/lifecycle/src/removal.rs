@@ -5,11 +5,12 @@
 
 use crate::backoff::Jitter;
 use crate::due::MARGIN;
-use crate::ownership::{has_our_name, owner};
+use crate::ownership::owner;
 use crate::rest::{RARELY, Rest};
 use crate::search::pin;
 use crate::sentences;
-use crate::{Agent, AgentId, Answer, Failure, FailureKind, Outcome, PoolId, Question, Settings, Snapshot, Time};
+use crate::{Outcome, Settings, Snapshot, Time};
+use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability, PoolId};
 use contract::Reason;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -178,7 +179,7 @@ impl Removal {
         settings: &Settings,
         kept: &Snapshot,
         earliest: Time,
-    ) -> Option<(Time, Question)> {
+    ) -> Option<(Time, AdoRequest)> {
         let at = match &self.stage {
             Stage::Look { at, .. } | Stage::Rest(Rest { again: at, .. }) => (*at).max(earliest),
             Stage::NothingToRemove(_) => return None,
@@ -190,20 +191,20 @@ impl Removal {
             | Stage::Delete(_) => earliest,
         };
         let Some(pool) = pool else {
-            return Some((at, Question::Pool));
+            return Some((at, AdoRequest::PoolByName(settings.pool.clone())));
         };
         let question = match &self.stage {
-            Stage::Listing => Question::Agents(pool, self.criteria(settings, kept)),
-            Stage::Rest(rest) if rest.by_list => Question::Agents(pool, self.criteria(settings, kept)),
-            Stage::ByName | Stage::Rest(_) => Question::AgentByName(pool, settings.agent_name.clone()),
-            Stage::Pinned { id, .. } => Question::Agent(pool, *id),
-            Stage::Fetching { candidates, .. } => Question::Agent(pool, *candidates.front()?),
+            Stage::Listing => AdoRequest::Agents(pool, self.criteria(settings, kept)),
+            Stage::Rest(rest) if rest.by_list => AdoRequest::Agents(pool, self.criteria(settings, kept)),
+            Stage::ByName | Stage::Rest(_) => AdoRequest::AgentByName(pool, settings.agent_name.clone()),
+            Stage::Pinned { id, .. } => AdoRequest::Agent(pool, *id),
+            Stage::Fetching { candidates, .. } => AdoRequest::Agent(pool, *candidates.front()?),
             Stage::Disable(target) | Stage::Delete(target) if at.since(target.proven) > PROOF => {
-                Question::Agent(pool, target.id)
+                AdoRequest::Agent(pool, target.id)
             }
-            Stage::Disable(target) => Question::SetEnabled(pool, target.id, false),
-            Stage::Delete(target) => Question::Delete(pool, target.id),
-            Stage::Look { target, .. } => Question::Agent(pool, target.id),
+            Stage::Disable(target) => AdoRequest::SetAvailability(pool, target.id, Availability::Disabled),
+            Stage::Delete(target) => AdoRequest::Delete(pool, target.id),
+            Stage::Look { target, .. } => AdoRequest::Agent(pool, target.id),
             Stage::NothingToRemove(_) => return None,
         };
         Some((at, question))
@@ -225,32 +226,32 @@ impl Removal {
     }
 
     /// The question goes out.
-    pub(crate) fn asked(&mut self, question: &Question, surroundings: &mut Surroundings<'_>) {
+    pub(crate) fn asked(&mut self, question: &AdoRequest, surroundings: &mut Surroundings<'_>) {
         match question {
             // Recorded before it happens: an agent that we may have disabled is ours to enable again.
-            Question::SetEnabled(_, id, false) => surroundings.kept.disabled = Some(*id),
-            Question::Delete(..) => {
+            AdoRequest::SetAvailability(_, id, Availability::Disabled) => surroundings.kept.disabled = Some(*id),
+            AdoRequest::Delete(..) => {
                 self.delete_sent = true;
                 self.overtaken = false;
             }
-            Question::Tenant
-            | Question::Pool
-            | Question::MayManage(_)
-            | Question::AgentByName(..)
-            | Question::Agents(..)
-            | Question::Agent(..)
-            | Question::SetEnabled(..) => {}
+            AdoRequest::Tenant
+            | AdoRequest::PoolByName(_)
+            | AdoRequest::MayManage(_)
+            | AdoRequest::AgentByName(..)
+            | AdoRequest::Agents(..)
+            | AdoRequest::Agent(..)
+            | AdoRequest::SetAvailability(..) => {}
         }
     }
 
     /// An answer came to a question that was asked at `asked`. `Err`: it is a failure that has to be followed by a pause.
     pub(crate) fn answered(
         &mut self,
-        question: &Question,
+        question: &AdoRequest,
         asked: Time,
-        result: Result<Answer, Failure>,
+        result: Result<AdoResponse, AdoError>,
         surroundings: &mut Surroundings<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), AdoError> {
         if !self.expects(question) {
             return Ok(());
         }
@@ -258,39 +259,40 @@ impl Removal {
         let is_old = self.terminated.is_some_and(|terminated| asked < terminated);
         let is_ours = |agent: &Agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us();
         let found_nothing = match &result {
-            Ok(Answer::Agents(agents)) => !agents.iter().any(is_ours),
-            Ok(Answer::Shortlist(shortlist)) => !shortlist.agents().any(is_ours),
-            Ok(Answer::Tenant(_) | Answer::Pool(_) | Answer::MayManage(_) | Answer::Done) | Err(_) => false,
+            Ok(AdoResponse::Agents(agents)) => !agents.iter().any(is_ours),
+            Ok(AdoResponse::Shortlist(shortlist)) => !shortlist.agents().any(is_ours),
+            Ok(AdoResponse::Tenant(_) | AdoResponse::Pool(_) | AdoResponse::MayManage(_) | AdoResponse::Done)
+            | Err(_) => false,
         };
         if found_nothing && is_old && self.target().is_none() {
             self.search();
             return Ok(());
         }
         match (question, result) {
-            (Question::AgentByName(..), Ok(Answer::Agents(agents))) => self.named(agents, surroundings),
-            (Question::Agents(..), Ok(Answer::Shortlist(shortlist))) => self.listed(&shortlist, surroundings),
-            (Question::Agent(_, id), Ok(Answer::Agents(agents))) => {
+            (AdoRequest::AgentByName(..), Ok(AdoResponse::Agents(agents))) => self.named(agents, surroundings),
+            (AdoRequest::Agents(..), Ok(AdoResponse::Shortlist(shortlist))) => self.listed(&shortlist, surroundings),
+            (AdoRequest::Agent(_, id), Ok(AdoResponse::Agents(agents))) => {
                 self.looked(*id, agents.into_iter().find(|agent| agent.id == *id), surroundings);
             }
-            (Question::Agent(_, id), Err(failure)) if failure.kind == FailureKind::NotFound => {
+            (AdoRequest::Agent(_, id), Err(failure)) if failure.kind == AdoErrorKind::NotFound => {
                 self.looked(*id, None, surroundings);
             }
-            (Question::SetEnabled(..), Ok(Answer::Done)) => self.disabled(surroundings),
-            (Question::SetEnabled(..) | Question::Delete(..), Err(failure))
-                if failure.kind == FailureKind::NotFound =>
+            (AdoRequest::SetAvailability(..), Ok(AdoResponse::Done)) => self.disabled(surroundings),
+            (AdoRequest::SetAvailability(..) | AdoRequest::Delete(..), Err(failure))
+                if failure.kind == AdoErrorKind::NotFound =>
             {
                 self.missing(surroundings);
             }
-            (Question::SetEnabled(..), Err(failure)) => {
-                self.disable_refused |= matches!(failure.kind, FailureKind::Forbidden | FailureKind::Refused);
+            (AdoRequest::SetAvailability(..), Err(failure)) => {
+                self.disable_refused |= matches!(failure.kind, AdoErrorKind::Forbidden | AdoErrorKind::Refused);
                 self.look_again(surroundings.now);
                 return Err(failure);
             }
-            (Question::Delete(..), Ok(Answer::Done)) => self.gone(surroundings),
-            (Question::Delete(..), Err(failure)) if failure.kind == FailureKind::JobRunning => {
+            (AdoRequest::Delete(..), Ok(AdoResponse::Done)) => self.gone(surroundings),
+            (AdoRequest::Delete(..), Err(failure)) if failure.kind == AdoErrorKind::JobRunning => {
                 self.still_running(surroundings);
             }
-            (Question::Delete(..), Err(failure)) => {
+            (AdoRequest::Delete(..), Err(failure)) => {
                 self.look_again(surroundings.now);
                 return Err(failure);
             }
@@ -308,21 +310,24 @@ impl Removal {
 
     /// Whether an answer to this question says something about where we stand: one that was asked before the pod began to
     /// leave may not.
-    fn expects(&self, question: &Question) -> bool {
+    fn expects(&self, question: &AdoRequest) -> bool {
         match question {
-            Question::AgentByName(..) | Question::Agents(..) => match &self.stage {
+            AdoRequest::AgentByName(..) | AdoRequest::Agents(..) => match &self.stage {
                 Stage::ByName | Stage::Pinned { .. } | Stage::Listing | Stage::Fetching { .. } | Stage::Rest(_) => true,
                 Stage::Disable(_) | Stage::Delete(_) | Stage::Look { .. } | Stage::NothingToRemove(_) => false,
             },
-            Question::Agent(_, id) | Question::SetEnabled(_, id, false) | Question::Delete(_, id) => {
-                match &self.stage {
-                    Stage::Pinned { id: pinned, .. } => pinned == id,
-                    Stage::Fetching { candidates, .. } => candidates.contains(id),
-                    Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => target.id == *id,
-                    Stage::ByName | Stage::Listing | Stage::Rest(_) | Stage::NothingToRemove(_) => false,
-                }
-            }
-            Question::Tenant | Question::Pool | Question::MayManage(_) | Question::SetEnabled(_, _, true) => false,
+            AdoRequest::Agent(_, id)
+            | AdoRequest::SetAvailability(_, id, Availability::Disabled)
+            | AdoRequest::Delete(_, id) => match &self.stage {
+                Stage::Pinned { id: pinned, .. } => pinned == id,
+                Stage::Fetching { candidates, .. } => candidates.contains(id),
+                Stage::Disable(target) | Stage::Delete(target) | Stage::Look { target, .. } => target.id == *id,
+                Stage::ByName | Stage::Listing | Stage::Rest(_) | Stage::NothingToRemove(_) => false,
+            },
+            AdoRequest::Tenant
+            | AdoRequest::PoolByName(_)
+            | AdoRequest::MayManage(_)
+            | AdoRequest::SetAvailability(_, _, Availability::Enabled) => false,
         }
     }
 
@@ -332,7 +337,7 @@ impl Removal {
         if matches!(self.stage, Stage::Rest(_)) || self.is_looking_on() {
             self.starts_until = Some(surroundings.now.plus(STARTED));
         }
-        self.invents_names = !has_our_name(&agent, surroundings.settings);
+        self.invents_names = !agent.is_named(&surroundings.settings.agent_name);
         self.verifying = None;
         self.next(
             Target {

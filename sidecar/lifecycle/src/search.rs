@@ -1,10 +1,11 @@
 //! Finding the agent of this pod: by name, by the id that was seen first, else from a list by the marker.
 
-use crate::ownership::{Owner, has_our_name, is_pinned, may_have_been_ours, owner};
+use crate::ownership::{Owner, is_pinned, may_have_been_ours, owner};
 use crate::removal::{Removal, Stage, Surroundings};
 use crate::rest::SOON;
 use crate::sentences;
-use crate::{Agent, AgentId, Criteria, Outcome, Settings, Shortlist, Snapshot};
+use crate::{Outcome, Settings, Snapshot};
+use azure_protocol::{Agent, AgentId, Criteria, Shortlist};
 use contract::Reason;
 use std::collections::VecDeque;
 
@@ -17,7 +18,7 @@ impl Removal {
         let pinned = surroundings.kept.pinned.map(|pinned| pinned.0);
         let mut ours = None;
         for agent in agents {
-            if !has_our_name(&agent, surroundings.settings) {
+            if !agent.is_named(&surroundings.settings.agent_name) {
                 continue;
             }
             if !self.seen.contains(&agent.id) {
@@ -140,7 +141,7 @@ impl Removal {
     fn note_stranger(&mut self, agent: Agent, surroundings: &Surroundings<'_>) {
         let was_ours = |agent: &Agent| is_pinned(agent, surroundings.kept);
         let is_noted = self.stranger.as_ref().is_some_and(was_ours);
-        if was_ours(&agent) || has_our_name(&agent, surroundings.settings) && !is_noted {
+        if was_ours(&agent) || agent.is_named(&surroundings.settings.agent_name) && !is_noted {
             self.stranger = Some(agent);
         }
     }

@@ -1,8 +1,9 @@
 //! Every sentence that a user reads, in one place: what happened, where, and what to do.
 
+use crate::Settings;
 use crate::preflight::Holder;
-use crate::{Agent, Failure, FailureKind, Question, Settings, TokenRefusal};
-use contract::Reason;
+use azure_protocol::{AdoContext, AdoError, AdoErrorKind, AdoRequest, Agent, EntraContext, EntraError, Explanation};
+use contract::{AdoReason, Reason};
 
 /// Why an agent that may run is not where it is looked for.
 const WHY_NOT_SEEN: &str = "It did not register (an image that reads AZP_TOKEN and no AZP_TOKEN_FILE cannot), it registered in another pool that its image's own environment names, or its image gives it another name.";
@@ -14,12 +15,12 @@ pub(crate) struct Trouble {
     pub(crate) sentence: String,
 }
 
-/// What was seen, in parentheses behind a sentence.
-fn seen(detail: &str) -> String {
-    if detail.is_empty() {
-        String::new()
-    } else {
-        format!(" ({detail})")
+impl From<Explanation<AdoReason>> for Trouble {
+    fn from(explanation: Explanation<AdoReason>) -> Self {
+        Self {
+            reason: explanation.reason.into(),
+            sentence: explanation.sentence,
+        }
     }
 }
 
@@ -62,41 +63,20 @@ pub(crate) fn file_failed(trouble: &str) -> Trouble {
 }
 
 /// Entra issued no token. `usable` says whether an older one is still good.
-pub(crate) fn token_refused(settings: &Settings, tenant: &str, refusal: &TokenRefusal, usable: bool) -> Trouble {
-    let client = &settings.client_id;
-    let what = token_sentence(refusal.reason, client, tenant);
+pub(crate) fn token_refused(settings: &Settings, tenant: &str, error: &EntraError, usable: bool) -> Trouble {
+    let context = EntraContext {
+        client_id: &settings.client_id,
+        tenant,
+    };
+    let explanation = context.explain(error);
     let then = if usable {
         " The token that is held stays in use."
     } else {
         ""
     };
     Trouble {
-        reason: refusal.reason,
-        sentence: format!("{what}{}{then}", seen(&refusal.detail)),
-    }
-}
-
-fn token_sentence(reason: Reason, client: &str, tenant: &str) -> String {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the reasons that are not Entra's share the last sentence"
-    )]
-    match reason {
-        Reason::AssertionMissing => "The pod's service-account token is missing or empty; check that the projected volume of the sidecar is mounted.".to_owned(),
-        Reason::AssertionExpired => "Entra says that the pod's service-account token is expired or not yet valid; check the clock of the node and that the kubelet rotates the token.".to_owned(),
-        Reason::AssertionRejected => "Entra does not accept the signature or the shape of the pod's service-account token; check that the cluster's issuer publishes its current keys.".to_owned(),
-        Reason::AssertionTooLong => "The pod's service-account token lives longer than the 25 hours that Entra accepts; lower its expirationSeconds.".to_owned(),
-        Reason::CredentialMissing => format!("Entra finds no federated credential of client id {client} for this pod, or not yet (a new one takes minutes); compare its issuer, subject and audience with those of the pod."),
-        Reason::IssuerUnreachable => "Entra cannot read the cluster's issuer document or keys; the issuer URL has to be reachable from the internet.".to_owned(),
-        Reason::ApplicationUnknown => format!("Entra does not know client id {client} in tenant {tenant}, or it is disabled; check both ids."),
-        Reason::TenantUnknown => format!("Entra does not know tenant {tenant}, or it is of another cloud; check the tenant id and the authority."),
-        Reason::ResourceUnknown => format!("Entra does not know Azure DevOps in tenant {tenant}; connect the organization to this tenant, or correct the tenant id."),
-        Reason::ConditionalAccess => format!("A conditional access policy of tenant {tenant} refuses client id {client}; exclude this workload identity or allow the cluster's addresses."),
-        Reason::EntraUnreachable => "Entra could not be reached; check DNS, proxy, network policy and trusted certificates.".to_owned(),
-        Reason::EntraUnavailable => "Entra answered with a failure of its own; the sidecar tries again.".to_owned(),
-        Reason::EntraThrottled => "Entra asks for a pause; the sidecar waits as long as it says.".to_owned(),
-        Reason::BindingRefused => "The cluster's token proxy refuses this ServiceAccount; bind it to the ClusterRole of its identity binding.".to_owned(),
-        _ => format!("Entra refuses a token for client id {client} in tenant {tenant}."),
+        reason: explanation.reason.into(),
+        sentence: format!("{}{then}", explanation.sentence),
     }
 }
 
@@ -113,23 +93,11 @@ pub(crate) fn no_tenant(settings: &Settings) -> Trouble {
 }
 
 pub(crate) fn pool_missing(settings: &Settings) -> Trouble {
-    Trouble {
-        reason: Reason::PoolMissing,
-        sentence: format!(
-            "Pool \"{}\" does not exist at {}, or client id {} may not see it; check the name (AZP_POOL) and give the identity the role Administrator on the pool.",
-            settings.pool, settings.url, settings.client_id
-        ),
-    }
+    ado(settings, None).pool_missing().into()
 }
 
 pub(crate) fn role_missing(settings: &Settings) -> Trouble {
-    Trouble {
-        reason: Reason::RoleMissing,
-        sentence: format!(
-            "Client id {} may see pool \"{}\" at {}, but not manage it; give it the role Administrator on this pool (organization settings, agent pools, security).",
-            settings.client_id, settings.pool, settings.url
-        ),
-    }
+    ado(settings, None).role_missing().into()
 }
 
 pub(crate) fn name_taken(settings: &Settings) -> Trouble {
@@ -155,107 +123,26 @@ pub(crate) fn name_held(holder: &Holder, settings: &Settings) -> String {
     }
 }
 
-/// A question failed. `tenant` is the one that tokens are asked at.
-pub(crate) fn ask_failed(settings: &Settings, tenant: Option<&str>, question: &Question, failure: &Failure) -> Trouble {
-    let Settings {
-        url, client_id, pool, ..
-    } = settings;
-    if let (Some(trusted), Some(asked)) = (failure.tenant.as_deref(), tenant)
-        && failure.kind == FailureKind::Unauthorized
-        && !trusted.eq_ignore_ascii_case(asked)
-    {
-        return Trouble {
-            reason: Reason::TenantMismatch,
-            sentence: format!(
-                "{url} trusts tenant {trusted}, but the token is of tenant {asked}; correct the tenant id or remove it (the organization is then asked){}",
-                seen(&failure.detail)
-            ),
-        };
-    }
-    let doing = doing(question, settings);
-    let (reason, what) = match failure.kind {
-        FailureKind::Unreachable => (
-            Reason::AdoUnreachable,
-            format!(
-                "{url} could not be reached to {doing}; check DNS, proxy, network policy and trusted certificates."
-            ),
-        ),
-        FailureKind::Garbled => (
-            Reason::AdoUnreachable,
-            format!("What answered at {url} is not Azure DevOps; check the URL and the proxy in between."),
-        ),
-        FailureKind::Unavailable => (
-            Reason::AdoUnavailable,
-            format!("{url} answered with a failure of its own when asked to {doing}; the sidecar tries again."),
-        ),
-        FailureKind::Throttled => (
-            Reason::AdoThrottled,
-            format!("{url} asks for a pause; the sidecar waits as long as it says."),
-        ),
-        FailureKind::Unauthorized => (
-            Reason::TokenRefused,
-            format!(
-                "{url} does not accept the token of client id {client_id}; a new token is asked for. Check that the identity is a user of the organization and that the organization is connected to its tenant."
-            ),
-        ),
-        FailureKind::IdentityUnknown => (
-            Reason::IdentityUnknown,
-            format!(
-                "Client id {client_id} is no user of {url}; add it under organization settings, users, with access level Basic."
-            ),
-        ),
-        FailureKind::NotFound => match question {
-            Question::Tenant | Question::Pool => (
-                Reason::OrganizationMissing,
-                format!("There is no organization at {url}; check the URL (AZP_URL)."),
-            ),
-            Question::MayManage(_)
-            | Question::AgentByName(..)
-            | Question::Agents(..)
-            | Question::Agent(..)
-            | Question::SetEnabled(..)
-            | Question::Delete(..) => (Reason::PoolMissing, pool_missing(settings).sentence),
-        },
-        FailureKind::Forbidden => (
-            Reason::RoleMissing,
-            format!(
-                "Client id {client_id} lacks the rights to {doing}; give it the role Administrator on pool \"{pool}\" at {url}."
-            ),
-        ),
-        FailureKind::JobRunning => (
-            Reason::JobStillAssigned,
-            format!("Azure DevOps still has a job assigned to the agent in pool \"{pool}\" and refuses to {doing}."),
-        ),
-        FailureKind::Refused => (Reason::AdoRefused, format!("{url} refuses to {doing}.")),
-    };
-    Trouble {
-        reason,
-        sentence: format!("{what}{}", seen(&failure.detail)),
+/// A request failed. `tenant` is the one that issues the tokens.
+pub(crate) fn ask_failed(settings: &Settings, tenant: Option<&str>, request: &AdoRequest, error: &AdoError) -> Trouble {
+    ado(settings, tenant).explain(request, error).into()
+}
+
+fn ado<'a>(settings: &'a Settings, tenant: Option<&'a str>) -> AdoContext<'a> {
+    AdoContext {
+        url: &settings.url,
+        pool: &settings.pool,
+        client_id: &settings.client_id,
+        tenant,
     }
 }
 
-fn doing(question: &Question, settings: &Settings) -> String {
-    let pool = &settings.pool;
-    match question {
-        Question::Tenant => "say which Entra tenant it trusts".to_owned(),
-        Question::Pool => format!("find pool \"{pool}\""),
-        Question::MayManage(_) => format!("say whether we may manage pool \"{pool}\""),
-        Question::AgentByName(_, name) => format!("find agent \"{name}\" in pool \"{pool}\""),
-        Question::Agents(..) => format!("list the agents of pool \"{pool}\""),
-        Question::Agent(_, id) => format!("show agent {} of pool \"{pool}\"", id.0),
-        Question::SetEnabled(_, id, true) => format!("enable agent {} of pool \"{pool}\"", id.0),
-        Question::SetEnabled(_, id, false) => format!("disable agent {} of pool \"{pool}\"", id.0),
-        Question::Delete(_, id) => format!("remove agent {} from pool \"{pool}\"", id.0),
-    }
-}
-
-/// An answer that does not fit its question.
-pub(crate) fn odd_answer() -> Failure {
-    Failure {
-        kind: FailureKind::Garbled,
-        detail: "the answer does not fit the question".to_owned(),
-        tenant: None,
-    }
+/// A response that does not fit its request.
+pub(crate) fn odd_answer() -> AdoError {
+    AdoError::new(
+        AdoErrorKind::UnexpectedResponse,
+        "the response does not fit the request",
+    )
 }
 
 pub(crate) fn adopted(agent: &Agent) -> String {

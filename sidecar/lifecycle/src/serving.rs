@@ -1,7 +1,8 @@
 //! While the agent may run: at most two looks whether it registered, and an agent of ours that is to be enabled again.
 
 use crate::backoff::Jitter;
-use crate::{AgentId, Snapshot, Time};
+use crate::{Snapshot, Time};
+use azure_protocol::AgentId;
 use std::time::Duration;
 
 /// When to look whether the agent registered: after it may start, and again if it was not there.

@@ -5,8 +5,8 @@
 //! that fails leaves the held token in use.
 
 use crate::backoff::{self, Jitter, LONGEST_TOLD};
-use crate::{Snapshot, Time, TokenId, TokenRefusal};
-use contract::Reason;
+use crate::{Snapshot, Time, TokenId};
+use azure_protocol::{EntraError, EntraErrorKind};
 use std::time::Duration;
 
 /// How old a token may be when the pod begins to leave without being exchanged once more.
@@ -36,7 +36,7 @@ pub(crate) struct Token {
     /// When to exchange next; `None` before the first exchange: at once.
     next: Option<Time>,
     /// The last refusal, until a token is issued.
-    pub(crate) refusal: Option<TokenRefusal>,
+    pub(crate) refusal: Option<EntraError>,
     /// Whether the immediate retry after a changed assertion was used up since the last token.
     retried_at_once: bool,
 }
@@ -99,10 +99,11 @@ impl Token {
         kept.exchange_not_before = None;
     }
 
-    pub(crate) fn refused(&mut self, refusal: TokenRefusal, kept: &mut Snapshot, jitter: &mut Jitter, now: Time) {
+    pub(crate) fn refused(&mut self, refusal: EntraError, kept: &mut Snapshot, jitter: &mut Jitter, now: Time) {
         self.asked = None;
         kept.exchange_failures = kept.exchange_failures.saturating_add(1);
-        let at_once = refusal.reason == Reason::AssertionExpired && refusal.assertion_changed && !self.retried_at_once;
+        let at_once =
+            refusal.kind == EntraErrorKind::AssertionExpired && refusal.assertion_changed && !self.retried_at_once;
         let delay = if at_once {
             self.retried_at_once = true;
             Duration::ZERO
@@ -153,23 +154,23 @@ fn refresh_after(lifetime: Duration, refresh_in: Option<Duration>) -> Duration {
 }
 
 /// How long to wait after the `failures`-th refusal in a row.
-fn delay(refusal: &TokenRefusal, failures: u32, jitter: &mut Jitter) -> Duration {
+fn delay(refusal: &EntraError, failures: u32, jitter: &mut Jitter) -> Duration {
     if let Some(told) = refusal.retry_after {
         // What Entra asks for wins over our own pace, but nobody makes us hammer it.
         let told = told.clamp(backoff::fast(failures), LONGEST_TOLD);
-        return jitter.above(told.max(least(refusal)), 10);
+        return jitter.above(told.max(least(refusal.kind)), 10);
     }
-    match pace(refusal.reason) {
+    match pace(refusal.kind) {
         Pace::Fast => jitter.around(backoff::fast(failures), 20),
         Pace::Appearing => jitter.around(appearing(failures), 20),
         Pace::Slow => jitter.above(Duration::from_secs(300), 10),
-        Pace::Told => jitter.above(Duration::from_secs(60).max(least(refusal)), 10),
+        Pace::Told => jitter.above(Duration::from_secs(60).max(least(refusal.kind)), 10),
     }
 }
 
-/// The least pause: AADSTS50196 says that we asked the same thing too often, and asks for minutes whatever the header says.
-fn least(refusal: &TokenRefusal) -> Duration {
-    if refusal.detail.contains("AADSTS50196") {
+/// The least pause: a detected loop has to be left alone for minutes, whatever `Retry-After` says.
+fn least(kind: EntraErrorKind) -> Duration {
+    if kind == EntraErrorKind::LoopDetected {
         Duration::from_secs(300)
     } else {
         Duration::ZERO
@@ -198,29 +199,24 @@ enum Pace {
     Told,
 }
 
-/// Reasons that pass by themselves within seconds.
-const FAST: [Reason; 3] = [
-    Reason::EntraUnreachable,
-    Reason::EntraUnavailable,
-    Reason::AssertionMissing,
-];
-/// Reasons that pass minutes after somebody created what is missing.
-const APPEARING: [Reason; 4] = [
-    Reason::CredentialMissing,
-    Reason::IssuerUnreachable,
-    Reason::AssertionExpired,
-    Reason::BindingRefused,
-];
-
-fn pace(reason: Reason) -> Pace {
-    if FAST.contains(&reason) {
-        Pace::Fast
-    } else if APPEARING.contains(&reason) {
-        Pace::Appearing
-    } else if reason == Reason::EntraThrottled {
-        Pace::Told
-    } else {
-        Pace::Slow
+fn pace(kind: EntraErrorKind) -> Pace {
+    match kind {
+        EntraErrorKind::AssertionMissing
+        | EntraErrorKind::Unavailable
+        | EntraErrorKind::Unreachable
+        | EntraErrorKind::UnexpectedResponse => Pace::Fast,
+        EntraErrorKind::AssertionExpired
+        | EntraErrorKind::CredentialMissing
+        | EntraErrorKind::IssuerUnreachable
+        | EntraErrorKind::BindingRefused => Pace::Appearing,
+        EntraErrorKind::Throttled | EntraErrorKind::LoopDetected => Pace::Told,
+        EntraErrorKind::AssertionRejected
+        | EntraErrorKind::AssertionTooLong
+        | EntraErrorKind::ApplicationUnknown
+        | EntraErrorKind::TenantUnknown
+        | EntraErrorKind::ResourceUnknown
+        | EntraErrorKind::ConditionalAccess
+        | EntraErrorKind::Refused => Pace::Slow,
     }
 }
 
@@ -232,9 +228,9 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn refusal(reason: Reason) -> TokenRefusal {
-        TokenRefusal {
-            reason,
+    fn refusal(kind: EntraErrorKind) -> EntraError {
+        EntraError {
+            kind,
             detail: String::new(),
             retry_after: None,
             assertion_changed: false,
@@ -266,53 +262,53 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_has_its_pace() {
+    fn each_kind_has_its_pace() {
         let mut jitter = Jitter::new(7);
-        for (reason, failures, low, high) in [
-            (Reason::EntraUnreachable, 1, 0.8, 1.2),
-            (Reason::EntraUnavailable, 9, 48.0, 72.0),
-            (Reason::AssertionMissing, 2, 1.6, 2.4),
-            (Reason::CredentialMissing, 1, 4.0, 6.0),
-            (Reason::CredentialMissing, 18, 48.0, 72.0),
-            (Reason::CredentialMissing, 19, 240.0, 360.0),
-            (Reason::IssuerUnreachable, 3, 16.0, 24.0),
-            (Reason::AssertionExpired, 1, 4.0, 6.0),
-            (Reason::ApplicationUnknown, 1, 300.0, 330.0),
-            (Reason::TenantUnknown, 50, 300.0, 330.0),
-            (Reason::EntraRefused, 1, 300.0, 330.0),
-            (Reason::EntraThrottled, 1, 60.0, 66.0),
+        for (kind, failures, low, high) in [
+            (EntraErrorKind::Unreachable, 1, 0.8, 1.2),
+            (EntraErrorKind::Unavailable, 9, 48.0, 72.0),
+            (EntraErrorKind::AssertionMissing, 2, 1.6, 2.4),
+            (EntraErrorKind::CredentialMissing, 1, 4.0, 6.0),
+            (EntraErrorKind::CredentialMissing, 18, 48.0, 72.0),
+            (EntraErrorKind::CredentialMissing, 19, 240.0, 360.0),
+            (EntraErrorKind::IssuerUnreachable, 3, 16.0, 24.0),
+            (EntraErrorKind::AssertionExpired, 1, 4.0, 6.0),
+            (EntraErrorKind::ApplicationUnknown, 1, 300.0, 330.0),
+            (EntraErrorKind::TenantUnknown, 50, 300.0, 330.0),
+            (EntraErrorKind::Refused, 1, 300.0, 330.0),
+            (EntraErrorKind::Throttled, 1, 60.0, 66.0),
+            (EntraErrorKind::LoopDetected, 1, 300.0, 330.0),
         ] {
-            let delay = delay(&refusal(reason), failures, &mut jitter).as_secs_f64();
-            assert!((low..=high).contains(&delay), "{reason} after {failures}: {delay} s");
+            let delay = delay(&refusal(kind), failures, &mut jitter).as_secs_f64();
+            assert!((low..=high).contains(&delay), "{kind:?} after {failures}: {delay} s");
         }
     }
 
     #[test]
     fn a_told_pause_wins_within_reason() {
         let mut jitter = Jitter::new(7);
-        for (reason, detail, told, failures, low, high) in [
-            (Reason::EntraThrottled, "", 20, 1, 20.0, 22.0),
-            (Reason::EntraThrottled, "", 0, 4, 8.0, 8.8),
-            (Reason::EntraThrottled, "", 99_999, 1, 600.0, 660.0),
-            (Reason::EntraThrottled, "AADSTS50196: loop", 10, 1, 300.0, 330.0),
-            (Reason::ApplicationUnknown, "", 20, 1, 20.0, 22.0),
+        for (kind, told, failures, low, high) in [
+            (EntraErrorKind::Throttled, 20, 1, 20.0, 22.0),
+            (EntraErrorKind::Throttled, 0, 4, 8.0, 8.8),
+            (EntraErrorKind::Throttled, 99_999, 1, 600.0, 660.0),
+            (EntraErrorKind::LoopDetected, 10, 1, 300.0, 330.0),
+            (EntraErrorKind::ApplicationUnknown, 20, 1, 20.0, 22.0),
         ] {
-            let refusal = TokenRefusal {
-                detail: detail.to_owned(),
+            let refusal = EntraError {
                 retry_after: Some(seconds(told)),
-                ..refusal(reason)
+                ..refusal(kind)
             };
             let delay = delay(&refusal, failures, &mut jitter).as_secs_f64();
-            assert!((low..=high).contains(&delay), "{reason} told {told}: {delay} s");
+            assert!((low..=high).contains(&delay), "{kind:?} told {told}: {delay} s");
         }
     }
 
     #[test]
     fn a_changed_assertion_is_retried_at_once_but_once() {
         let (mut token, mut kept, mut jitter) = (Token::default(), Snapshot::default(), Jitter::new(1));
-        let changed = TokenRefusal {
+        let changed = EntraError {
             assertion_changed: true,
-            ..refusal(Reason::AssertionExpired)
+            ..refusal(EntraErrorKind::AssertionExpired)
         };
         token.asked(Time(seconds(5)));
         token.refused(changed.clone(), &mut kept, &mut jitter, Time(seconds(6)));

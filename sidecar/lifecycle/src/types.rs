@@ -1,6 +1,6 @@
 //! What goes in and what comes out: the whole surface between behavior and IO.
 
-use crate::{Criteria, Shortlist};
+use azure_protocol::{AdoError, AdoRequest, AdoResponse, AgentId, EntraError, PoolId, ServerTime};
 use contract::{Drain, Marker, Reason};
 use std::time::Duration;
 
@@ -20,10 +20,6 @@ impl Time {
         self.0.saturating_sub(earlier.0)
     }
 }
-
-/// A point in the server's time: seconds since 1970-01-01T00:00:00Z, as in `Date` headers and `createdOn`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerTime(pub i64);
 
 /// What the machine has to know of its pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,34 +58,7 @@ pub struct Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub u64);
 
-/// Id of an agent pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PoolId(pub i64);
-
-/// Id of an agent within its pool. `--replace` keeps it, so it says nothing about whose agent it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AgentId(pub i64);
-
-/// An agent as Azure DevOps describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
-    /// Its id.
-    pub id: AgentId,
-    /// Its name.
-    pub name: String,
-    /// When it was created; `None` where the answer has no readable `createdOn`.
-    pub created: Option<ServerTime>,
-    /// Whether Azure DevOps may assign jobs to it.
-    pub enabled: bool,
-    /// Whether it has a session.
-    pub online: bool,
-    /// Whether a job is assigned to it; `None` where the answer was asked without.
-    pub assigned: Option<bool>,
-    /// Value of the capability `ADO_AGENT_OWNER`; `None` where the agent has none or the answer was asked without capabilities.
-    pub owner: Option<String>,
-}
-
-/// One thing to do. The driver performs commands in order; [`Command::RequestToken`], [`Command::Ask`] and
+/// One thing to do. The driver performs commands in order; [`Command::RequestToken`], [`Command::CallAdo`] and
 /// [`Command::WriteTokenFile`] are answered by an event each, whatever happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -102,17 +71,17 @@ pub enum Command {
     WriteTokenFile(TokenId),
     /// Let the drain file say this; not answered.
     WriteDrainFile(Drain),
-    /// Ask Azure DevOps. Answered by [`Event::Answer`] with the same number. At most one question is open at a time, but
-    /// for [`Event::Terminate`], after which the driver gives up the open one when a new one comes.
-    Ask {
-        /// Number of the question.
+    /// Send a request to Azure DevOps. Answered by [`Event::AdoResponded`] with the same number. At most one request is open
+    /// at a time, except after [`Event::Terminate`]: then the driver cancels the open one when a new one comes.
+    CallAdo {
+        /// Number of the request.
         number: u64,
         /// With this token; `None`: without any.
         token: Option<TokenId>,
         /// What is asked.
-        question: Question,
-        /// How long an answer may take.
-        patience: Duration,
+        request: AdoRequest,
+        /// How long the response may take.
+        timeout: Duration,
     },
     /// The status changed: log it, write the termination message, answer probes with it.
     Report(Status),
@@ -131,93 +100,6 @@ pub enum Command {
     Exit(Outcome),
 }
 
-/// A question to Azure DevOps, one request each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// Which tenant does the organization trust? (An unauthenticated request.)
-    Tenant,
-    /// Which pool has the name of the settings?
-    Pool,
-    /// May we manage the pool?
-    MayManage(PoolId),
-    /// Which agent has this name? (With capabilities and assigned request.)
-    AgentByName(PoolId, String),
-    /// Which agents of the pool may be ours? (Without capabilities.)
-    Agents(PoolId, Criteria),
-    /// One agent. (With capabilities and assigned request.)
-    Agent(PoolId, AgentId),
-    /// Take the agent out of service, or back.
-    SetEnabled(PoolId, AgentId, bool),
-    /// Remove the agent.
-    Delete(PoolId, AgentId),
-}
-
-/// What Azure DevOps answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// To [`Question::Tenant`]; `None`: it did not say.
-    Tenant(Option<String>),
-    /// To [`Question::Pool`]; `None`: missing or not visible.
-    Pool(Option<PoolId>),
-    /// To [`Question::MayManage`].
-    MayManage(bool),
-    /// To [`Question::AgentByName`] and [`Question::Agent`].
-    Agents(Vec<Agent>),
-    /// To [`Question::Agents`].
-    Shortlist(Shortlist),
-    /// To [`Question::SetEnabled`] and [`Question::Delete`].
-    Done,
-}
-
-/// Why a question has no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// What kind of failure.
-    pub kind: FailureKind,
-    /// What was seen, for the sentence: status, server's message, activity id, cause. Never a secret.
-    pub detail: String,
-    /// The tenant that the organization trusts, where the answer said so (`X-VSS-ResourceTenant`).
-    pub tenant: Option<String>,
-}
-
-/// Kinds of failure of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FailureKind {
-    /// No answer: name, connection, TLS, timeout.
-    Unreachable,
-    /// An answer that is not Azure DevOps': a proxy's HTML, a body that is no JSON, an unknown shape.
-    Garbled,
-    /// 5xx.
-    Unavailable,
-    /// 429.
-    Throttled,
-    /// 401, 203, 302: the token is not accepted.
-    Unauthorized,
-    /// The identity is no user of the organization (TF401444 and kin).
-    IdentityUnknown,
-    /// 403.
-    Forbidden,
-    /// 404: pool, agent or organization is not there.
-    NotFound,
-    /// 400 `TaskAgentJobStillRunningException`.
-    JobRunning,
-    /// Any other 4xx.
-    Refused,
-}
-
-/// How Entra refused, by what it means for us (facts of the token endpoint).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenRefusal {
-    /// The word; one of the Entra reasons.
-    pub reason: Reason,
-    /// What was seen, for the sentence: AADSTS code, trace and correlation id, issuer, subject and audience of the assertion. Never a secret.
-    pub detail: String,
-    /// How long Entra asks us to wait.
-    pub retry_after: Option<Duration>,
-    /// Whether the assertion file has other content than the last exchange had, so that an immediate retry makes sense.
-    pub assertion_changed: bool,
-}
-
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -231,22 +113,22 @@ pub enum Event {
         refresh_in: Option<Duration>,
     },
     /// Entra issued none.
-    TokenRefused(TokenRefusal),
+    TokenRefused(EntraError),
     /// The token file holds this token.
     TokenFileWritten(TokenId),
     /// It could not be written; the old content, if any, is intact.
     TokenFileFailed(String),
     /// Somebody removed the token file.
     TokenFileRemoved,
-    /// Azure DevOps answered, or did not.
-    Answer {
-        /// Number of the question.
+    /// Azure DevOps responded, or the request failed.
+    AdoResponded {
+        /// Number of the request.
         number: u64,
-        /// The answer.
-        result: Result<Answer, Failure>,
-        /// `Retry-After` of the answer, whatever its status.
+        /// The response.
+        result: Result<AdoResponse, AdoError>,
+        /// `Retry-After` of the response, whatever its status.
         retry_after: Option<Duration>,
-        /// `Date` of the answer.
+        /// `Date` of the response.
         date: Option<ServerTime>,
     },
     /// The pod begins to leave (the `preStop` hook): T0.

@@ -1,25 +1,25 @@
 //! Events in every order, the impossible ones included: the machine neither panics nor turns in circles.
 
 use crate::steps::{POOL, agent, at, failure, settings};
-use contract::Reason;
-use lifecycle::{
-    Agent, Answer, Command, Criteria, Event, Failure, FailureKind, Lifecycle, ServerTime, Settings, Shortlist,
-    Snapshot, Time, TokenId, TokenRefusal,
+use azure_protocol::{
+    AdoError, AdoErrorKind, AdoResponse, Agent, Criteria, EntraError, EntraErrorKind, ServerTime, Shortlist,
 };
+use contract::Reason;
+use lifecycle::{Command, Event, Lifecycle, Settings, Snapshot, Time, TokenId};
 use proptest::prelude::*;
 use std::time::Duration;
 
-const KINDS: [FailureKind; 10] = [
-    FailureKind::Unreachable,
-    FailureKind::Garbled,
-    FailureKind::Unavailable,
-    FailureKind::Throttled,
-    FailureKind::Unauthorized,
-    FailureKind::IdentityUnknown,
-    FailureKind::Forbidden,
-    FailureKind::NotFound,
-    FailureKind::JobRunning,
-    FailureKind::Refused,
+const KINDS: [AdoErrorKind; 10] = [
+    AdoErrorKind::Unreachable,
+    AdoErrorKind::UnexpectedResponse,
+    AdoErrorKind::Unavailable,
+    AdoErrorKind::Throttled,
+    AdoErrorKind::Unauthorized,
+    AdoErrorKind::IdentityUnknown,
+    AdoErrorKind::Forbidden,
+    AdoErrorKind::NotFound,
+    AdoErrorKind::JobRunning,
+    AdoErrorKind::Refused,
 ];
 
 fn any_agent() -> impl Strategy<Value = Agent> {
@@ -51,12 +51,12 @@ fn any_agent() -> impl Strategy<Value = Agent> {
         })
 }
 
-fn any_result() -> impl Strategy<Value = Result<Answer, Failure>> {
+fn any_result() -> impl Strategy<Value = Result<AdoResponse, AdoError>> {
     prop_oneof![
-        any::<bool>().prop_map(|known| Ok(Answer::Tenant(known.then(|| "theirs".to_owned())))),
-        any::<bool>().prop_map(|known| Ok(Answer::Pool(known.then_some(POOL)))),
-        any::<bool>().prop_map(|may| Ok(Answer::MayManage(may))),
-        prop::collection::vec(any_agent(), 0..4).prop_map(|agents| Ok(Answer::Agents(agents))),
+        any::<bool>().prop_map(|known| Ok(AdoResponse::Tenant(known.then(|| "theirs".to_owned())))),
+        any::<bool>().prop_map(|known| Ok(AdoResponse::Pool(known.then_some(POOL)))),
+        any::<bool>().prop_map(|may| Ok(AdoResponse::MayManage(may))),
+        prop::collection::vec(any_agent(), 0..4).prop_map(|agents| Ok(AdoResponse::Agents(agents))),
         prop::collection::vec(any_agent(), 0..4).prop_map(|agents| {
             let mut shortlist = Shortlist::new(Criteria {
                 agent_name: settings().agent_name,
@@ -66,10 +66,10 @@ fn any_result() -> impl Strategy<Value = Result<Answer, Failure>> {
                 most: 2,
             });
             agents.into_iter().for_each(|agent| shortlist.offer(agent));
-            Ok(Answer::Shortlist(shortlist))
+            Ok(AdoResponse::Shortlist(shortlist))
         }),
-        Just(Ok(Answer::Done)),
-        (prop::sample::select(KINDS.to_vec()), any::<bool>()).prop_map(|(kind, tenant)| Err(Failure {
+        Just(Ok(AdoResponse::Done)),
+        (prop::sample::select(KINDS.to_vec()), any::<bool>()).prop_map(|(kind, tenant)| Err(AdoError {
             tenant: tenant.then(|| "theirs".to_owned()),
             ..failure(kind)
         })),
@@ -91,7 +91,7 @@ fn any_event() -> impl Strategy<Value = Option<Event>> {
     prop_oneof![
         4 => Just(None),
         6 => (any_result(), prop::option::of(any_duration()), date, 0_u64..3).prop_map(
-            |(result, retry_after, date, number)| Some(Event::Answer {
+            |(result, retry_after, date, number)| Some(Event::AdoResponded {
                 number,
                 result,
                 retry_after,
@@ -101,10 +101,10 @@ fn any_event() -> impl Strategy<Value = Option<Event>> {
         2 => (0_u64..5, any_duration(), prop::option::of(any_duration())).prop_map(|(token, lifetime, refresh_in)| {
             Some(Event::TokenIssued { token: TokenId(token), lifetime, refresh_in })
         }),
-        1 => (prop::sample::select(Reason::ALL.to_vec()), prop::option::of(any_duration()), any::<bool>()).prop_map(
-            |(reason, retry_after, assertion_changed)| Some(Event::TokenRefused(TokenRefusal {
-                reason,
-                detail: "AADSTS50196".to_owned(),
+        1 => (any_entra_error_kind(), prop::option::of(any_duration()), any::<bool>()).prop_map(
+            |(kind, retry_after, assertion_changed)| Some(Event::TokenRefused(EntraError {
+                kind,
+                detail: "seen".to_owned(),
                 retry_after,
                 assertion_changed,
             }))
@@ -115,6 +115,28 @@ fn any_event() -> impl Strategy<Value = Option<Event>> {
         1 => Just(Some(Event::PreStop)),
         1 => Just(Some(Event::Terminate)),
     ]
+}
+
+fn any_entra_error_kind() -> impl Strategy<Value = EntraErrorKind> {
+    prop::sample::select(vec![
+        EntraErrorKind::AssertionMissing,
+        EntraErrorKind::AssertionExpired,
+        EntraErrorKind::AssertionRejected,
+        EntraErrorKind::AssertionTooLong,
+        EntraErrorKind::CredentialMissing,
+        EntraErrorKind::IssuerUnreachable,
+        EntraErrorKind::ApplicationUnknown,
+        EntraErrorKind::TenantUnknown,
+        EntraErrorKind::ResourceUnknown,
+        EntraErrorKind::ConditionalAccess,
+        EntraErrorKind::BindingRefused,
+        EntraErrorKind::Throttled,
+        EntraErrorKind::LoopDetected,
+        EntraErrorKind::Unavailable,
+        EntraErrorKind::Unreachable,
+        EntraErrorKind::UnexpectedResponse,
+        EntraErrorKind::Refused,
+    ])
 }
 
 /// A time of a snapshot, also one that no run of this boot can have written.
@@ -147,9 +169,9 @@ fn drain(machine: &mut Lifecycle, newest: &mut u64) -> bool {
     while let Some(command) = machine.poll_command() {
         assert!(!ended, "nothing comes after the end, but {command:?}");
         match command {
-            Command::Ask { number, patience, .. } => {
+            Command::CallAdo { number, timeout, .. } => {
                 assert!(number > *newest, "numbers rise");
-                assert!(!patience.is_zero());
+                assert!(!timeout.is_zero());
                 *newest = number;
             }
             Command::Exit(outcome) => {
@@ -176,7 +198,7 @@ proptest! {
         let mut machine = Lifecycle::new(settings(), restored.clone(), seed, now);
         let may_wait = Time(now.0 + Duration::from_secs(661));
         let asks_at_once = std::iter::from_fn(|| machine.poll_command())
-            .any(|command| matches!(command, Command::RequestToken { .. } | Command::Ask { .. }));
+            .any(|command| matches!(command, Command::RequestToken { .. } | Command::CallAdo { .. }));
         let next = machine.poll_timeout();
         let is_over = machine.status().reason == Reason::NeverSeen;
         prop_assert!(asks_at_once || is_over || next.is_some_and(|(at, _)| at <= may_wait), "{next:?} after {restored:?}");
@@ -201,9 +223,9 @@ proptest! {
         let mut ended = drain(&mut machine, &mut newest);
         for (event, millis) in events {
             match event {
-                Some(Event::Answer { number, result, retry_after, date }) => {
+                Some(Event::AdoResponded { number, result, retry_after, date }) => {
                     let number = newest.saturating_sub(number);
-                    machine.handle(Event::Answer { number, result, retry_after, date }, now);
+                    machine.handle(Event::AdoResponded { number, result, retry_after, date }, now);
                 }
                 Some(event) => machine.handle(event, now),
                 None => match machine.poll_timeout() {

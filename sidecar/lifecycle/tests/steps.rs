@@ -1,10 +1,8 @@
 //! What the tests share: values, and a driver that does nothing by itself.
 
+use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, PoolId, ServerTime, Shortlist};
 use contract::{Drain, Marker};
-use lifecycle::{
-    Agent, AgentId, Answer, Command, Event, Failure, FailureKind, Lifecycle, Outcome, PoolId, Question, ServerTime,
-    Settings, Shortlist, Snapshot, Status, Time, TokenId,
-};
+use lifecycle::{Command, Event, Lifecycle, Outcome, Settings, Snapshot, Status, Time, TokenId};
 use std::time::Duration;
 
 pub(crate) const POOL: PoolId = PoolId(11);
@@ -47,8 +45,8 @@ pub(crate) fn agent(id: i64) -> Agent {
     }
 }
 
-pub(crate) fn failure(kind: FailureKind) -> Failure {
-    Failure {
+pub(crate) fn failure(kind: AdoErrorKind) -> AdoError {
+    AdoError {
         kind,
         detail: "seen".to_owned(),
         tenant: None,
@@ -64,7 +62,7 @@ pub(crate) struct Script {
     pub(crate) machine: Lifecycle,
     now: Time,
     commands: Vec<Command>,
-    open: Vec<(u64, Question, Duration)>,
+    open: Vec<(u64, AdoRequest, Duration)>,
     exchanges: usize,
     asked: usize,
 }
@@ -93,10 +91,10 @@ impl Script {
 
     fn drain(&mut self) {
         while let Some(command) = self.machine.poll_command() {
-            if let Command::Ask {
+            if let Command::CallAdo {
                 number,
-                question,
-                patience,
+                request: question,
+                timeout: patience,
                 ..
             } = &command
             {
@@ -173,7 +171,7 @@ impl Script {
         self.event(Event::TokenFileWritten(TokenId(id)));
     }
 
-    fn take(&mut self, question: &Question) -> u64 {
+    fn take(&mut self, question: &AdoRequest) -> u64 {
         let (number, asked, _) = self
             .open
             .pop()
@@ -184,7 +182,7 @@ impl Script {
     }
 
     /// This question is open; it is answered.
-    pub(crate) fn answer(&mut self, question: &Question, answer: Answer) {
+    pub(crate) fn answer(&mut self, question: &AdoRequest, answer: AdoResponse) {
         let number = self.take(question);
         self.reply(number, Ok(answer), None);
     }
@@ -196,7 +194,7 @@ impl Script {
 
     /// They are, and a pause is asked for.
     pub(crate) fn list_and_pause(&mut self, agents: &[Agent], pause: Option<Duration>) {
-        let Some(Question::Agents(POOL, criteria)) = self.open().cloned() else {
+        let Some(AdoRequest::Agents(POOL, criteria)) = self.open().cloned() else {
             panic!(
                 "the agents are to be listed, but {:?} is asked; {:?}",
                 self.open(),
@@ -209,17 +207,17 @@ impl Script {
         }
         let number = self.number();
         self.open.clear();
-        self.reply(number, Ok(Answer::Shortlist(shortlist)), pause);
+        self.reply(number, Ok(AdoResponse::Shortlist(shortlist)), pause);
     }
 
     /// This question is open; it fails.
-    pub(crate) fn fail(&mut self, question: &Question, failure: Failure, retry_after: Option<Duration>) {
+    pub(crate) fn fail(&mut self, question: &AdoRequest, failure: AdoError, retry_after: Option<Duration>) {
         let number = self.take(question);
         self.reply(number, Err(failure), retry_after);
     }
 
     /// It is answered, and a pause is asked for.
-    pub(crate) fn answer_and_pause(&mut self, question: &Question, answer: Answer, pause: Duration) {
+    pub(crate) fn answer_and_pause(&mut self, question: &AdoRequest, answer: AdoResponse, pause: Duration) {
         let number = self.take(question);
         self.reply(number, Ok(answer), Some(pause));
     }
@@ -238,9 +236,9 @@ impl Script {
         self.open.last().expect("a question is open").2
     }
 
-    pub(crate) fn reply(&mut self, number: u64, result: Result<Answer, Failure>, retry_after: Option<Duration>) {
+    pub(crate) fn reply(&mut self, number: u64, result: Result<AdoResponse, AdoError>, retry_after: Option<Duration>) {
         let date = ServerTime(EPOCH + i64::try_from(self.now.0.as_secs()).expect("a short test"));
-        self.event(Event::Answer {
+        self.event(Event::AdoResponded {
             number,
             result,
             retry_after,
@@ -248,7 +246,7 @@ impl Script {
         });
     }
 
-    pub(crate) fn open(&self) -> Option<&Question> {
+    pub(crate) fn open(&self) -> Option<&AdoRequest> {
         self.open.last().map(|(_, question, _)| question)
     }
 

@@ -1,29 +1,34 @@
 //! The life of a pod, step by step: what the machine does next after each event.
 
 use crate::steps::{EPOCH, POOL, Script, agent, at, failure, marker, settings};
-use contract::{Drain, Reason};
-use lifecycle::{
-    Agent, AgentId, Answer, Command, Event, Failure, FailureKind, Question, Refusal, ServerTime, Settings, Snapshot,
-    TokenRefusal,
+use azure_protocol::{
+    AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability, EntraError, EntraErrorKind,
+    ServerTime,
 };
+use contract::{Drain, Reason};
+use lifecycle::{Command, Event, Refusal, Settings, Snapshot};
 use std::time::Duration;
 
 const OURS: AgentId = AgentId(7);
 
-fn by_name() -> Question {
-    Question::AgentByName(POOL, settings().agent_name)
+fn pool_by_name() -> AdoRequest {
+    AdoRequest::PoolByName("linux".to_owned())
 }
 
-fn disable() -> Question {
-    Question::SetEnabled(POOL, OURS, false)
+fn by_name() -> AdoRequest {
+    AdoRequest::AgentByName(POOL, settings().agent_name)
 }
 
-fn delete() -> Question {
-    Question::Delete(POOL, OURS)
+fn disable() -> AdoRequest {
+    AdoRequest::SetAvailability(POOL, OURS, Availability::Disabled)
 }
 
-fn look() -> Question {
-    Question::Agent(POOL, OURS)
+fn delete() -> AdoRequest {
+    AdoRequest::Delete(POOL, OURS)
+}
+
+fn look() -> AdoRequest {
+    AdoRequest::Agent(POOL, OURS)
 }
 
 fn busy() -> Agent {
@@ -42,9 +47,9 @@ fn ready_with(settings: Settings) -> Script {
     let mut script = Script::new(settings, None);
     script.exchange(1, 3600);
     script.write(1);
-    script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
-    script.answer(&Question::MayManage(POOL), Answer::MayManage(true));
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&pool_by_name(), AdoResponse::Pool(Some(POOL)));
+    script.answer(&AdoRequest::MayManage(POOL), AdoResponse::MayManage(true));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     assert_eq!(script.status().reason, Reason::Ready);
     assert!(script.status().agent_may_start);
     script
@@ -54,7 +59,7 @@ fn ready_with(settings: Settings) -> Script {
 fn serving() -> Script {
     let mut script = ready();
     script.wait();
-    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
     script
 }
 
@@ -62,8 +67,8 @@ fn serving() -> Script {
 fn draining() -> Script {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![busy()]));
-    script.answer(&disable(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![busy()]));
+    script.answer(&disable(), AdoResponse::Done);
     script
 }
 
@@ -72,7 +77,7 @@ fn an_idle_pod_from_start_to_removed() {
     let mut script = ready();
     let (at_check, _) = script.wait();
     assert!((60..=72).contains(&at_check.0.as_secs()), "{at_check:?}");
-    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
     assert_eq!(
         script.machine.poll_timeout().map(|due| due.1),
         Some("the token is refreshed")
@@ -80,13 +85,13 @@ fn an_idle_pod_from_start_to_removed() {
 
     script.at(1000.0).event(Event::PreStop);
     assert_eq!(script.requested_token(), 1, "the token is exchanged once more");
-    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
-    script.answer(&disable(), Answer::Done);
-    script.answer(&delete(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
+    script.answer(&disable(), AdoResponse::Done);
+    script.answer(&delete(), AdoResponse::Done);
     assert_eq!(script.status().reason, Reason::Draining);
 
     script.at(1004.0).event(Event::Terminate);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     assert_eq!(script.exit().reason, Reason::Removed);
     assert_eq!(script.questions(), 8, "requests in the life of the pod");
 }
@@ -104,7 +109,7 @@ fn a_busy_agent_is_disabled_waited_for_and_removed() {
             enabled: false,
             ..busy()
         };
-        script.answer(&look(), Answer::Agents(vec![still]));
+        script.answer(&look(), AdoResponse::Agents(vec![still]));
     }
     assert!(
         script.status().sentence.contains("when its job has ended"),
@@ -112,12 +117,12 @@ fn a_busy_agent_is_disabled_waited_for_and_removed() {
         script.status().sentence
     );
     script.wait();
-    script.answer(&look(), Answer::Agents(vec![agent(7)]));
+    script.answer(&look(), AdoResponse::Agents(vec![agent(7)]));
     // Somebody enabled it meanwhile: a job must not slip in before the removal.
-    script.answer(&disable(), Answer::Done);
-    script.answer(&delete(), Answer::Done);
+    script.answer(&disable(), AdoResponse::Done);
+    script.answer(&delete(), AdoResponse::Done);
     script.event(Event::Terminate);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     assert_eq!(script.exit().reason, Reason::Removed);
 }
 
@@ -130,7 +135,7 @@ fn towards_the_end_of_the_grace_a_busy_agent_is_looked_at_more_often() {
     while script.now() < at(692.0) {
         script.answer(
             &look(),
-            Answer::Agents(vec![Agent {
+            AdoResponse::Agents(vec![Agent {
                 enabled: false,
                 ..busy()
             }]),
@@ -151,9 +156,9 @@ fn towards_the_end_of_the_grace_a_busy_agent_is_looked_at_more_often() {
 fn a_job_that_slips_in_before_the_removal_is_waited_for() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
-    script.answer(&disable(), Answer::Done);
-    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
+    script.answer(&disable(), AdoResponse::Done);
+    script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     assert_eq!(script.open(), None);
     assert!(
         script.status().sentence.contains("when its job has ended"),
@@ -166,9 +171,9 @@ fn a_job_that_slips_in_before_the_removal_is_waited_for() {
 fn at_the_very_end(last_seen: Agent) -> Script {
     let mut script = draining();
     script.at(700.0);
-    script.answer(&look(), Answer::Agents(vec![last_seen]));
+    script.answer(&look(), AdoResponse::Agents(vec![last_seen]));
     if script.open().is_some() {
-        script.answer(&disable(), Answer::Done);
+        script.answer(&disable(), AdoResponse::Done);
     }
     script.event(Event::Terminate);
     assert_eq!(script.open(), Some(&delete()), "the removal goes out at once");
@@ -180,14 +185,14 @@ fn at_the_very_end(last_seen: Agent) -> Script {
 #[test]
 fn two_seconds_are_enough_for_an_outcome() {
     for (meets, reason) in [
-        (Some(FailureKind::JobRunning), Reason::JobStillAssigned),
-        (Some(FailureKind::Unreachable), Reason::LeftUnreachable),
-        (Some(FailureKind::Unavailable), Reason::LeftUnreachable),
-        (Some(FailureKind::Throttled), Reason::LeftUnreachable),
-        (Some(FailureKind::Garbled), Reason::LeftUnreachable),
-        (Some(FailureKind::Unauthorized), Reason::LeftWithoutToken),
-        (Some(FailureKind::Forbidden), Reason::LeftRefused),
-        (Some(FailureKind::Refused), Reason::LeftRefused),
+        (Some(AdoErrorKind::JobRunning), Reason::JobStillAssigned),
+        (Some(AdoErrorKind::Unreachable), Reason::LeftUnreachable),
+        (Some(AdoErrorKind::Unavailable), Reason::LeftUnreachable),
+        (Some(AdoErrorKind::Throttled), Reason::LeftUnreachable),
+        (Some(AdoErrorKind::UnexpectedResponse), Reason::LeftUnreachable),
+        (Some(AdoErrorKind::Unauthorized), Reason::LeftWithoutToken),
+        (Some(AdoErrorKind::Forbidden), Reason::LeftRefused),
+        (Some(AdoErrorKind::Refused), Reason::LeftRefused),
         (None, Reason::JobStillAssigned),
     ] {
         let mut script = at_the_very_end(busy());
@@ -206,10 +211,10 @@ fn two_seconds_are_enough_for_an_outcome() {
 #[test]
 fn a_connection_that_breaks_is_tried_once_more_within_two_seconds() {
     let mut script = at_the_very_end(busy());
-    script.fail(&delete(), failure(FailureKind::Unreachable), None);
+    script.fail(&delete(), failure(AdoErrorKind::Unreachable), None);
     script.wait();
-    script.answer(&look(), Answer::Agents(vec![agent(7)]));
-    script.answer(&delete(), Answer::Done);
+    script.answer(&look(), AdoResponse::Agents(vec![agent(7)]));
+    script.answer(&delete(), AdoResponse::Done);
     assert_eq!(script.exit().reason, Reason::Removed);
     assert!(script.now() < at(701.8), "{:?}", script.now());
 }
@@ -223,8 +228,8 @@ fn a_job_agent_that_ended_is_removed_within_three_requests() {
         online: false,
         ..agent(7)
     };
-    script.answer(&by_name(), Answer::Agents(vec![offline]));
-    script.answer(&delete(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![offline]));
+    script.answer(&delete(), AdoResponse::Done);
     assert_eq!(script.exit().reason, Reason::Removed);
     assert_eq!(script.questions(), 5);
 }
@@ -237,106 +242,116 @@ fn a_dead_agent_with_a_job_is_disabled_and_removed_when_the_lock_has_run_out() {
         online: false,
         ..busy()
     };
-    script.answer(&by_name(), Answer::Agents(vec![dead.clone()]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![dead.clone()]));
     // Its session outlives it: until that ends it could be given another job.
-    script.answer(&disable(), Answer::Done);
+    script.answer(&disable(), AdoResponse::Done);
     let dead = Agent { enabled: false, ..dead };
     for _ in 0..20 {
         script.wait();
-        script.answer(&look(), Answer::Agents(vec![dead.clone()]));
+        script.answer(&look(), AdoResponse::Agents(vec![dead.clone()]));
     }
     script.wait();
     script.answer(
         &look(),
-        Answer::Agents(vec![Agent {
+        AdoResponse::Agents(vec![Agent {
             assigned: Some(false),
             ..dead
         }]),
     );
-    script.answer(&delete(), Answer::Done);
+    script.answer(&delete(), AdoResponse::Done);
     assert_eq!(script.exit().reason, Reason::Removed);
 }
 
 /// Each check that fails: the word, what the sentence names, and that the machine asks again by itself.
 #[test]
 fn every_failed_check_says_what_to_do_and_recovers() {
-    let may_manage = Question::MayManage(POOL);
+    let may_manage = AdoRequest::MayManage(POOL);
     let stranger = Agent {
         owner: Some("ado-agent/v1/cluster/another-namespace/agent-0/uid-of-another".to_owned()),
         ..agent(3)
     };
-    let cases: Vec<(Question, Result<Answer, Failure>, Reason, &str)> = vec![
-        (Question::Pool, Ok(Answer::Pool(None)), Reason::PoolMissing, "\"linux\""),
+    let cases: Vec<(AdoRequest, Result<AdoResponse, AdoError>, Reason, &str)> = vec![
         (
-            Question::Pool,
-            Err(failure(FailureKind::NotFound)),
+            pool_by_name(),
+            Ok(AdoResponse::Pool(None)),
+            Reason::PoolMissing,
+            "\"linux\"",
+        ),
+        (
+            pool_by_name(),
+            Err(failure(AdoErrorKind::NotFound)),
             Reason::OrganizationMissing,
             "https://dev.azure.com/contoso",
         ),
         (
-            Question::Pool,
-            Err(failure(FailureKind::Unreachable)),
+            pool_by_name(),
+            Err(failure(AdoErrorKind::Unreachable)),
             Reason::AdoUnreachable,
             "proxy",
         ),
         (
-            Question::Pool,
-            Err(failure(FailureKind::Garbled)),
+            pool_by_name(),
+            Err(failure(AdoErrorKind::UnexpectedResponse)),
             Reason::AdoUnreachable,
             "not Azure DevOps",
         ),
         (
-            Question::Pool,
-            Err(failure(FailureKind::Unavailable)),
+            pool_by_name(),
+            Err(failure(AdoErrorKind::Unavailable)),
             Reason::AdoUnavailable,
-            "tries again",
+            "passes by itself",
         ),
         (
-            Question::Pool,
-            Err(failure(FailureKind::Throttled)),
+            pool_by_name(),
+            Err(failure(AdoErrorKind::Throttled)),
             Reason::AdoThrottled,
-            "pause",
+            "throttling",
         ),
         (
-            Question::Pool,
-            Err(failure(FailureKind::Unauthorized)),
+            pool_by_name(),
+            Err(failure(AdoErrorKind::Unauthorized)),
             Reason::TokenRefused,
             "client",
         ),
         (
-            Question::Pool,
-            Err(failure(FailureKind::Refused)),
+            pool_by_name(),
+            Err(failure(AdoErrorKind::Refused)),
             Reason::AdoRefused,
             "find pool",
         ),
         (
-            Question::Pool,
-            Err(failure(FailureKind::IdentityUnknown)),
+            pool_by_name(),
+            Err(failure(AdoErrorKind::IdentityUnknown)),
             Reason::IdentityUnknown,
             "access level Basic",
         ),
-        (Question::Pool, Ok(Answer::Done), Reason::AdoUnreachable, "does not fit"),
+        (
+            pool_by_name(),
+            Ok(AdoResponse::Done),
+            Reason::AdoUnreachable,
+            "does not fit",
+        ),
         (
             may_manage.clone(),
-            Ok(Answer::MayManage(false)),
+            Ok(AdoResponse::MayManage(false)),
             Reason::RoleMissing,
             "Administrator",
         ),
         (
             may_manage.clone(),
-            Err(failure(FailureKind::Forbidden)),
+            Err(failure(AdoErrorKind::Forbidden)),
             Reason::RoleMissing,
             "Administrator",
         ),
         (
             may_manage,
-            Err(failure(FailureKind::NotFound)),
+            Err(failure(AdoErrorKind::NotFound)),
             Reason::PoolMissing,
             "AZP_POOL",
         ),
         (
             by_name(),
-            Ok(Answer::Agents(vec![stranger])),
+            Ok(AdoResponse::Agents(vec![stranger])),
             Reason::NameTaken,
             "AZP_AGENT_NAME",
         ),
@@ -346,9 +361,9 @@ fn every_failed_check_says_what_to_do_and_recovers() {
         script.exchange(1, 3600);
         script.write(1);
         let hopes = [
-            (Question::Pool, Answer::Pool(Some(POOL))),
-            (Question::MayManage(POOL), Answer::MayManage(true)),
-            (by_name(), Answer::Agents(vec![])),
+            (pool_by_name(), AdoResponse::Pool(Some(POOL))),
+            (AdoRequest::MayManage(POOL), AdoResponse::MayManage(true)),
+            (by_name(), AdoResponse::Agents(vec![])),
         ];
         for (earlier, answer) in hopes.iter().take_while(|(earlier, _)| *earlier != question) {
             script.answer(earlier, answer.clone());
@@ -386,14 +401,14 @@ fn an_offline_agent_of_the_same_name_blocks_nobody() {
     let mut script = Script::new(settings(), None);
     script.exchange(1, 3600);
     script.write(1);
-    script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
-    script.answer(&Question::MayManage(POOL), Answer::MayManage(true));
+    script.answer(&pool_by_name(), AdoResponse::Pool(Some(POOL)));
+    script.answer(&AdoRequest::MayManage(POOL), AdoResponse::MayManage(true));
     let left_over = Agent {
         online: false,
         owner: Some(marker("uid-before").to_string()),
         ..agent(3)
     };
-    script.answer(&by_name(), Answer::Agents(vec![left_over]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![left_over]));
     assert_eq!(script.status().reason, Reason::Ready);
 }
 
@@ -405,7 +420,7 @@ fn a_tenant_that_nobody_named_is_asked_of_the_organization() {
     };
     let mut script = Script::new(settings, None);
     assert_eq!(script.requested_token(), 0);
-    script.answer(&Question::Tenant, Answer::Tenant(None));
+    script.answer(&AdoRequest::Tenant, AdoResponse::Tenant(None));
     assert_eq!(script.status().reason, Reason::TenantUnknown);
     assert!(
         script.status().sentence.contains("ado-agent.dev/tenant-id"),
@@ -413,7 +428,7 @@ fn a_tenant_that_nobody_named_is_asked_of_the_organization() {
         script.status().sentence
     );
     script.wait();
-    script.answer(&Question::Tenant, Answer::Tenant(Some("theirs".to_owned())));
+    script.answer(&AdoRequest::Tenant, AdoResponse::Tenant(Some("theirs".to_owned())));
     assert!(script.commands().contains(&Command::RequestToken {
         tenant: "theirs".to_owned()
     }));
@@ -424,11 +439,11 @@ fn a_tenant_that_nobody_named_is_asked_of_the_organization() {
 fn a_configured_tenant_that_differs_is_named() {
     let mut script = Script::new(settings(), None);
     script.exchange(1, 3600);
-    let refused = Failure {
+    let refused = AdoError {
         tenant: Some("theirs".to_owned()),
-        ..failure(FailureKind::Unauthorized)
+        ..failure(AdoErrorKind::Unauthorized)
     };
-    script.fail(&Question::Pool, refused, None);
+    script.fail(&pool_by_name(), refused, None);
     let status = script.status();
     assert_eq!(status.reason, Reason::TenantMismatch);
     assert!(
@@ -460,7 +475,7 @@ fn a_refusal_asks_nobody_and_ends_when_told() {
 #[test]
 fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
     let mut script = Script::new(settings(), None);
-    script.event(Event::TokenRefused(refused(Reason::CredentialMissing)));
+    script.event(Event::TokenRefused(refused(EntraErrorKind::CredentialMissing)));
     assert_eq!(script.status().reason, Reason::CredentialMissing);
     script.event(Event::PreStop).event(Event::Terminate);
     assert_eq!(script.exit().reason, Reason::NeverSeen);
@@ -472,9 +487,9 @@ fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
     assert_eq!(script.questions(), 0);
 }
 
-fn refused(reason: Reason) -> TokenRefusal {
-    TokenRefusal {
-        reason,
+fn refused(kind: EntraErrorKind) -> EntraError {
+    EntraError {
+        kind,
         detail: "AADSTS70021: seen".to_owned(),
         retry_after: None,
         assertion_changed: false,
@@ -486,7 +501,7 @@ fn a_refresh_that_fails_keeps_the_token_and_says_so() {
     let mut script = serving();
     script.wait();
     assert_eq!(script.requested_token(), 1);
-    script.event(Event::TokenRefused(refused(Reason::EntraUnreachable)));
+    script.event(Event::TokenRefused(refused(EntraErrorKind::Unreachable)));
     let status = script.status();
     assert_eq!(status.reason, Reason::EntraUnreachable);
     assert!(
@@ -504,7 +519,7 @@ fn a_refresh_that_fails_keeps_the_token_and_says_so() {
 #[test]
 fn back_off_survives_a_restart() {
     let mut script = Script::new(settings(), None);
-    script.event(Event::TokenRefused(refused(Reason::ApplicationUnknown)));
+    script.event(Event::TokenRefused(refused(EntraErrorKind::ApplicationUnknown)));
     let kept = script.snapshot();
     let mut script = Script::new(settings(), Some(kept));
     assert_eq!(script.requested_token(), 0);
@@ -521,7 +536,7 @@ fn a_token_that_azure_devops_refuses_is_replaced_but_not_at_every_refusal() {
     while script.now() < at(290.0) {
         let open = script.open().cloned();
         if let Some(question) = open {
-            script.fail(&question, failure(FailureKind::Unauthorized), None);
+            script.fail(&question, failure(AdoErrorKind::Unauthorized), None);
             questions += 1;
         }
         script.wait();
@@ -529,7 +544,7 @@ fn a_token_that_azure_devops_refuses_is_replaced_but_not_at_every_refusal() {
     assert!((8..14).contains(&questions), "{questions} questions in five minutes");
     while script.requested_token() == 0 {
         if let Some(question) = script.open().cloned() {
-            script.fail(&question, failure(FailureKind::Unauthorized), None);
+            script.fail(&question, failure(AdoErrorKind::Unauthorized), None);
         }
         script.wait();
     }
@@ -539,28 +554,28 @@ fn a_token_that_azure_devops_refuses_is_replaced_but_not_at_every_refusal() {
         script.now()
     );
     script.exchange(2, 3600);
-    assert_eq!(script.open(), Some(&Question::Pool), "the new token is tried at once");
+    assert_eq!(script.open(), Some(&pool_by_name()), "the new token is tried at once");
 }
 
 #[test]
 fn a_pause_that_comes_with_a_success_is_obeyed() {
     let mut script = Script::new(settings(), None);
     script.exchange(1, 3600);
-    script.answer_and_pause(&Question::Pool, Answer::Pool(Some(POOL)), Duration::from_secs(40));
+    script.answer_and_pause(&pool_by_name(), AdoResponse::Pool(Some(POOL)), Duration::from_secs(40));
     assert_eq!(script.open(), None);
     script.write(1);
     let (due, _) = script.wait();
     assert!(due >= at(40.0), "{due:?}");
-    assert_eq!(script.open(), Some(&Question::MayManage(POOL)));
+    assert_eq!(script.open(), Some(&AdoRequest::MayManage(POOL)));
 }
 
 #[test]
 fn a_file_that_cannot_be_written_keeps_the_agent_from_starting() {
     let mut script = Script::new(settings(), None);
     script.exchange(1, 3600);
-    script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
-    script.answer(&Question::MayManage(POOL), Answer::MayManage(true));
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&pool_by_name(), AdoResponse::Pool(Some(POOL)));
+    script.answer(&AdoRequest::MayManage(POOL), AdoResponse::MayManage(true));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     script.event(Event::TokenFileFailed("no space left".to_owned()));
     assert_eq!(script.status().reason, Reason::TokenFileFailed);
     assert!(!script.status().agent_may_start);
@@ -577,8 +592,8 @@ fn an_agent_that_a_person_disabled_is_removed_but_not_touched_otherwise() {
         enabled: false,
         ..agent(7)
     };
-    script.answer(&by_name(), Answer::Agents(vec![disabled]));
-    script.answer(&delete(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![disabled]));
+    script.answer(&delete(), AdoResponse::Done);
     assert_eq!(script.snapshot().disabled, None);
 }
 
@@ -587,13 +602,13 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
     let mut script = draining();
     assert_eq!(script.snapshot().disabled, Some(OURS));
     script.event(Event::Terminate);
-    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     while !script.has_ended() {
         script.wait();
         if let Some(question) = script.open().cloned() {
             script.answer(
                 &question,
-                Answer::Agents(vec![Agent {
+                AdoResponse::Agents(vec![Agent {
                     enabled: false,
                     ..busy()
                 }]),
@@ -607,12 +622,15 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
     script.exchange(2, 3600);
     script.answer(
         &look(),
-        Answer::Agents(vec![Agent {
+        AdoResponse::Agents(vec![Agent {
             enabled: false,
             ..busy()
         }]),
     );
-    script.answer(&Question::SetEnabled(POOL, OURS, true), Answer::Done);
+    script.answer(
+        &AdoRequest::SetAvailability(POOL, OURS, Availability::Enabled),
+        AdoResponse::Done,
+    );
     assert_eq!(script.snapshot().disabled, None);
 }
 
@@ -628,7 +646,7 @@ fn a_person_who_took_over_the_disabling_is_respected_by_the_next_life() {
     };
     let mut script = Script::new(settings(), Some(kept));
     script.exchange(1, 3600);
-    script.answer(&look(), Answer::Agents(vec![agent(7)]));
+    script.answer(&look(), AdoResponse::Agents(vec![agent(7)]));
     assert_eq!(script.open(), None, "it is enabled already");
     assert_eq!(script.snapshot().disabled, None);
 }
@@ -639,15 +657,15 @@ fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
     let mut script = Script::restored_at(settings(), kept, 130.0);
     assert_eq!(script.status().reason, Reason::Draining);
     script.exchange(2, 3600);
-    script.answer(&by_name(), Answer::Agents(vec![busy()]));
-    script.answer(&disable(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![busy()]));
+    script.answer(&disable(), AdoResponse::Done);
     script.event(Event::Terminate);
-    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     let mut last = script.now();
     while !script.has_ended() {
         last = script.wait().0;
         if let Some(question) = script.open().cloned() {
-            script.answer(&question, Answer::Agents(vec![busy()]));
+            script.answer(&question, AdoResponse::Agents(vec![busy()]));
         }
     }
     assert!(
@@ -661,14 +679,14 @@ fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
 fn a_hook_that_comes_late_does_not_cost_the_outcome() {
     let mut script = serving();
     script.at(102.7).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![busy()]));
-    script.answer(&disable(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![busy()]));
+    script.answer(&disable(), AdoResponse::Done);
     script.event(Event::Terminate);
-    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     while !script.has_ended() {
         script.wait();
         if let Some(question) = script.open().cloned() {
-            script.answer(&question, Answer::Agents(vec![busy()]));
+            script.answer(&question, AdoResponse::Agents(vec![busy()]));
         }
     }
     assert_eq!(script.exit().reason, Reason::JobStillAssigned);
@@ -683,10 +701,10 @@ fn a_successor_that_took_the_agent_over_keeps_it() {
         owner: Some(marker("uid-after").to_string()),
         ..agent(7)
     };
-    script.answer(&by_name(), Answer::Agents(vec![taken.clone()]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![taken.clone()]));
     assert_eq!(script.open(), None);
     script.event(Event::Terminate);
-    script.answer(&by_name(), Answer::Agents(vec![taken]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![taken]));
     // It cannot be told from an agent of ours that a job gave another marker.
     assert_eq!(script.exit().reason, Reason::LeftUnproven);
 }
@@ -701,7 +719,7 @@ fn an_agent_of_our_name_from_before_our_start_is_not_ours() {
         };
         let mut script = ready();
         script.at(100.0).event(Event::Terminate);
-        script.answer(&by_name(), Answer::Agents(vec![before]));
+        script.answer(&by_name(), AdoResponse::Agents(vec![before]));
         script.list(&[]);
         assert_eq!(script.exit().reason, Reason::NotOurs);
         assert!(script.exit().is_clean());
@@ -755,14 +773,14 @@ fn an_agent_that_changed_its_marker_stays_and_the_end_is_not_clean() {
                 asked += 1;
                 assert!(asked < 12, "{:?}", script.machine);
                 match script.open().cloned() {
-                    Some(Question::AgentByName(..)) => {
+                    Some(AdoRequest::AgentByName(..)) => {
                         let named = (changed.name == agent(7).name).then(|| changed.clone());
-                        script.answer(&by_name(), Answer::Agents(named.into_iter().collect()));
+                        script.answer(&by_name(), AdoResponse::Agents(named.into_iter().collect()));
                     }
-                    Some(Question::Agents(..)) => script.list(std::slice::from_ref(&changed)),
-                    Some(Question::Agent(_, id)) => {
+                    Some(AdoRequest::Agents(..)) => script.list(std::slice::from_ref(&changed)),
+                    Some(AdoRequest::Agent(_, id)) => {
                         assert_eq!(id, OURS);
-                        script.answer(&look(), Answer::Agents(vec![changed.clone()]));
+                        script.answer(&look(), AdoResponse::Agents(vec![changed.clone()]));
                     }
                     Some(other) => panic!("{other:?} about an agent that is not provably ours: {changed:?}"),
                     None => {
@@ -794,9 +812,9 @@ fn another_agent_with_the_pinned_id_is_not_ours() {
         owner: Some(marker("uid-after").to_string()),
         ..agent(7)
     };
-    script.answer(&by_name(), Answer::Agents(vec![another.clone()]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![another.clone()]));
     script.event(Event::Terminate);
-    script.answer(&by_name(), Answer::Agents(vec![another]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![another]));
     assert_eq!(script.exit().reason, Reason::NotOurs);
 }
 
@@ -808,7 +826,7 @@ fn a_successor_that_takes_over_during_the_drain_keeps_the_agent() {
         owner: Some(marker("uid-after").to_string()),
         ..agent(7)
     };
-    script.answer(&look(), Answer::Agents(vec![taken]));
+    script.answer(&look(), AdoResponse::Agents(vec![taken]));
     assert_eq!(script.open(), None);
     assert!(
         script.status().sentence.contains("another marker than this pod's"),
@@ -834,11 +852,11 @@ fn an_agent_without_marker_is_adopted_only_by_name_and_age() {
             created,
             ..unmarked.clone()
         };
-        script.answer(&by_name(), Answer::Agents(vec![unmarked]));
+        script.answer(&by_name(), AdoResponse::Agents(vec![unmarked]));
         match adopted {
             true => assert_eq!(script.open(), Some(&disable()), "created {created:?}"),
             false => assert!(
-                matches!(script.open(), Some(Question::Agents(..))),
+                matches!(script.open(), Some(AdoRequest::Agents(..))),
                 "created {created:?}"
             ),
         }
@@ -854,7 +872,7 @@ fn an_agent_without_marker_is_adopted_only_by_name_and_age() {
 fn an_invented_name_is_found_by_the_marker() {
     let mut script = ready();
     script.at(50.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     let listed = |id, name: &str, created| Agent {
         name: name.to_owned(),
         created: Some(ServerTime(EPOCH + created)),
@@ -872,39 +890,39 @@ fn an_invented_name_is_found_by_the_marker() {
         name: "prefix-agent-0".to_owned(),
         ..agent(7)
     };
-    script.answer(&look(), Answer::Agents(vec![ours]));
-    script.answer(&disable(), Answer::Done);
-    script.answer(&delete(), Answer::Done);
+    script.answer(&look(), AdoResponse::Agents(vec![ours]));
+    script.answer(&disable(), AdoResponse::Done);
+    script.answer(&delete(), AdoResponse::Done);
 }
 
 #[test]
 fn a_404_long_after_the_listing_does_not_prove_that_the_agent_is_gone() {
     let mut script = ready();
     script.at(50.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     let theirs = |id| Agent {
         name: "other".to_owned(),
         owner: None,
         ..agent(id)
     };
     let all = vec![theirs(7), theirs(8), theirs(9)];
-    let fetch = |id| Question::Agent(POOL, AgentId(id));
+    let fetch = |id| AdoRequest::Agent(POOL, AgentId(id));
     let pause = Duration::from_secs(600);
     script.list_and_pause(&all, Some(pause));
     script.wait();
     // The pool was made anew meanwhile, or our role taken away: every agent is answered with 404.
-    script.fail(&fetch(7), failure(FailureKind::NotFound), None);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.fail(&fetch(7), failure(AdoErrorKind::NotFound), None);
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     script.list(&all);
     // Soon after a listing, or after another agent of the pool, it is about the agent.
-    script.fail(&fetch(7), failure(FailureKind::NotFound), None);
+    script.fail(&fetch(7), failure(AdoErrorKind::NotFound), None);
     script.at(script.now().0.as_secs_f64() + 9.0);
-    script.answer(&fetch(8), Answer::Agents(vec![theirs(8)]));
+    script.answer(&fetch(8), AdoResponse::Agents(vec![theirs(8)]));
     script.at(script.now().0.as_secs_f64() + 9.0);
-    script.fail(&fetch(9), failure(FailureKind::NotFound), None);
+    script.fail(&fetch(9), failure(AdoErrorKind::NotFound), None);
     assert_eq!(script.open(), None);
     script.event(Event::Terminate);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     script.list(&[]);
     assert_eq!(script.exit().reason, Reason::NeverSeen);
 }
@@ -920,10 +938,10 @@ fn of_several_with_our_marker_only_the_first_seen_is_removed() {
     let mut script = Script::new(settings(), Some(kept));
     script.exchange(1, 3600);
     script.event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![agent(9)]));
-    script.answer(&look(), Answer::Agents(vec![agent(7)]));
-    script.answer(&disable(), Answer::Done);
-    script.answer(&delete(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(9)]));
+    script.answer(&look(), AdoResponse::Agents(vec![agent(7)]));
+    script.answer(&disable(), AdoResponse::Done);
+    script.answer(&delete(), AdoResponse::Done);
 }
 
 #[test]
@@ -931,10 +949,13 @@ fn a_container_that_restarted_in_place_leaves_no_stale_id() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
     let anew = agent(9);
-    script.answer(&by_name(), Answer::Agents(vec![anew]));
-    script.fail(&look(), failure(FailureKind::NotFound), None);
-    script.answer(&Question::SetEnabled(POOL, AgentId(9), false), Answer::Done);
-    script.answer(&Question::Delete(POOL, AgentId(9)), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![anew]));
+    script.fail(&look(), failure(AdoErrorKind::NotFound), None);
+    script.answer(
+        &AdoRequest::SetAvailability(POOL, AgentId(9), Availability::Disabled),
+        AdoResponse::Done,
+    );
+    script.answer(&AdoRequest::Delete(POOL, AgentId(9)), AdoResponse::Done);
     assert_eq!(script.snapshot().pinned.map(|pinned| pinned.0), Some(AgentId(9)));
 }
 
@@ -946,9 +967,9 @@ fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
     assert_eq!(script.open(), Some(&look()));
     script.at(due.0.as_secs_f64() + 5.0).event(Event::Terminate);
     assert_eq!(script.open(), Some(&delete()), "the open question is given up");
-    script.reply(number, Ok(Answer::Agents(vec![])), None);
+    script.reply(number, Ok(AdoResponse::Agents(vec![])), None);
     assert_eq!(script.open(), Some(&delete()));
-    script.answer(&delete(), Answer::Done);
+    script.answer(&delete(), AdoResponse::Done);
     assert_eq!(script.exit().reason, Reason::Removed);
 }
 
@@ -959,12 +980,12 @@ fn an_answer_from_before_sigterm_counts_only_where_it_found_the_agent() {
         script.at(50.0).event(Event::PreStop);
         script.at(50.1).event(Event::Terminate);
         let agents = if found { vec![agent(7)] } else { vec![] };
-        script.answer(&by_name(), Answer::Agents(agents));
+        script.answer(&by_name(), AdoResponse::Agents(agents));
         if !found {
             // It registered behind the question.
-            script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+            script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
         }
-        script.answer(&delete(), Answer::Done);
+        script.answer(&delete(), AdoResponse::Done);
         assert_eq!(script.exit().reason, Reason::Removed);
     }
 }
@@ -974,17 +995,17 @@ fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
     for registered_again in [false, true] {
         let mut script = serving();
         script.at(100.0).event(Event::PreStop);
-        script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
-        script.answer(&disable(), Answer::Done);
+        script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
+        script.answer(&disable(), AdoResponse::Done);
         script.at(100.5).event(Event::Terminate);
         // Between the removal and SIGTERM a start script that was just restarted has registered.
-        script.answer(&delete(), Answer::Done);
+        script.answer(&delete(), AdoResponse::Done);
         if registered_again {
-            script.answer(&by_name(), Answer::Agents(vec![agent(9)]));
-            script.fail(&look(), failure(FailureKind::NotFound), None);
-            script.answer(&Question::Delete(POOL, AgentId(9)), Answer::Done);
+            script.answer(&by_name(), AdoResponse::Agents(vec![agent(9)]));
+            script.fail(&look(), failure(AdoErrorKind::NotFound), None);
+            script.answer(&AdoRequest::Delete(POOL, AgentId(9)), AdoResponse::Done);
         } else {
-            script.answer(&by_name(), Answer::Agents(vec![]));
+            script.answer(&by_name(), AdoResponse::Agents(vec![]));
         }
         assert_eq!(script.exit().reason, Reason::Removed);
     }
@@ -994,9 +1015,9 @@ fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
 fn a_removal_that_cannot_be_looked_at_again_says_so() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
-    script.answer(&disable(), Answer::Done);
-    script.answer(&delete(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
+    script.answer(&disable(), AdoResponse::Done);
+    script.answer(&delete(), AdoResponse::Done);
     // Entra could not be reached since, and the last token has expired.
     script.at(4000.0).event(Event::Terminate);
     let outcome = script.exit();
@@ -1013,7 +1034,7 @@ fn a_long_drain_keeps_the_token_fresh() {
         if let Some(question) = script.open().cloned() {
             script.answer(
                 &question,
-                Answer::Agents(vec![Agent {
+                AdoResponse::Agents(vec![Agent {
                     enabled: false,
                     ..busy()
                 }]),
@@ -1034,8 +1055,8 @@ fn the_hook_waits_from_the_beginning_of_the_end_until_the_agent_is_gone() {
     assert_eq!(script.shown(), Drain::Serving);
     script.at(100.0).event(Event::PreStop);
     assert_eq!(script.shown(), Drain::Draining { beat: 100 });
-    script.answer(&by_name(), Answer::Agents(vec![busy()]));
-    script.answer(&disable(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![busy()]));
+    script.answer(&disable(), AdoResponse::Done);
     for beat in 101..=102_u32 {
         let (due, why) = script.machine.poll_timeout().expect("a beat");
         assert_eq!((due, why), (at(f64::from(beat)), "the drain file is written"));
@@ -1043,13 +1064,13 @@ fn the_hook_waits_from_the_beginning_of_the_end_until_the_agent_is_gone() {
         assert_eq!(script.shown(), Drain::Draining { beat: beat.into() });
     }
     script.wait();
-    script.answer(&look(), Answer::Agents(vec![agent(7)]));
-    script.answer(&disable(), Answer::Done);
+    script.answer(&look(), AdoResponse::Agents(vec![agent(7)]));
+    script.answer(&disable(), AdoResponse::Done);
     assert!(
         matches!(script.shown(), Drain::Draining { .. }),
         "it is still in the pool"
     );
-    script.answer(&delete(), Answer::Done);
+    script.answer(&delete(), AdoResponse::Done);
     assert_eq!(script.shown(), Drain::Drained);
 }
 
@@ -1057,7 +1078,7 @@ fn the_hook_waits_from_the_beginning_of_the_end_until_the_agent_is_gone() {
 fn the_hook_does_not_wait_where_no_agent_is_found() {
     let mut script = ready();
     script.at(20.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     script.list(&[]);
     assert_eq!(script.shown(), Drain::Drained);
 }
@@ -1066,11 +1087,11 @@ fn the_hook_does_not_wait_where_no_agent_is_found() {
 fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
     let mut script = draining();
     script.event(Event::Terminate);
-    script.fail(&delete(), failure(FailureKind::JobRunning), None);
+    script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     while !script.has_ended() {
         script.wait();
         if let Some(question) = script.open().cloned() {
-            script.answer(&question, Answer::Agents(vec![busy()]));
+            script.answer(&question, AdoResponse::Agents(vec![busy()]));
         }
     }
     let script = Script::new(settings(), Some(script.snapshot()));
@@ -1083,7 +1104,7 @@ fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
 fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
     let mut script = ready();
     script.at(20.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     script.list(&[]);
     let questions = script.questions();
     for pause in [1, 2, 4, 8, 16, 30] {
@@ -1095,7 +1116,7 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
             "{waited:?} instead of {pause} s"
         );
         if pause < 30 {
-            script.answer(&by_name(), Answer::Agents(vec![]));
+            script.answer(&by_name(), AdoResponse::Agents(vec![]));
         }
     }
     // The image may invent names.
@@ -1109,14 +1130,14 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
     let status = script.status().sentence;
     script.answer(
         &look(),
-        Answer::Agents(vec![Agent {
+        AdoResponse::Agents(vec![Agent {
             owner: Some(marker("uid-of-another").to_string()),
             ..late("invented")
         }]),
     );
     assert_eq!(script.status().sentence, status, "looking on is no news");
     script.wait();
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     script.wait();
     script.list(&[late("invented")]);
     assert_eq!(script.open(), None, "whose it is is known");
@@ -1124,11 +1145,14 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
 
     script.wait();
     let id = AgentId(8);
-    script.answer(&by_name(), Answer::Agents(vec![Agent { id, ..agent(8) }]));
-    script.answer(&Question::SetEnabled(POOL, id, false), Answer::Done);
-    script.answer(&Question::Delete(POOL, id), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![Agent { id, ..agent(8) }]));
+    script.answer(
+        &AdoRequest::SetAvailability(POOL, id, Availability::Disabled),
+        AdoResponse::Done,
+    );
+    script.answer(&AdoRequest::Delete(POOL, id), AdoResponse::Done);
     script.event(Event::Terminate);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     assert_eq!(script.exit().reason, Reason::Removed);
     assert!(
         !script.exit().sentence.contains("was not seen"),
@@ -1141,9 +1165,9 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
 fn after_a_removal_the_agent_is_looked_for_every_half_minute() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
-    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
-    script.answer(&disable(), Answer::Done);
-    script.answer(&delete(), Answer::Done);
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
+    script.answer(&disable(), AdoResponse::Done);
+    script.answer(&delete(), AdoResponse::Done);
     for lists in [false, true, false] {
         let before = script.now();
         let (due, _) = script.wait();
@@ -1154,11 +1178,11 @@ fn after_a_removal_the_agent_is_looked_for_every_half_minute() {
         if lists {
             script.list(&[]);
         } else {
-            script.answer(&by_name(), Answer::Agents(vec![]));
+            script.answer(&by_name(), AdoResponse::Agents(vec![]));
         }
     }
     script.event(Event::Terminate);
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     assert_eq!(script.exit().reason, Reason::Removed);
 }
 
@@ -1168,15 +1192,15 @@ fn an_agent_that_registered_late_is_disabled_at_once_and_removed_when_it_listens
     for listens in [true, false] {
         let mut script = ready();
         script.at(20.0).event(Event::PreStop);
-        script.answer(&by_name(), Answer::Agents(vec![]));
+        script.answer(&by_name(), AdoResponse::Agents(vec![]));
         script.list(&[]);
         script.wait();
         let offline = Agent {
             online: false,
             ..agent(7)
         };
-        script.answer(&by_name(), Answer::Agents(vec![offline.clone()]));
-        script.answer(&disable(), Answer::Done);
+        script.answer(&by_name(), AdoResponse::Agents(vec![offline.clone()]));
+        script.answer(&disable(), AdoResponse::Done);
         let found = script.now();
         let disabled = Agent {
             enabled: false,
@@ -1190,14 +1214,14 @@ fn an_agent_that_registered_late_is_disabled_at_once_and_removed_when_it_listens
                 (2..4).contains(&due.since(before).as_secs()),
                 "{due:?} after {before:?}"
             );
-            script.answer(&look(), Answer::Agents(vec![disabled.clone()]));
+            script.answer(&look(), AdoResponse::Agents(vec![disabled.clone()]));
             if listens {
                 break;
             }
         }
-        script.answer(&delete(), Answer::Done);
+        script.answer(&delete(), AdoResponse::Done);
         script.event(Event::Terminate);
-        script.answer(&by_name(), Answer::Agents(vec![]));
+        script.answer(&by_name(), AdoResponse::Agents(vec![]));
         assert_eq!(script.exit().reason, Reason::Removed);
     }
 }
@@ -1236,9 +1260,9 @@ fn the_agent_of_another_pod_of_the_namespace_does_not_hold_ours_back() {
         let mut script = Script::new(settings(), None);
         script.exchange(1, 3600);
         script.write(1);
-        script.answer(&Question::Pool, Answer::Pool(Some(POOL)));
-        script.answer(&Question::MayManage(POOL), Answer::MayManage(true));
-        script.answer(&by_name(), Answer::Agents(vec![holder.clone()]));
+        script.answer(&pool_by_name(), AdoResponse::Pool(Some(POOL)));
+        script.answer(&AdoRequest::MayManage(POOL), AdoResponse::MayManage(true));
+        script.answer(&by_name(), AdoResponse::Agents(vec![holder.clone()]));
         assert_eq!(script.status().reason, reason, "{holder:?}");
         let warns = |command: &Command| matches!(command, Command::Note { warning: true, sentence, .. } if sentence.contains("agent-of-before"));
         assert_eq!(
@@ -1257,7 +1281,7 @@ fn a_placeholder_leaves_its_agent_and_asks_nobody() {
     };
     let mut script = ready_with(placeholder());
     script.wait();
-    script.answer(&by_name(), Answer::Agents(vec![agent(7)]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
     let asked = script.questions();
     script.at(100.0).event(Event::PreStop);
     assert_eq!(script.status().reason, Reason::Draining);
@@ -1280,14 +1304,14 @@ fn a_placeholder_leaves_its_agent_and_asks_nobody() {
 fn an_agent_that_is_nowhere_is_said_while_the_pod_runs_and_is_no_clean_end() {
     let mut script = ready();
     script.wait();
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     assert_eq!(
         script.status().reason,
         Reason::Ready,
         "the image may still download its agent"
     );
     script.wait();
-    script.answer(&by_name(), Answer::Agents(vec![]));
+    script.answer(&by_name(), AdoResponse::Agents(vec![]));
     let status = script.status();
     assert_eq!((status.reason, status.agent_may_start), (Reason::NotSeen, true));
     assert!(status.sentence.contains("AZP_TOKEN_FILE"), "{}", status.sentence);

@@ -5,7 +5,7 @@
 //! somebody else's.
 
 use crate::http::{Answer, Keep, excerpt};
-use lifecycle::{Failure, FailureKind};
+use azure_protocol::{AdoError, AdoErrorKind};
 use serde::Deserialize;
 
 /// Message codes that mean: this identity is no user of the organization.
@@ -29,25 +29,21 @@ struct Body {
 }
 
 /// Nobody answered, or not to the end.
-pub(super) fn unreachable(problem: &str) -> Failure {
-    Failure {
-        kind: FailureKind::Unreachable,
-        detail: problem.to_owned(),
-        tenant: None,
-    }
+pub(super) fn unreachable(problem: &str) -> AdoError {
+    AdoError::new(AdoErrorKind::Unreachable, problem)
 }
 
 /// An answer whose body has not the shape that it should have.
-pub(super) fn garbled(answer: &Answer) -> Failure {
-    Failure {
-        kind: FailureKind::Garbled,
+pub(super) fn garbled(answer: &Answer) -> AdoError {
+    AdoError {
+        kind: AdoErrorKind::UnexpectedResponse,
         detail: format!("an unknown shape of answer, {}", answer.look()),
         tenant: tenant(answer),
     }
 }
 
 /// What an answer that is no success means.
-pub(super) fn failure(answer: &Answer) -> Failure {
+pub(super) fn failure(answer: &Answer) -> AdoError {
     let body: Body = answer.json().unwrap_or_default();
     let message = body.message.as_deref().or_else(|| answer.header("x-tfs-serviceerror"));
     let kind = kind(answer, body.type_key.as_deref().or(body.type_name.as_deref()), message);
@@ -59,42 +55,42 @@ pub(super) fn failure(answer: &Answer) -> Failure {
     if let Some(activity) = answer.header("activityid").or_else(|| answer.header("x-vss-e2eid")) {
         detail.push_str(&format!(" (activity {})", excerpt(activity)));
     }
-    Failure {
+    AdoError {
         kind,
         detail,
         tenant: tenant(answer),
     }
 }
 
-fn kind(answer: &Answer, exception: Option<&str>, message: Option<&str>) -> FailureKind {
+fn kind(answer: &Answer, exception: Option<&str>, message: Option<&str>) -> AdoErrorKind {
     let everything = String::from_utf8_lossy(&answer.beginning);
     let says = |code: &&str| message.is_some_and(|message| message.contains(*code)) || everything.contains(*code);
     if IDENTITY_UNKNOWN.iter().any(says) {
-        return FailureKind::IdentityUnknown;
+        return AdoErrorKind::IdentityUnknown;
     }
     if let Some(kind) = exception.and_then(kind_of_exception) {
         return kind;
     }
     let its_own = is_its_own(answer);
     match answer.status.as_u16() {
-        203 | 302 | 303 | 401 => FailureKind::Unauthorized,
-        200..=299 if !answer.is_json() && is_sign_in(answer) => FailureKind::Unauthorized,
-        403 if answer.is_json() || its_own => FailureKind::Forbidden,
-        404 | 410 => FailureKind::NotFound,
-        429 => FailureKind::Throttled,
-        408 | 500..=599 => FailureKind::Unavailable,
-        400..=499 if answer.is_json() || its_own => FailureKind::Refused,
-        _ => FailureKind::Garbled,
+        203 | 302 | 303 | 401 => AdoErrorKind::Unauthorized,
+        200..=299 if !answer.is_json() && is_sign_in(answer) => AdoErrorKind::Unauthorized,
+        403 if answer.is_json() || its_own => AdoErrorKind::Forbidden,
+        404 | 410 => AdoErrorKind::NotFound,
+        429 => AdoErrorKind::Throttled,
+        408 | 500..=599 => AdoErrorKind::Unavailable,
+        400..=499 if answer.is_json() || its_own => AdoErrorKind::Refused,
+        _ => AdoErrorKind::UnexpectedResponse,
     }
 }
 
-fn kind_of_exception(name: &str) -> Option<FailureKind> {
+fn kind_of_exception(name: &str) -> Option<AdoErrorKind> {
     // A `typeName` is "Namespace.Type, Assembly", a `typeKey` the bare type.
     let name = name.split(',').next().unwrap_or_default();
     match name.rsplit('.').next().unwrap_or_default() {
-        "TaskAgentJobStillRunningException" => Some(FailureKind::JobRunning),
-        "TaskAgentNotFoundException" | "TaskAgentPoolNotFoundException" => Some(FailureKind::NotFound),
-        "AccessDeniedException" => Some(FailureKind::Forbidden),
+        "TaskAgentJobStillRunningException" => Some(AdoErrorKind::JobRunning),
+        "TaskAgentNotFoundException" | "TaskAgentPoolNotFoundException" => Some(AdoErrorKind::NotFound),
+        "AccessDeniedException" => Some(AdoErrorKind::Forbidden),
         _ => None,
     }
 }
@@ -167,13 +163,13 @@ mod tests {
 
     #[test]
     fn every_odd_answer_has_its_kind() {
-        use FailureKind::{
-            Forbidden, Garbled, IdentityUnknown, NotFound, Refused, Throttled, Unauthorized, Unavailable,
+        use AdoErrorKind::{
+            Forbidden, IdentityUnknown, NotFound, Refused, Throttled, Unauthorized, Unavailable, UnexpectedResponse,
         };
         for (status, headers, body, expected) in [
             (203, &[HTML][..], "<title>Sign In</title>", Unauthorized),
             (302, &[HTML], "", Unauthorized),
-            (301, &[HTML], "", Garbled),
+            (301, &[HTML], "", UnexpectedResponse),
             (200, &[HTML, OWN], "<title>Sign In</title>", Unauthorized),
             (
                 200,
@@ -181,17 +177,17 @@ mod tests {
                 "<a href=https://login.microsoftonline.com/x>",
                 Unauthorized,
             ),
-            (200, &[HTML], "<title>Corporate proxy</title>", Garbled),
-            (200, &[HTML, OWN], "<title>Corporate proxy</title>", Garbled),
+            (200, &[HTML], "<title>Corporate proxy</title>", UnexpectedResponse),
+            (200, &[HTML, OWN], "<title>Corporate proxy</title>", UnexpectedResponse),
             (401, &[], "", Unauthorized),
             (401, &[HTML], "TF400813: not authorized", Unauthorized),
             (401, &[HTML], "TF401444: Please sign-in at least once", IdentityUnknown),
             (401, &[("x-tfs-serviceerror", "TF401444: sign in")], "", IdentityUnknown),
             (403, &[JSON], "{}", Forbidden),
-            (403, &[HTML], "blocked by the proxy", Garbled),
+            (403, &[HTML], "blocked by the proxy", UnexpectedResponse),
             (403, &[HTML, OWN], "", Forbidden),
             (404, &[HTML], "", NotFound),
-            (407, &[HTML], "", Garbled),
+            (407, &[HTML], "", UnexpectedResponse),
             (429, &[JSON], "{}", Throttled),
             (408, &[], "", Unavailable),
             (503, &[HTML], "", Unavailable),
@@ -208,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_type_goes_before_the_status() {
-        use FailureKind::{Forbidden, JobRunning, NotFound};
+        use AdoErrorKind::{Forbidden, JobRunning, NotFound};
         let package = "Microsoft.TeamFoundation.DistributedTask.WebApi";
         for (status, name, expected) in [
             (400, "TaskAgentJobStillRunningException", JobRunning),

@@ -1,9 +1,8 @@
 //! What Azure DevOps' answers look like, as far as we read them.
 
-use super::same_name;
 use crate::http::{Answer as HttpAnswer, Keep};
 use crate::times;
-use lifecycle::{Agent, AgentId, Answer, PoolId, Question, Shortlist};
+use azure_protocol::{AdoRequest, AdoResponse, Agent, AgentId, PoolId, Shortlist, same_name};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -79,20 +78,20 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    pub(super) fn new(question: &Question, pool: &str) -> Self {
+    pub(super) fn new(question: &AdoRequest) -> Self {
         match question {
-            Question::Pool => Self::Pool {
-                name: pool.to_owned(),
+            AdoRequest::PoolByName(name) => Self::Pool {
+                name: name.clone(),
                 found: None,
             },
-            Question::MayManage(_) => Self::Verdict,
-            Question::AgentByName(_, name) => Self::Named {
+            AdoRequest::MayManage(_) => Self::Verdict,
+            AdoRequest::AgentByName(_, name) => Self::Named {
                 name: name.clone(),
                 agents: Vec::new(),
             },
-            Question::Agents(_, criteria) => Self::Listed(Shortlist::new(criteria.clone())),
-            Question::Agent(..) => Self::Agent,
-            Question::Tenant | Question::SetEnabled(..) | Question::Delete(..) => Self::Nothing,
+            AdoRequest::Agents(_, criteria) => Self::Listed(Shortlist::new(criteria.clone())),
+            AdoRequest::Agent(..) => Self::Agent,
+            AdoRequest::Tenant | AdoRequest::SetAvailability(..) | AdoRequest::Delete(..) => Self::Nothing,
         }
     }
 
@@ -138,18 +137,18 @@ impl Reading {
     }
 
     /// What was answered, if it has the right shape.
-    pub(super) fn answer(self, answer: &HttpAnswer) -> Option<Answer> {
+    pub(super) fn answer(self, answer: &HttpAnswer) -> Option<AdoResponse> {
         match self {
-            Self::Pool { found, .. } => answer.json::<List>().map(|_| Answer::Pool(found)),
+            Self::Pool { found, .. } => answer.json::<List>().map(|_| AdoResponse::Pool(found)),
             Self::Verdict => match answer.json()? {
-                Value::Bool(verdict) => Some(Answer::MayManage(verdict)),
-                Value::Object(object) => object.get("value")?.as_bool().map(Answer::MayManage),
+                Value::Bool(verdict) => Some(AdoResponse::MayManage(verdict)),
+                Value::Object(object) => object.get("value")?.as_bool().map(AdoResponse::MayManage),
                 Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
             },
-            Self::Named { agents, .. } => answer.json::<List>().map(|_| Answer::Agents(agents)),
-            Self::Listed(shortlist) => answer.json::<List>().map(|_| Answer::Shortlist(shortlist)),
-            Self::Agent => Some(Answer::Agents(vec![answer.json::<RawAgent>()?.read(true)])),
-            Self::Nothing => Some(Answer::Done),
+            Self::Named { agents, .. } => answer.json::<List>().map(|_| AdoResponse::Agents(agents)),
+            Self::Listed(shortlist) => answer.json::<List>().map(|_| AdoResponse::Shortlist(shortlist)),
+            Self::Agent => Some(AdoResponse::Agents(vec![answer.json::<RawAgent>()?.read(true)])),
+            Self::Nothing => Some(AdoResponse::Done),
         }
     }
 }
@@ -181,14 +180,14 @@ impl RawAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lifecycle::{Criteria, ServerTime};
+    use azure_protocol::{Criteria, ServerTime};
     use reqwest::StatusCode;
     use serde_json::json;
 
     const POOL: PoolId = PoolId(1);
 
-    fn read(question: &Question, body: &str) -> Option<Answer> {
-        let mut reading = Reading::new(question, "linux");
+    fn read(question: &AdoRequest, body: &str) -> Option<AdoResponse> {
+        let mut reading = Reading::new(question);
         let answer = HttpAnswer::of_json(StatusCode::OK, reading.keep(), body, &mut |element| {
             reading.element(element)
         });
@@ -198,8 +197,14 @@ mod tests {
     #[test]
     fn a_pool_is_found_by_its_whole_name_whatever_the_case() {
         let list = json!({"count": 2, "value": [{"id": 1, "name": "linux-2"}, {"id": 2, "name": "Linux"}]}).to_string();
-        assert_eq!(read(&Question::Pool, &list), Some(Answer::Pool(Some(PoolId(2)))));
-        assert_eq!(read(&Question::Pool, r#"{"value": []}"#), Some(Answer::Pool(None)));
+        assert_eq!(
+            read(&AdoRequest::PoolByName("linux".into()), &list),
+            Some(AdoResponse::Pool(Some(PoolId(2))))
+        );
+        assert_eq!(
+            read(&AdoRequest::PoolByName("linux".into()), r#"{"value": []}"#),
+            Some(AdoResponse::Pool(None))
+        );
         for odd in [
             "[]",
             "{}",
@@ -207,15 +212,15 @@ mod tests {
             r#"{"value": [{"name": "linux"}]}"#,
             r#"{"value": [7]}"#,
         ] {
-            assert_eq!(read(&Question::Pool, odd), None, "{odd}");
+            assert_eq!(read(&AdoRequest::PoolByName("linux".into()), odd), None, "{odd}");
         }
     }
 
     #[test]
     fn a_verdict_is_a_boolean_bare_or_wrapped() {
-        let read = |body| read(&Question::MayManage(POOL), body);
-        assert_eq!(read("true"), Some(Answer::MayManage(true)));
-        assert_eq!(read(r#"{"value": false}"#), Some(Answer::MayManage(false)));
+        let read = |body| read(&AdoRequest::MayManage(POOL), body);
+        assert_eq!(read("true"), Some(AdoResponse::MayManage(true)));
+        assert_eq!(read(r#"{"value": false}"#), Some(AdoResponse::MayManage(false)));
         for other in ["null", "\"true\"", "{}", "[true]", "<html>", "truest", ""] {
             assert_eq!(read(other), None, "{other}");
         }
@@ -236,14 +241,14 @@ mod tests {
             assigned: Some(true),
             owner: Some("me".into()),
         };
-        let one = Question::Agent(POOL, AgentId(7));
+        let one = AdoRequest::Agent(POOL, AgentId(7));
         assert_eq!(
             read(&one, &raw.to_string()),
-            Some(Answer::Agents(vec![expected.clone()]))
+            Some(AdoResponse::Agents(vec![expected.clone()]))
         );
-        let by_name = Question::AgentByName(POOL, "P-0".into());
+        let by_name = AdoRequest::AgentByName(POOL, "P-0".into());
         let list = json!({"value": [{"id": 8, "name": "p-00"}, raw]}).to_string();
-        assert_eq!(read(&by_name, &list), Some(Answer::Agents(vec![expected])));
+        assert_eq!(read(&by_name, &list), Some(AdoResponse::Agents(vec![expected])));
         assert_eq!(read(&by_name, "[{\"id\": 7}]"), None, "a bare array is no list");
         let criteria = Criteria {
             agent_name: "p-0".into(),
@@ -263,19 +268,19 @@ mod tests {
             owner: None,
         });
         let listed = read(
-            &Question::Agents(POOL, criteria),
+            &AdoRequest::Agents(POOL, criteria),
             r#"{"value": [{"id": 7, "name": "p-0", "assignedRequest": null}]}"#,
         );
-        assert_eq!(listed, Some(Answer::Shortlist(shortlist)));
+        assert_eq!(listed, Some(AdoResponse::Shortlist(shortlist)));
     }
 
     #[test]
     fn a_marker_is_read_among_any_number_of_capabilities_and_may_not_be_hidden_by_its_size() {
-        let one = Question::Agent(POOL, AgentId(7));
+        let one = AdoRequest::Agent(POOL, AgentId(7));
         let owner = |capabilities: Value| {
             let raw = json!({"id": 7, "systemCapabilities": capabilities}).to_string();
             match read(&one, &raw) {
-                Some(Answer::Agents(agents)) => agents[0].owner.clone(),
+                Some(AdoResponse::Agents(agents)) => agents[0].owner.clone(),
                 other => panic!("{other:?}"),
             }
         };

@@ -2,9 +2,9 @@
 
 use crate::secret::Secret;
 use crate::times;
+use azure_protocol::ServerTime;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lifecycle::ServerTime;
 use serde_json::Value;
 use std::fmt;
 use std::io::Read;

@@ -1,47 +1,44 @@
-//! What Entra's refusals mean for us: the one table from codes to reasons.
+//! What Entra's refusals mean for us: the one table from codes to kinds of errors.
 //!
 //! Codes choose the pace of retries and the wording, never "give up": Microsoft says that they may change, and a new
 //! federated credential takes minutes to be seen everywhere.
 
 use crate::http::{Answer, Keep, excerpt};
-use contract::Reason;
-use lifecycle::ServerTime;
+use azure_protocol::{EntraErrorKind, ServerTime};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
 /// AADSTS codes (Microsoft Entra authentication and authorization error codes).
-const CODES: &[(Reason, &[u64])] = &[
-    (Reason::EntraThrottled, &[90055, 50196]),
+const CODES: &[(EntraErrorKind, &[u64])] = &[
+    (EntraErrorKind::LoopDetected, &[50196]),
+    (EntraErrorKind::Throttled, &[90055]),
     (
-        Reason::EntraUnavailable,
+        EntraErrorKind::Unavailable,
         &[50033, 50087, 90006, 90012, 90024, 90033, 90090, 90091],
     ),
     (
-        Reason::CredentialMissing,
+        EntraErrorKind::CredentialMissing,
         &[70021, 700211, 700212, 700213, 7002137, 7002138],
     ),
-    (Reason::IssuerUnreachable, &[50166, 90061]),
-    (Reason::AssertionExpired, &[700024]),
-    (Reason::AssertionRejected, &[7000272, 700027, 700025]),
-    (Reason::AssertionTooLong, &[70023]),
-    (Reason::ApplicationUnknown, &[700016, 70001, 700011, 7000112]),
-    (Reason::TenantUnknown, &[90002, 900023, 900382, 900432, 90038]),
-    (Reason::ResourceUnknown, &[500011, 650052, 650057, 70011]),
-    (Reason::ConditionalAccess, &[53003, 530032]),
+    (EntraErrorKind::IssuerUnreachable, &[50166, 90061]),
+    (EntraErrorKind::AssertionExpired, &[700024]),
+    (EntraErrorKind::AssertionRejected, &[7000272, 700027, 700025]),
+    (EntraErrorKind::AssertionTooLong, &[70023]),
+    (EntraErrorKind::ApplicationUnknown, &[700016, 70001, 700011, 7000112]),
+    (EntraErrorKind::TenantUnknown, &[90002, 900023, 900382, 900432, 90038]),
+    (EntraErrorKind::ResourceUnknown, &[500011, 650052, 650057, 70011]),
+    (EntraErrorKind::ConditionalAccess, &[53003, 530032]),
 ];
 
 /// Most codes of one answer that are looked at. Entra names one, rarely two.
 pub(super) const CODES_KEPT: usize = 8;
-/// The loop that Entra detects has to be left alone for longer than it says.
-const LOOP_DETECTED: u64 = 50196;
-const LOOP_PAUSE: Duration = Duration::from_secs(300);
 
 /// An answer that brought no token, or the lack of one.
 #[derive(Debug)]
 pub(super) struct Seen {
-    pub(super) reason: Reason,
+    pub(super) kind: EntraErrorKind,
     pub(super) text: String,
     pub(super) retry_after: Option<Duration>,
     pub(super) date: Option<ServerTime>,
@@ -51,7 +48,7 @@ impl Seen {
     /// Nobody answered, or not to the end.
     pub(super) fn unreachable(whom: &str, problem: &str) -> Self {
         Self {
-            reason: Reason::EntraUnreachable,
+            kind: EntraErrorKind::Unreachable,
             text: format!("{whom}: {problem}"),
             retry_after: None,
             date: None,
@@ -61,7 +58,7 @@ impl Seen {
     /// Somebody else answered: a proxy, a portal.
     pub(super) fn garbled(whom: &str, answer: &Answer) -> Self {
         Self::with(
-            Reason::EntraUnreachable,
+            EntraErrorKind::UnexpectedResponse,
             answer,
             format!("{whom}: an answer that is not Entra's, {}", answer.look()),
         )
@@ -73,13 +70,13 @@ impl Seen {
             .json::<Body>()
             .filter(|body| body.error.is_some() || !listed.is_empty());
         if through_binding && answer.status == StatusCode::FORBIDDEN && body.is_none() {
-            return Self::with(Reason::BindingRefused, answer, binding_refused(whom, answer));
+            return Self::with(EntraErrorKind::BindingRefused, answer, binding_refused(whom, answer));
         }
         let Some(body) = body else {
-            return match reason_of_status(answer.status) {
-                Some(reason) => Self::with(reason, answer, format!("{whom}: {}", answer.look())),
+            return match kind_of_status(answer.status) {
+                Some(kind) => Self::with(kind, answer, format!("{whom}: {}", answer.look())),
                 None if answer.status.is_redirection() => Self::with(
-                    Reason::EntraUnreachable,
+                    EntraErrorKind::UnexpectedResponse,
                     answer,
                     format!("{whom}: a redirect ({}), which is never followed", answer.status),
                 ),
@@ -87,21 +84,19 @@ impl Seen {
             };
         };
         let codes = body.codes(listed);
-        let reason = codes.iter().find_map(|code| reason_of_code(*code));
-        let reason = reason
-            .or_else(|| reason_of_status(answer.status))
-            .or_else(|| (body.error.as_deref() == Some("temporarily_unavailable")).then_some(Reason::EntraUnavailable))
-            .unwrap_or(Reason::EntraRefused);
-        let mut seen = Self::with(reason, answer, body.text(whom, answer.status, &codes));
-        if codes.contains(&LOOP_DETECTED) {
-            seen.retry_after = seen.retry_after.max(Some(LOOP_PAUSE));
-        }
-        seen
+        let kind = codes.iter().find_map(|code| kind_of_code(*code));
+        let kind = kind
+            .or_else(|| kind_of_status(answer.status))
+            .or_else(|| {
+                (body.error.as_deref() == Some("temporarily_unavailable")).then_some(EntraErrorKind::Unavailable)
+            })
+            .unwrap_or(EntraErrorKind::Refused);
+        Self::with(kind, answer, body.text(whom, answer.status, &codes))
     }
 
-    fn with(reason: Reason, answer: &Answer, text: String) -> Self {
+    fn with(kind: EntraErrorKind, answer: &Answer, text: String) -> Self {
         Self {
-            reason,
+            kind,
             text,
             retry_after: answer.retry_after(),
             date: answer.date(),
@@ -117,17 +112,17 @@ fn binding_refused(whom: &str, answer: &Answer) -> String {
     )
 }
 
-fn reason_of_code(code: u64) -> Option<Reason> {
+fn kind_of_code(code: u64) -> Option<EntraErrorKind> {
     CODES
         .iter()
         .find(|(_, codes)| codes.contains(&code))
-        .map(|(reason, _)| *reason)
+        .map(|(kind, _)| *kind)
 }
 
-fn reason_of_status(status: StatusCode) -> Option<Reason> {
+fn kind_of_status(status: StatusCode) -> Option<EntraErrorKind> {
     match status.as_u16() {
-        429 => Some(Reason::EntraThrottled),
-        408 | 500..=599 => Some(Reason::EntraUnavailable),
+        429 => Some(EntraErrorKind::Throttled),
+        408 | 500..=599 => Some(EntraErrorKind::Unavailable),
         _ => None,
     }
 }
@@ -236,12 +231,12 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count, "a code stands twice");
-        for (reason, codes) in CODES {
+        for (kind, codes) in CODES {
             for code in *codes {
                 let listed = json!({"error": "invalid_request", "error_description": "words", "error_codes": [code]});
                 let written = json!({"error": "invalid_client", "error_description": format!("AADSTS{code}: words")});
-                assert_eq!(seen(400, &listed).reason, *reason, "{code}");
-                assert_eq!(seen(401, &written).reason, *reason, "{code}");
+                assert_eq!(seen(400, &listed).kind, *kind, "{code}");
+                assert_eq!(seen(401, &written).kind, *kind, "{code}");
                 assert!(seen(400, &listed).text.contains(&format!("AADSTS{code}")));
             }
         }
@@ -250,29 +245,29 @@ mod tests {
     #[test]
     fn other_answers_have_the_reason_of_their_status() {
         let error = |code: u64| json!({"error": "invalid_request", "error_codes": [code]});
-        assert_eq!(seen(400, &error(900561)).reason, Reason::EntraRefused);
-        assert_eq!(seen(429, &error(900561)).reason, Reason::EntraThrottled);
-        assert_eq!(seen(503, &json!({"error": "x"})).reason, Reason::EntraUnavailable);
+        assert_eq!(seen(400, &error(900561)).kind, EntraErrorKind::Refused);
+        assert_eq!(seen(429, &error(900561)).kind, EntraErrorKind::Throttled);
+        assert_eq!(seen(503, &json!({"error": "x"})).kind, EntraErrorKind::Unavailable);
         assert_eq!(
-            seen(400, &json!({"error": "temporarily_unavailable"})).reason,
-            Reason::EntraUnavailable
+            seen(400, &json!({"error": "temporarily_unavailable"})).kind,
+            EntraErrorKind::Unavailable
         );
-        for (status, kind, reason) in [
-            (403, "text/html", Reason::EntraUnreachable),
-            (302, "text/html", Reason::EntraUnreachable),
-            (404, "application/json", Reason::EntraUnreachable),
-            (502, "text/html", Reason::EntraUnavailable),
-            (408, "text/plain", Reason::EntraUnavailable),
+        for (status, content_type, kind) in [
+            (403, "text/html", EntraErrorKind::UnexpectedResponse),
+            (302, "text/html", EntraErrorKind::UnexpectedResponse),
+            (404, "application/json", EntraErrorKind::UnexpectedResponse),
+            (502, "text/html", EntraErrorKind::Unavailable),
+            (408, "text/plain", EntraErrorKind::Unavailable),
         ] {
-            let seen = Seen::answer("entra", &answer(status, kind, "{}"), &[], false);
-            assert_eq!(seen.reason, reason, "{status}");
+            let seen = Seen::answer("entra", &answer(status, content_type, "{}"), &[], false);
+            assert_eq!(seen.kind, kind, "{status}");
         }
     }
 
     #[test]
-    fn a_detected_loop_is_left_alone_for_five_minutes() {
+    fn a_detected_loop_is_a_kind_of_its_own() {
         let looping = seen(400, &json!({"error": "invalid_grant", "error_codes": [50196]}));
-        assert_eq!(looping.retry_after, Some(LOOP_PAUSE));
+        assert_eq!(looping.kind, EntraErrorKind::LoopDetected);
     }
 
     #[test]
@@ -296,7 +291,7 @@ mod tests {
             &[],
             true,
         );
-        assert_eq!(refused.reason, Reason::BindingRefused);
+        assert_eq!(refused.kind, EntraErrorKind::BindingRefused);
         assert!(refused.text.contains("use-managed-identity"), "{}", refused.text);
     }
 }

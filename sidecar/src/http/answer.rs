@@ -2,7 +2,7 @@
 
 use super::sieve::{Keep, Sieve};
 use crate::times;
-use lifecycle::ServerTime;
+use azure_protocol::ServerTime;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;

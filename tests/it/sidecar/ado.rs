@@ -110,7 +110,7 @@ async fn what_is_set_up_wrong_is_named() {
                 ..defaults()
             },
             Reason::IdentityUnknown,
-            "is no user of",
+            "is not a user of",
         ),
     ] {
         rows.spawn(async move {

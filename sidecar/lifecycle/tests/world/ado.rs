@@ -2,7 +2,9 @@
 
 use super::plan::AdoFault;
 use crate::steps::{EPOCH, POOL};
-use lifecycle::{Agent, AgentId, Answer, Failure, FailureKind, Question, ServerTime, Shortlist};
+use azure_protocol::{
+    AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability, ServerTime, Shortlist,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -93,36 +95,36 @@ impl Ado {
     /// Answers a question; `token` says whether its token is good.
     pub(crate) fn answer(
         &mut self,
-        question: &Question,
+        question: &AdoRequest,
         token_is_good: bool,
         fault: Option<AdoFault>,
         now: u64,
-    ) -> (Result<Answer, Failure>, Option<Duration>) {
+    ) -> (Result<AdoResponse, AdoError>, Option<Duration>) {
         let pause = Duration::from_secs;
         let refuse = |kind, after: Option<u64>| (Err(failure(kind)), after.map(pause));
         match fault {
-            Some(AdoFault::Hang | AdoFault::Reset) => return refuse(FailureKind::Unreachable, None),
+            Some(AdoFault::Hang | AdoFault::Reset) => return refuse(AdoErrorKind::Unreachable, None),
             Some(AdoFault::LostAnswer) => {
                 let _lost = self.perform(question, token_is_good, false, now);
-                return refuse(FailureKind::Unreachable, None);
+                return refuse(AdoErrorKind::Unreachable, None);
             }
-            Some(AdoFault::Html) => return refuse(FailureKind::Garbled, None),
-            Some(AdoFault::Unavailable) => return refuse(FailureKind::Unavailable, None),
-            Some(AdoFault::Throttled(seconds)) => return refuse(FailureKind::Throttled, Some(seconds)),
-            Some(AdoFault::Unauthorized) => return refuse(FailureKind::Unauthorized, None),
-            Some(AdoFault::IdentityUnknown) if *question != Question::Tenant => {
-                return refuse(FailureKind::IdentityUnknown, None);
+            Some(AdoFault::Html) => return refuse(AdoErrorKind::UnexpectedResponse, None),
+            Some(AdoFault::Unavailable) => return refuse(AdoErrorKind::Unavailable, None),
+            Some(AdoFault::Throttled(seconds)) => return refuse(AdoErrorKind::Throttled, Some(seconds)),
+            Some(AdoFault::Unauthorized) => return refuse(AdoErrorKind::Unauthorized, None),
+            Some(AdoFault::IdentityUnknown) if *question != AdoRequest::Tenant => {
+                return refuse(AdoErrorKind::IdentityUnknown, None);
             }
             Some(AdoFault::PoolMissing) => {
                 return match question {
-                    Question::Tenant => (self.perform(question, token_is_good, false, now), None),
-                    Question::Pool => (Ok(Answer::Pool(None)), None),
-                    Question::MayManage(_)
-                    | Question::AgentByName(..)
-                    | Question::Agents(..)
-                    | Question::Agent(..)
-                    | Question::SetEnabled(..)
-                    | Question::Delete(..) => refuse(FailureKind::NotFound, None),
+                    AdoRequest::Tenant => (self.perform(question, token_is_good, false, now), None),
+                    AdoRequest::PoolByName(_) => (Ok(AdoResponse::Pool(None)), None),
+                    AdoRequest::MayManage(_)
+                    | AdoRequest::AgentByName(..)
+                    | AdoRequest::Agents(..)
+                    | AdoRequest::Agent(..)
+                    | AdoRequest::SetAvailability(..)
+                    | AdoRequest::Delete(..) => refuse(AdoErrorKind::NotFound, None),
                 };
             }
             Some(AdoFault::RetryAfterOnSuccess(seconds)) => {
@@ -136,39 +138,43 @@ impl Ado {
 
     fn perform(
         &mut self,
-        question: &Question,
+        question: &AdoRequest,
         token_is_good: bool,
         may_only_read: bool,
         now: u64,
-    ) -> Result<Answer, Failure> {
-        if *question != Question::Tenant && !token_is_good {
-            return Err(failure(FailureKind::Unauthorized));
+    ) -> Result<AdoResponse, AdoError> {
+        if *question != AdoRequest::Tenant && !token_is_good {
+            return Err(failure(AdoErrorKind::Unauthorized));
         }
         match question {
-            Question::Tenant => Ok(Answer::Tenant(Some("tenant".to_owned()))),
-            Question::Pool => Ok(Answer::Pool(Some(POOL))),
-            Question::MayManage(_) => Ok(Answer::MayManage(!may_only_read)),
-            Question::AgentByName(_, name) => Ok(Answer::Agents(
+            AdoRequest::Tenant => Ok(AdoResponse::Tenant(Some("tenant".to_owned()))),
+            AdoRequest::PoolByName(_) => Ok(AdoResponse::Pool(Some(POOL))),
+            AdoRequest::MayManage(_) => Ok(AdoResponse::MayManage(!may_only_read)),
+            AdoRequest::AgentByName(_, name) => Ok(AdoResponse::Agents(
                 self.agents
                     .iter()
                     .filter(|(_, agent)| agent.name == *name)
                     .filter_map(|(id, _)| self.view(*id, true))
                     .collect(),
             )),
-            Question::Agents(_, criteria) => {
+            AdoRequest::Agents(_, criteria) => {
                 let mut shortlist = Shortlist::new(criteria.clone());
                 for agent in self.agents.keys().filter_map(|id| self.view(*id, false)) {
                     shortlist.offer(agent);
                 }
-                Ok(Answer::Shortlist(shortlist))
+                Ok(AdoResponse::Shortlist(shortlist))
             }
-            Question::Agent(_, id) => self
+            AdoRequest::Agent(_, id) => self
                 .view(id.0, true)
-                .map(|agent| Answer::Agents(vec![agent]))
-                .ok_or_else(|| failure(FailureKind::NotFound)),
-            Question::SetEnabled(..) | Question::Delete(..) if may_only_read => Err(failure(FailureKind::Forbidden)),
-            Question::SetEnabled(_, id, enabled) => self.set_enabled(id.0, *enabled, now),
-            Question::Delete(_, id) => self.delete(id.0, now),
+                .map(|agent| AdoResponse::Agents(vec![agent]))
+                .ok_or_else(|| failure(AdoErrorKind::NotFound)),
+            AdoRequest::SetAvailability(..) | AdoRequest::Delete(..) if may_only_read => {
+                Err(failure(AdoErrorKind::Forbidden))
+            }
+            AdoRequest::SetAvailability(_, id, availability) => {
+                self.set_enabled(id.0, *availability == Availability::Enabled, now)
+            }
+            AdoRequest::Delete(_, id) => self.delete(id.0, now),
         }
     }
 
@@ -178,12 +184,15 @@ impl Ado {
             .is_some_and(|agent| agent.keeper == Keeper::Another && now.saturating_sub(agent.taken) > PROOF_MILLIS)
     }
 
-    fn set_enabled(&mut self, id: i64, enabled: bool, now: u64) -> Result<Answer, Failure> {
+    fn set_enabled(&mut self, id: i64, enabled: bool, now: u64) -> Result<AdoResponse, AdoError> {
         if self.is_foreign(id, now) {
             self.violations
                 .push(format!("{now}: foreign agent {id} was set to enabled={enabled}"));
         }
-        let agent = self.agents.get_mut(&id).ok_or_else(|| failure(FailureKind::NotFound))?;
+        let agent = self
+            .agents
+            .get_mut(&id)
+            .ok_or_else(|| failure(AdoErrorKind::NotFound))?;
         let by_person = agent.disabled_by_person;
         if !enabled && by_person.is_some_and(|at| now.saturating_sub(at) <= PROOF_MILLIS) {
             // Both at once: nobody can tell whose it was.
@@ -193,19 +202,19 @@ impl Ado {
                 .push(format!("{now}: agent {id}, which a person disabled, was enabled"));
         }
         agent.enabled = enabled;
-        Ok(Answer::Done)
+        Ok(AdoResponse::Done)
     }
 
-    fn delete(&mut self, id: i64, now: u64) -> Result<Answer, Failure> {
-        let agent = self.agents.get(&id).ok_or_else(|| failure(FailureKind::NotFound))?;
+    fn delete(&mut self, id: i64, now: u64) -> Result<AdoResponse, AdoError> {
+        let agent = self.agents.get(&id).ok_or_else(|| failure(AdoErrorKind::NotFound))?;
         if agent.job.is_some() {
-            return Err(failure(FailureKind::JobRunning));
+            return Err(failure(AdoErrorKind::JobRunning));
         }
         if self.is_foreign(id, now) {
             self.violations.push(format!("{now}: foreign agent {id} was removed"));
         }
         self.agents.remove(&id);
-        Ok(Answer::Done)
+        Ok(AdoResponse::Done)
     }
 
     /// Whether a job is assigned. Only an agent of ours is given one here; it keeps it when a successor takes it over, and
@@ -224,8 +233,8 @@ impl Ado {
     }
 }
 
-pub(crate) fn failure(kind: FailureKind) -> Failure {
-    Failure {
+pub(crate) fn failure(kind: AdoErrorKind) -> AdoError {
+    AdoError {
         kind,
         detail: format!("{kind:?}"),
         tenant: None,

@@ -1,6 +1,6 @@
 //! What happens in one run: drawn by proptest, so that a failing run is made small.
 
-use contract::Reason;
+use azure_protocol::EntraErrorKind;
 use proptest::prelude::*;
 
 /// A fault of Azure DevOps.
@@ -25,7 +25,7 @@ pub(crate) enum AdoFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntraFault {
     Hang,
-    Refuse(Reason, Option<u64>),
+    Refuse(EntraErrorKind, Option<u64>),
 }
 
 /// A fault from one second to another.
@@ -197,13 +197,13 @@ fn ado_fault() -> impl Strategy<Value = AdoFault> {
 
 fn entra_fault() -> impl Strategy<Value = EntraFault> {
     let refusal = prop_oneof![
-        Just(Reason::AssertionMissing),
-        Just(Reason::AssertionExpired),
-        Just(Reason::CredentialMissing),
-        Just(Reason::ApplicationUnknown),
-        Just(Reason::EntraUnreachable),
-        Just(Reason::EntraUnavailable),
-        Just(Reason::EntraThrottled),
+        Just(EntraErrorKind::AssertionMissing),
+        Just(EntraErrorKind::AssertionExpired),
+        Just(EntraErrorKind::CredentialMissing),
+        Just(EntraErrorKind::ApplicationUnknown),
+        Just(EntraErrorKind::Unreachable),
+        Just(EntraErrorKind::Unavailable),
+        Just(EntraErrorKind::Throttled),
     ];
     prop_oneof![
         1 => Just(EntraFault::Hang),

@@ -3,10 +3,9 @@
 use super::ado::{Ado, Keeper};
 use super::plan::{AdoFault, End, EntraFault, Naming, OnTerm, Plan};
 use crate::steps::{marker, settings};
-use contract::{Drain, Reason};
-use lifecycle::{
-    Command, Event, Lifecycle, Outcome, Question, Settings, Snapshot, Status, Time, TokenId, TokenRefusal,
-};
+use azure_protocol::{AdoRequest, EntraError, EntraErrorKind};
+use contract::Drain;
+use lifecycle::{Command, Event, Lifecycle, Outcome, Settings, Snapshot, Status, Time, TokenId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ enum Happening {
     Wake(u32),
     ToSidecar(u32, Event),
     WriteFile(u32, TokenId),
-    Arrive(u32, u64, Question, Option<TokenId>, u64),
+    Arrive(u32, u64, AdoRequest, Option<TokenId>, u64),
     StartSidecar,
     CrashSidecar,
     EditSidecar,
@@ -405,11 +404,11 @@ impl Pod {
                 self.after(delay, Happening::ToSidecar(run, event));
             }
             Command::WriteTokenFile(token) => self.after(4, Happening::WriteFile(run, token)),
-            Command::Ask {
+            Command::CallAdo {
                 number,
                 token,
-                question,
-                patience,
+                request: question,
+                timeout: patience,
             } => {
                 self.ado_requests.push(self.now);
                 let patience = u64::try_from(patience.as_millis()).expect("a short patience");
@@ -442,17 +441,17 @@ impl Pod {
     }
 
     fn exchange(&mut self) -> (u64, Event) {
-        let refused = |reason, retry_after: Option<u64>| {
-            Event::TokenRefused(TokenRefusal {
-                reason,
+        let refused = |kind, retry_after: Option<u64>| {
+            Event::TokenRefused(EntraError {
+                kind,
                 detail: String::new(),
                 retry_after: retry_after.map(Duration::from_secs),
-                assertion_changed: reason == Reason::AssertionExpired,
+                assertion_changed: kind == EntraErrorKind::AssertionExpired,
             })
         };
         match self.plan.entra_fault(self.second()) {
-            Some(EntraFault::Hang) => (30_000, refused(Reason::EntraUnreachable, None)),
-            Some(EntraFault::Refuse(reason, after)) => (80, refused(reason, after)),
+            Some(EntraFault::Hang) => (30_000, refused(EntraErrorKind::Unreachable, None)),
+            Some(EntraFault::Refuse(kind, after)) => (80, refused(kind, after)),
             None => {
                 let token = TokenId(u64::try_from(self.tokens.len()).expect("few tokens") + 1);
                 self.tokens.insert(token, self.now + self.plan.lifetime * 1000);
@@ -474,7 +473,7 @@ impl Pod {
         self.tell(Event::TokenFileWritten(token));
     }
 
-    fn arrive(&mut self, run: u32, number: u64, question: &Question, token: Option<TokenId>, patience: u64) {
+    fn arrive(&mut self, run: u32, number: u64, question: &AdoRequest, token: Option<TokenId>, patience: u64) {
         let fault = self.ado_fault();
         let good = self.token_is_good(token);
         let before = self.ado.ours();
@@ -482,7 +481,7 @@ impl Pod {
         let way = 20 + self.draw(300);
         let is_late = matches!(fault, Some(AdoFault::Hang | AdoFault::LostAnswer)) || way > patience;
         let (delay, event) = if is_late {
-            let result = Err(super::ado::failure(lifecycle::FailureKind::Unreachable));
+            let result = Err(super::ado::failure(azure_protocol::AdoErrorKind::Unreachable));
             (patience, (result, None, None))
         } else {
             let date = (!matches!(fault, Some(AdoFault::Reset | AdoFault::Html))).then(|| Ado::date(self.now));
@@ -493,7 +492,7 @@ impl Pod {
             delay,
             Happening::ToSidecar(
                 run,
-                Event::Answer {
+                Event::AdoResponded {
                     number,
                     result,
                     retry_after,

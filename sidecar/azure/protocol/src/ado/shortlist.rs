@@ -1,22 +1,22 @@
-//! The few agents of a long list that may be this pod's.
+//! The few agents of a long list that may be a pod's.
 //!
-//! A pool may have any number of agents, and the sidecar 32 MiB of memory. So a list is never held: each of its agents is
-//! offered as it arrives, and only the likeliest stay.
+//! A pool may have any number of agents, and the sidecar has 32 MiB of memory. So a list is never held: each of its agents
+//! is offered as it arrives, and only the likeliest stay.
 
-use crate::ownership::was_created_after;
-use crate::{Agent, AgentId, ServerTime};
+use super::{Agent, AgentId};
+use crate::ServerTime;
 use std::cmp::Reverse;
 
-/// Which agents of a list may be this pod's.
+/// Which agents of a list may be a pod's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Criteria {
     /// The name under which the agent is expected.
     pub agent_name: String,
     /// The pod's name, which an invented one may contain.
     pub pod_name: String,
-    /// When this pod's sidecar started first.
+    /// When the pod's sidecar started first.
     pub started: Option<ServerTime>,
-    /// Agents that were looked at already.
+    /// Agents that were fetched already and are left out.
     pub seen: Vec<AgentId>,
     /// How many stay.
     pub most: usize,
@@ -61,12 +61,12 @@ impl Shortlist {
     }
 
     /// The agents, the likeliest first.
-    pub(crate) fn agents(&self) -> impl Iterator<Item = &Agent> {
+    pub fn agents(&self) -> impl Iterator<Item = &Agent> {
         self.agents.iter().map(|(_, agent)| agent)
     }
 
     /// Whether every agent stayed that may be ours.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.is_whole
     }
 }
@@ -74,7 +74,7 @@ impl Shortlist {
 impl Criteria {
     /// `None` where the agent cannot be ours.
     fn rank(&self, agent: &Agent) -> Option<Rank> {
-        let is_young = was_created_after(agent, self.started);
+        let is_young = agent.was_created_after(self.started);
         let name = agent.name.to_lowercase();
         let ours = self.agent_name.to_lowercase();
         if !(is_young || name == ours) || self.seen.contains(&agent.id) {

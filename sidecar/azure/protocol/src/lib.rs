@@ -1,0 +1,37 @@
+//! What is asked of Entra and Azure DevOps, what they answer, and what that means for a person.
+//!
+//! Values only: no IO, no clock, no randomness. The client (which speaks HTTP), the sidecar's state machine (which decides)
+//! and whoever else asks Azure share these types. The client reports the *kind* of an error; the product that uses it
+//! chooses the reason, the sentence and the pace of retries, and the first two are here, so that they are the same
+//! everywhere.
+//!
+//! ```
+//! use azure_protocol::{AdoContext, AdoError, AdoErrorKind, AdoRequest};
+//!
+//! let context = AdoContext {
+//!     url: "https://dev.azure.com/contoso",
+//!     pool: "linux",
+//!     client_id: "6f1c…",
+//!     tenant: None,
+//! };
+//! let error = AdoError {
+//!     kind: AdoErrorKind::Forbidden,
+//!     detail: "403 AccessDeniedException".to_owned(),
+//!     tenant: None,
+//! };
+//! let explanation = context.explain(&AdoRequest::PoolByName("linux".to_owned()), &error);
+//! assert_eq!(explanation.reason.as_str(), "role-missing");
+//! ```
+
+mod ado;
+mod entra;
+mod explanation;
+mod time;
+
+pub use ado::{
+    AdoContext, AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability, Criteria, PoolId,
+    Shortlist, same_name,
+};
+pub use entra::{EntraContext, EntraError, EntraErrorKind};
+pub use explanation::Explanation;
+pub use time::ServerTime;
