@@ -6,10 +6,10 @@ use crate::life::{Life, id_of, obedient, with_grace};
 use crate::suite::say;
 use crate::workload::{CONTAINER, agent, template};
 use anyhow::{Context, Result, ensure};
+use azure_emulators::clock::Clock;
 use contract::{HANDOFF_DIR, SIDECAR_CONTAINER, TOKEN_FILE};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tests::clock::Clock;
 
 /// AADSTS90033: "a transient error has occurred".
 const ENTRA_UNAVAILABLE: u32 = 90033;

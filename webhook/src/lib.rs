@@ -169,7 +169,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     background.spawn(server::run(plain, plain_connections, listeners.plain));
     let mut mutating = JoinSet::new();
     let service = Service {
-        tls: Some(Arc::new(acceptor).into()),
+        tls: Some(Arc::new(acceptor)),
         router: router::mutating(&shared),
         timeouts: limits.timeouts,
         metrics,
