@@ -12,7 +12,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p tests --test cluster --test clients -- -D warnings
+    cargo clippy -p cluster --test suite -p tests --test clients -- -D warnings
     cargo deny check bans licenses sources
 
 # all tests
@@ -52,7 +52,7 @@ cluster *arguments:
 
 # the suite on a real Kubernetes: `just suite`, `just suite deaths keda`
 suite *names:
-    cargo test -p tests --test cluster -- {{ names }}
+    cargo test -p cluster --test suite -- {{ names }}
 
 # what CI runs
 ci:

@@ -1,6 +1,5 @@
-//! The webhook as the API server meets it: reviews over TLS, bad requests, certificates that change, its end. Test names that
-//! start with `row_` name the row of the test matrix that they hold (46 to 74: requests, TLS, lifecycle, load); the pod
-//! shapes of the same matrix are the goldens of `inject`.
+//! The webhook as the API server meets it: reviews over TLS, bad requests, certificates that change, load, its end. The shapes
+//! of pods are the goldens of `inject`.
 
 #![expect(
     clippy::unwrap_used,

@@ -4,7 +4,7 @@
 pub mod agent_package;
 pub mod apiserver;
 pub mod bench;
-pub mod cluster;
+pub mod cgroup;
 pub mod demo;
 pub mod kubelet;
 pub mod kustomize;

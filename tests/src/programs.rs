@@ -61,7 +61,7 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
 /// What runs under cargo inherits variables about its own package. Build scripts that watch those, such as ring's, would
 /// be run again, and all that depends on them compiled again, each time that cargo is called now from a shell and now
 /// from a test.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(repository());
     for (name, _) in std::env::vars_os() {

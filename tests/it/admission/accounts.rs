@@ -157,7 +157,7 @@ async fn an_account_without_identity_and_a_missing_one_are_denied_and_remembered
 }
 
 #[tokio::test]
-async fn row_71_an_outage_of_the_api_server_costs_nothing_that_is_known() {
+async fn an_outage_of_the_api_server_costs_nothing_that_is_known() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     api.stop();

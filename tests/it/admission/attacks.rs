@@ -69,7 +69,7 @@ fn denial(answer: &Answer) -> (String, String) {
 }
 
 #[tokio::test]
-async fn w1_a_pod_of_many_values_is_denied_and_not_kept() {
+async fn a_pod_of_many_values_is_denied_and_not_stored() {
     let (_api, webhook) = start(|_| {}).await;
     for change in [
         (|pod| kinds::variables(pod, 10_000, "V")) as fn(&mut Value),
@@ -90,7 +90,7 @@ async fn w1_a_pod_of_many_values_is_denied_and_not_kept() {
 }
 
 #[tokio::test]
-async fn w1_only_the_text_of_a_review_is_kept_while_its_account_is_read() {
+async fn only_the_text_of_a_review_is_kept_while_its_account_is_read() {
     let (api, webhook) = start(|_| {}).await;
     api.set_mood(Mood::Hanging);
     let body = changed(|pod| {
@@ -126,7 +126,7 @@ async fn w1_only_the_text_of_a_review_is_kept_while_its_account_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn w2_half_sent_bodies_never_take_more_than_the_budget() {
+async fn half_sent_bodies_never_take_more_than_the_budget() {
     let (_api, webhook) = start(|limits| limits.large_bodies = 6 * MIB).await;
     for conduct in [Conduct::OpenBody(MIB), Conduct::OpenChunks(MIB)] {
         let attackers = Attackers::start(&victim(&webhook), &conduct, 10);
@@ -150,7 +150,7 @@ async fn w2_half_sent_bodies_never_take_more_than_the_budget() {
 }
 
 #[tokio::test]
-async fn w2_a_large_body_that_finds_no_room_is_told_to_come_again() {
+async fn a_large_body_without_room_is_asked_to_retry() {
     let (_api, webhook) = start(|limits| limits.large_bodies = MIB).await;
     let large = changed(|pod| pod["metadata"]["annotations"] = json!({"filler": "x".repeat(MIB)}));
     let mut wire = Wire::connect(&webhook).await;
@@ -168,7 +168,7 @@ async fn w2_a_large_body_that_finds_no_room_is_told_to_come_again() {
 }
 
 #[tokio::test]
-async fn w2_a_head_of_more_than_16_kib_is_refused() {
+async fn a_head_of_more_than_16_kib_is_refused() {
     let (_api, webhook) = start(|_| {}).await;
     let mut wire = Wire::connect(&webhook).await;
     let _ = wire
@@ -179,7 +179,7 @@ async fn w2_a_head_of_more_than_16_kib_is_refused() {
 }
 
 #[tokio::test]
-async fn w2_an_answer_that_is_not_read_ends_its_connection() {
+async fn a_response_that_is_not_read_ends_its_connection() {
     let (_api, webhook) = start(|limits| {
         limits.timeouts.answer = Duration::from_secs(1);
         limits.timeouts.body = Duration::from_secs(1);
@@ -195,7 +195,7 @@ async fn w2_an_answer_that_is_not_read_ends_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn w3_connections_that_never_ask_shut_nobody_out() {
+async fn idle_connections_shut_nobody_out() {
     let (_api, webhook) = start(|limits| limits.connections = 20).await;
     let mut open = Wire::connect(&webhook).await;
     assert_eq!(open.post(review()).await.status, 200);
@@ -224,7 +224,7 @@ async fn w3_connections_that_never_ask_shut_nobody_out() {
 }
 
 #[tokio::test]
-async fn w3_a_connection_that_never_asks_is_closed_soon_whatever_it_offers() {
+async fn an_idle_connection_is_closed_soon_whatever_it_offers() {
     let (_api, webhook) = start(|limits| limits.timeouts.first_request = Duration::from_millis(500)).await;
     let started = Instant::now();
     assert!(Wire::connect(&webhook).await.ends_silently().await);
@@ -243,7 +243,7 @@ async fn w3_a_connection_that_never_asks_is_closed_soon_whatever_it_offers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn w4_probes_are_answered_while_the_plain_port_is_full() {
+async fn probes_are_answered_while_the_plain_port_is_full() {
     let (_api, webhook) = start(|limits| limits.plain_connections = 10).await;
     let attackers = Attackers::start(&victim(&webhook), &Conduct::Plain, 50);
     until("they take all places", async || {
@@ -258,7 +258,7 @@ async fn w4_probes_are_answered_while_the_plain_port_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn w5_and_w6_large_reviews_are_read_one_at_a_time_and_small_ones_do_not_wait() {
+async fn large_reviews_are_read_one_at_a_time_and_small_ones_do_not_wait() {
     let (_api, webhook) = start(|_| {}).await;
     let bodies = [
         changed(|pod| kinds::unknown_keys(pod, 100_000)),

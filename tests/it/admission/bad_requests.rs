@@ -37,7 +37,7 @@ async fn are_refused(webhook: &Running, bodies: &[Vec<u8>]) {
 }
 
 #[tokio::test]
-async fn row_46_what_is_no_json_is_refused() {
+async fn what_is_not_json_is_refused() {
     let (_api, webhook) = start().await;
     let whole = review().to_string();
     let utf16: Vec<u8> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -67,7 +67,7 @@ async fn row_46_what_is_no_json_is_refused() {
 }
 
 #[tokio::test]
-async fn row_47_and_48_what_is_no_review_is_refused() {
+async fn what_is_not_a_review_is_refused() {
     let (_api, webhook) = start().await;
     let mut without = review();
     without.as_object_mut().unwrap().remove("request");
@@ -85,7 +85,7 @@ async fn row_47_and_48_what_is_no_review_is_refused() {
 }
 
 #[tokio::test]
-async fn row_49_a_request_that_cannot_be_named_is_refused() {
+async fn a_request_that_cannot_be_named_is_refused() {
     let (_api, webhook) = start().await;
     let bodies = [Value::Null, json!(""), json!(7), json!("u".repeat(1024 * 1024))].map(|uid| {
         let mut review = review();
@@ -96,7 +96,7 @@ async fn row_49_a_request_that_cannot_be_named_is_refused() {
 }
 
 #[tokio::test]
-async fn row_50_another_kind_or_version_is_refused() {
+async fn another_kind_or_version_is_refused() {
     let (_api, webhook) = start().await;
     let changes = [
         ("kind", "Pod"),
@@ -114,7 +114,7 @@ async fn row_50_another_kind_or_version_is_refused() {
 }
 
 #[tokio::test]
-async fn row_51_a_beta_review_gets_a_beta_answer() {
+async fn a_beta_review_gets_a_beta_answer() {
     let (_api, webhook) = start().await;
     let mut review = review();
     review["apiVersion"] = json!("admission.k8s.io/v1beta1");
@@ -140,7 +140,7 @@ async fn is_allowed_as_it_is(wire: &mut Wire, change: impl FnOnce(&mut Value)) {
 }
 
 #[tokio::test]
-async fn row_52_what_is_no_pod_is_allowed_as_it_is() {
+async fn what_is_not_a_pod_is_allowed_unchanged() {
     let (_api, webhook) = start().await;
     let mut wire = Wire::connect(&webhook).await;
     is_allowed_as_it_is(&mut wire, |request| {
@@ -159,7 +159,7 @@ async fn row_52_what_is_no_pod_is_allowed_as_it_is() {
 }
 
 #[tokio::test]
-async fn row_53_what_creates_nothing_is_allowed_as_it_is() {
+async fn what_creates_nothing_is_allowed_unchanged() {
     let (_api, webhook) = start().await;
     let mut wire = Wire::connect(&webhook).await;
     for operation in ["UPDATE", "DELETE", "CONNECT", "", "create"] {
@@ -173,7 +173,7 @@ async fn row_53_what_creates_nothing_is_allowed_as_it_is() {
 }
 
 #[tokio::test]
-async fn row_54_a_dry_run_gets_the_same_patch() {
+async fn a_dry_run_gets_the_same_patch() {
     let (_api, webhook) = start().await;
     let mut wire = Wire::connect(&webhook).await;
     let mut review = review();
@@ -185,7 +185,7 @@ async fn row_54_a_dry_run_gets_the_same_patch() {
 }
 
 #[tokio::test]
-async fn row_55_a_pod_of_wrong_types_is_denied_and_never_an_error() {
+async fn a_pod_of_wrong_types_is_denied_and_never_an_error() {
     let (_api, webhook) = start().await;
     let mut wire = Wire::connect(&webhook).await;
     for (pointer, value) in [
@@ -236,7 +236,7 @@ async fn row_55_a_pod_of_wrong_types_is_denied_and_never_an_error() {
 }
 
 #[tokio::test]
-async fn row_56_size_has_a_bound_that_is_known_early() {
+async fn size_has_a_bound_that_is_known_early() {
     let (_api, webhook) = start().await;
     let mut large = review();
     large["request"]["object"]["metadata"]["annotations"] = json!({"filler": "x".repeat(3 * 1024 * 1024)});
@@ -289,7 +289,7 @@ async fn row_56_size_has_a_bound_that_is_known_early() {
 }
 
 #[tokio::test]
-async fn row_56_a_length_that_lies_costs_one_connection_and_its_own_time() {
+async fn a_length_that_lies_costs_one_connection_and_its_own_time() {
     let (_api, webhook) = start().await;
     let body = review().to_string();
     let mut wire = Wire::connect(&webhook).await;
@@ -308,7 +308,7 @@ async fn row_56_a_length_that_lies_costs_one_connection_and_its_own_time() {
 }
 
 #[tokio::test]
-async fn row_57_only_json_is_taken() {
+async fn only_json_is_accepted() {
     let (_api, webhook) = start().await;
     let body = review().to_string();
     let length = body.len().to_string();
@@ -328,7 +328,7 @@ async fn row_57_only_json_is_taken() {
 }
 
 #[tokio::test]
-async fn row_58_other_methods_and_paths_are_told_so() {
+async fn other_methods_and_paths_are_refused() {
     let (_api, webhook) = start().await;
     for (method, target, status) in [
         ("GET", "/mutate", 405),
@@ -355,7 +355,7 @@ async fn row_58_other_methods_and_paths_are_told_so() {
 }
 
 #[tokio::test]
-async fn row_58_every_http_that_a_client_may_speak_works() {
+async fn every_http_that_a_client_may_speak_works() {
     let (_api, webhook) = start().await;
     let body = review().to_string();
     let length = body.len().to_string();
@@ -391,7 +391,7 @@ async fn row_58_every_http_that_a_client_may_speak_works() {
 }
 
 #[tokio::test]
-async fn row_59_of_a_key_that_comes_twice_the_last_one_counts() {
+async fn the_last_of_duplicate_keys_counts() {
     let (_api, webhook) = start().await;
     let body = review().to_string();
     let twice = body.replace("\"uid\":\"", "\"uid\":\"first\",\"uid\":\"");

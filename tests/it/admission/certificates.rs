@@ -48,7 +48,7 @@ fn swap(folder: &Path, version: usize, pair: &Pair) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_61_a_certificate_changes_under_traffic_and_no_call_fails() {
+async fn a_certificate_changes_under_traffic_and_no_call_fails() {
     let api = api().await;
     let webhook = Arc::new(start(&api).await);
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -98,7 +98,7 @@ async fn row_61_a_certificate_changes_under_traffic_and_no_call_fails() {
 }
 
 #[tokio::test]
-async fn row_62_a_pair_that_cannot_be_used_never_replaces_one_that_can() {
+async fn a_pair_that_cannot_be_used_never_replaces_one_that_can() {
     let api = api().await;
     let webhook = start(&api).await;
     let folder = webhook.folder.path().join("tls");
@@ -160,7 +160,7 @@ fn until_year(year: i32) -> Pair {
 }
 
 #[tokio::test]
-async fn row_63_an_expired_certificate_is_not_ready_and_never_a_reason_to_restart() {
+async fn an_expired_certificate_is_not_ready_and_never_a_reason_to_restart() {
     let api = api().await;
     let webhook = start(&api).await;
     let folder = webhook.folder.path().join("tls");
@@ -196,7 +196,7 @@ async fn without_any_certificate_it_lives_and_waits() {
 }
 
 #[test]
-fn row_72_a_clock_that_jumps_changes_readiness_and_nothing_else() {
+fn a_clock_that_jumps_changes_readiness_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     write_pair(folder.path(), &until_year(2030)).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

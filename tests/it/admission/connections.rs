@@ -27,7 +27,7 @@ async fn hangs_up_on(address: SocketAddr, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn row_65_what_is_no_tls_is_closed_fast() {
+async fn what_is_not_tls_is_closed_fast() {
     let api = api().await;
     let webhook = Running::ready(&api, &[]).await;
     let started = Instant::now();
@@ -49,7 +49,7 @@ async fn row_65_what_is_no_tls_is_closed_fast() {
 }
 
 #[tokio::test]
-async fn row_65_the_certificate_is_shown_whatever_name_is_asked_for() {
+async fn the_certificate_is_shown_whatever_name_is_asked_for() {
     let api = api().await;
     let webhook = Running::ready(&api, &[]).await;
     // The client refuses what it is shown: the webhook leaves the judgment to it.
@@ -64,7 +64,7 @@ async fn row_65_the_certificate_is_shown_whatever_name_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_66_who_drips_is_dropped_and_others_are_served() {
+async fn a_slow_client_is_dropped_and_others_are_served() {
     let api = api().await;
     let webhook = Running::start(&api, &[], |limits| {
         limits.timeouts.first_request = Duration::from_secs(1);
@@ -108,7 +108,7 @@ async fn row_66_who_drips_is_dropped_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn row_66_connections_have_a_bound_and_the_one_that_does_nothing_makes_room() {
+async fn connections_have_a_bound_and_the_one_that_does_nothing_makes_room() {
     let api = api().await;
     let webhook = Running::start(&api, &[], |limits| limits.connections = 2);
     webhook.wait_until_ready().await;
@@ -136,7 +136,7 @@ async fn an_idle_connection_is_closed_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_67_a_thousand_reviews_from_a_hundred_clients_are_all_answered() {
+async fn a_thousand_reviews_from_a_hundred_clients_are_all_answered() {
     let api = api().await;
     let webhook = Arc::new(Running::ready(&api, &[]).await);
     let clients: Vec<_> = (0..100)
@@ -193,7 +193,7 @@ async fn come_and_go(address: SocketAddr, ca: &str, connections: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_68_ten_thousand_connections_that_come_and_go_leave_nothing_behind() {
+async fn ten_thousand_connections_that_come_and_go_leave_nothing_behind() {
     let api = api().await;
     let webhook = Webhook::start(&api, &[IMAGE]).await.unwrap();
     let process = Process(webhook.id().unwrap());
@@ -217,7 +217,7 @@ async fn row_68_ten_thousand_connections_that_come_and_go_leave_nothing_behind()
 }
 
 #[tokio::test]
-async fn row_74_one_address_takes_both_families() {
+async fn one_address_takes_both_families() {
     let api = api().await;
     // The later flag wins.
     let webhook = Running::start(&api, &["--tls-address=[::]:0", "--plain-address=[::]:0"], |_| {});

@@ -24,7 +24,7 @@ async fn ready_replica(replicas: &[Webhook]) -> Option<&Webhook> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_69_a_replica_ends_under_load_and_no_call_fails() {
+async fn a_replica_ends_under_load_and_no_call_fails() {
     let api = api().await;
     let flags = [IMAGE, "--drain-delay=6"];
     let mut replicas = vec![
@@ -90,7 +90,7 @@ async fn row_69_a_replica_ends_under_load_and_no_call_fails() {
 }
 
 #[tokio::test]
-async fn row_69_what_is_being_answered_is_answered_and_says_close() {
+async fn what_is_being_answered_is_answered_and_says_close() {
     let api = api().await;
     let webhook = Running::start(&api, &["--drain-delay=1"], |_| {});
     webhook.wait_until_ready().await;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use webhook::config::Config;
 
 use super::pod::Pod;
 use super::report::{Row, Value, count, mebibytes, milliseconds};
-use crate::cluster::cgroup::{Hierarchies, hierarchies};
+use crate::cgroup::{Group, Limits};
 use azure_emulators::faults::{Fault, Flood};
 use azure_emulators::world::World;
 
@@ -121,10 +121,12 @@ pub async fn rows(program: Option<&Path>, only: Option<&str>, say: &(dyn Fn(&str
 }
 
 fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) -> anyhow::Result<(Row, String)> {
-    let groups = Groups::new(&format!("ado-agent-bench-sidecar-{}", std::process::id()));
+    let name = format!("ado-agent-bench-sidecar-{}", std::process::id());
+    // Without root none can be made, and the row says so.
+    let group = Group::new(&name, default_limits()?).ok();
     let mut pod = Pod::new(world, number, "info")?;
     pod.set(contract::GRACE_SECONDS_VARIABLE, GRACE.as_secs().to_string());
-    pod.run_as(program, groups.as_ref().map(Groups::procs).unwrap_or_default());
+    pod.run_as(program, group.as_ref().map(Group::procs).unwrap_or_default());
     pod.start()?;
     let agent = match attack.invents_name {
         true => format!("{}-invented", pod.name()),
@@ -157,8 +159,8 @@ fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) ->
     let code = pod.end(GRACE + Duration::from_secs(10))?;
     let ended = began.elapsed();
     drop(storm);
-    let kills = groups.as_ref().map_or(Ok(0), Groups::kills)?;
-    let no_groups = if groups.is_none() {
+    let kills = group.as_ref().map_or(Ok(0), Group::kills)?;
+    let no_groups = if group.is_none() {
         " (WITHOUT LIMITS: no control groups can be made here)"
     } else {
         ""
@@ -179,8 +181,8 @@ fn run(world: &World, number: usize, attack: &Attack, program: Option<&Path>) ->
     if is_killed {
         row = row.part("KILLED, oom_kill", count(kills));
     }
-    if let Some(groups) = &groups {
-        row = row.part("peak of the group", mebibytes(groups.peak()?));
+    if let Some(group) = &group {
+        row = row.part("peak of the group", mebibytes(group.peak()?));
     }
     probes.sort_by(f64::total_cmp);
     let slowest = probes.last().copied().unwrap_or_default();
@@ -222,103 +224,13 @@ impl Drop for Storm {
     }
 }
 
-/// Control groups with the limits that the webhook gives a sidecar by default, removed when they are dropped.
-struct Groups {
-    memory: PathBuf,
-    processor: PathBuf,
-    is_v2: bool,
-}
-
-impl Groups {
-    /// `None` where there are no control groups, or they cannot be made: that needs root.
-    fn new(name: &str) -> Option<Self> {
-        Self::make(name).ok()
-    }
-
-    fn make(name: &str) -> anyhow::Result<Self> {
-        let settings = Config::read(["ado-agent-webhook", "--sidecar-image=x"].map(str::to_owned), |_| None)?.settings;
-        let memory = settings
-            .sidecar_memory
-            .strip_suffix("Mi")
-            .context("in Mi")?
-            .parse::<u64>()?
-            << 20;
-        let processor = settings.sidecar_cpu.strip_suffix('m').context("in m")?.parse::<u64>()? * 100;
-        let groups = match hierarchies()? {
-            Hierarchies::V1(trees) => {
-                let tree = |name: &str| {
-                    let tree = trees.iter().find(|tree| tree.ends_with(name));
-                    tree.with_context(|| format!("there is no controller {name}"))
-                };
-                Self {
-                    memory: tree("memory")?.join(name),
-                    processor: tree("cpu")?.join(name),
-                    is_v2: false,
-                }
-            }
-            Hierarchies::V2(tree) => {
-                std::fs::write(tree.join("cgroup.subtree_control"), "+memory +cpu")?;
-                Self {
-                    memory: tree.join(name),
-                    processor: tree.join(name),
-                    is_v2: true,
-                }
-            }
-        };
-        std::fs::create_dir(&groups.memory)?;
-        if groups.is_v2 {
-            std::fs::write(groups.memory.join("memory.max"), memory.to_string())?;
-            std::fs::write(groups.processor.join("cpu.max"), format!("{processor} 100000"))?;
-        } else {
-            std::fs::create_dir(&groups.processor)?;
-            std::fs::write(groups.memory.join("memory.limit_in_bytes"), memory.to_string())?;
-            std::fs::write(groups.processor.join("cpu.cfs_period_us"), "100000")?;
-            std::fs::write(groups.processor.join("cpu.cfs_quota_us"), processor.to_string())?;
-        }
-        Ok(groups)
-    }
-
-    /// A process that writes itself into these files is in the groups.
-    fn procs(&self) -> Vec<PathBuf> {
-        let mut files = vec![self.memory.join("cgroup.procs"), self.processor.join("cgroup.procs")];
-        files.dedup();
-        files
-    }
-
-    fn peak(&self) -> anyhow::Result<f64> {
-        let file = if self.is_v2 {
-            "memory.peak"
-        } else {
-            "memory.max_usage_in_bytes"
-        };
-        let bytes: f64 = std::fs::read_to_string(self.memory.join(file))?.trim().parse()?;
-        Ok(bytes / f64::from(1 << 20))
-    }
-
-    fn kills(&self) -> anyhow::Result<usize> {
-        let file = if self.is_v2 {
-            "memory.events"
-        } else {
-            "memory.oom_control"
-        };
-        let events = std::fs::read_to_string(self.memory.join(file))?;
-        match events.lines().find_map(|line| line.strip_prefix("oom_kill ")) {
-            Some(kills) => Ok(kills.trim().parse()?),
-            None => bail!("the kernel counts no kills"),
-        }
-    }
-}
-
-impl Drop for Groups {
-    fn drop(&mut self) {
-        // Their processes ended a moment ago, and the kernel takes a moment to let go of them.
-        for folder in [&self.memory, &self.processor] {
-            for _ in 0..50 {
-                if !folder.exists() || std::fs::remove_dir(folder).is_ok() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
+/// The limits that the webhook gives a sidecar by default.
+fn default_limits() -> anyhow::Result<Limits> {
+    let settings = Config::read(["ado-agent-webhook", "--sidecar-image=x"].map(str::to_owned), |_| None)?.settings;
+    let memory = settings.sidecar_memory.strip_suffix("Mi").context("in Mi")?;
+    let processor = settings.sidecar_cpu.strip_suffix('m').context("in m")?;
+    Ok(Limits {
+        memory: memory.parse::<u64>()? << 20,
+        processor: Some(processor.parse()?),
+    })
 }

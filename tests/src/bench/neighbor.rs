@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ use super::report::{Row, mebibytes, median, microseconds, times};
 use super::reviews::{self, CONNECTIONS, Figure, Subject};
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::{Webhook, service_name, write_pair};
-use crate::cluster::components::Built;
 use azure_emulators::world::TENANT;
 
 /// Share of azwi's processor time that a review may cost.
@@ -32,16 +32,16 @@ const PORT: u16 = 9443;
 const PATH: &str = "/mutate-v1-pod?timeout=10s";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Calls both in turn.
+/// Calls both in turn; `program` is azwi's.
 ///
 /// # Errors
 /// One does not start, or answers something else.
-pub async fn measure(effort: &Effort, built: &Built) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(effort: &Effort, program: &Path) -> anyhow::Result<Vec<Row>> {
     let api = reviews::cluster().await?;
     api.serve_whole_accounts();
     let (ca, body) = (api.authority().pem(), reviews::body()?);
     let webhook = Webhook::start(&api, &[reviews::IMAGE]).await?;
-    let azwi = Azwi::start(&api, built)?;
+    let azwi = Azwi::start(&api, program)?;
     let theirs = Target::new(azwi.address(), ca, body.clone(), Expected::Patch)?.at(PATH);
     azwi.wait_until_ready(&theirs).await?;
     let ours = Target::new(webhook.tls_address(), ca, body, Expected::Patch)?;
@@ -105,14 +105,14 @@ struct Azwi {
 
 impl Azwi {
     /// Starts it with a certificate of the double's authority instead of one that it keeps in a Secret.
-    fn start(api: &ApiServer, built: &Built) -> anyhow::Result<Self> {
+    fn start(api: &ApiServer, program: &Path) -> anyhow::Result<Self> {
         TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT))
             .with_context(|| format!("azwi listens on port {PORT} and nowhere else, and that is taken"))?;
         let folder = tempfile::tempdir()?;
         write_pair(folder.path(), &api.authority().issue(&[service_name()]))?;
         let kubeconfig = folder.path().join("kubeconfig");
         api.write_kubeconfig(&kubeconfig)?;
-        let child = Command::new(built.program("webhook"))
+        let child = Command::new(program)
             .env_clear()
             .env("AZURE_TENANT_ID", TENANT)
             .env("POD_NAMESPACE", "azure-workload-identity-system")

@@ -10,9 +10,6 @@ use tests::bench::floor::Log;
 use tests::bench::machine::{Machine, load};
 use tests::bench::report::{Row, table};
 use tests::bench::{Effort, attack, attack_sidecar, floor, memory, neighbor, reviews, round_trip, sidecar, sizes};
-use tests::cluster::Layout;
-use tests::cluster::command::Interrupt;
-use tests::cluster::components;
 use tests::programs::program;
 
 /// Measures webhook and sidecar against their goals: time of a review beside the least that could answer it, memory, wakeups,
@@ -40,9 +37,15 @@ struct How {
 /// What else there is to measure, and what this program is as its own child.
 #[derive(Subcommand)]
 enum Role {
-    /// The webhook beside the real Azure Workload Identity webhook, which is built if it is not there: that needs Go. It
-    /// listens on port 9443 of all addresses meanwhile, and cannot be told otherwise
-    Neighbor(How),
+    /// The webhook beside the real Azure Workload Identity webhook, which `cluster build` builds. It listens on port 9443 of all
+    /// addresses meanwhile, and has no flag for another
+    Neighbor {
+        #[command(flatten)]
+        how: How,
+        /// Program of the Azure Workload Identity webhook
+        #[arg(value_parser = attack::existing)]
+        azwi: PathBuf,
+    },
     /// The webhook under attack, in the memory limit of the Deployment, while an honest client goes on asking. Needs root for
     /// the limit, which is a control group
     Attack {
@@ -107,11 +110,9 @@ fn main() -> anyhow::Result<()> {
             done,
             body,
         }) => round_trip::ask(address, &path, &ca, &done, body.as_deref()),
-        Some(Role::Neighbor(how)) => {
-            let line = |line: &str| say(line);
-            let azwi = components::build([components::AZWI], &Layout::find()?, &Interrupt::default(), &line)?;
+        Some(Role::Neighbor { how, azwi }) => {
             program("ado-agent-webhook")?;
-            runtime()?.block_on(how.tell(async |effort| neighbor::measure(effort, &azwi[0]).await))
+            runtime()?.block_on(how.tell(async |effort| neighbor::measure(effort, &azwi).await))
         }
         Some(Role::Attack {
             how,

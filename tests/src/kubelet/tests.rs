@@ -133,7 +133,7 @@ fn about(measured: f32, expected: f32, times: &Times) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a1_an_agent_that_ignores_sigterm_leaves_the_sidecar_two_seconds() {
+async fn an_agent_that_ignores_sigterm_leaves_the_sidecar_two_seconds() {
     let times = deleted(
         &pod(
             3,
@@ -152,7 +152,7 @@ async fn a1_an_agent_that_ignores_sigterm_leaves_the_sidecar_two_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a2_the_sidecar_gets_the_rest_of_the_grace_after_the_agent() {
+async fn the_sidecar_gets_the_rest_of_the_grace_after_the_agent() {
     let hook = sidecar("sidecar", IGNORES, Some("true"));
     let times = deleted(&pod(6, "Always", &[hook], &[shell("agent", &lingers(2.0))]), None).await;
     about(times.at("sidecar", |what| *what == What::HookStarted), 0.0, &times);
@@ -162,7 +162,7 @@ async fn a2_the_sidecar_gets_the_rest_of_the_grace_after_the_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a3_a_hook_that_takes_too_long_is_cut_off() {
+async fn a_hook_that_takes_too_long_is_cut_off() {
     let hook = sidecar("sidecar", IGNORES, Some("sleep 60"));
     let times = deleted(&pod(3, "Always", &[hook], &[shell("agent", IGNORES)]), None).await;
     about(
@@ -175,7 +175,7 @@ async fn a3_a_hook_that_takes_too_long_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a4_a_sidecar_that_exits_in_its_hook_is_not_restarted() {
+async fn a_sidecar_that_exits_in_its_hook_is_not_restarted() {
     let hook = sidecar(
         "sidecar",
         "trap 'exit 0' USR1; while :; do sleep 0.05; done",
@@ -192,7 +192,7 @@ async fn a4_a_sidecar_that_exits_in_its_hook_is_not_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a5_a_sidecar_that_crashes_while_the_pod_ends_is_not_restarted() {
+async fn a_sidecar_that_crashes_while_the_pod_ends_is_not_restarted() {
     let crashes = sidecar(
         "sidecar",
         "trap 'exit 0' USR1; while :; do sleep 0.05; done",
@@ -205,7 +205,7 @@ async fn a5_a_sidecar_that_crashes_while_the_pod_ends_is_not_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a6_at_the_end_of_the_grace_all_sidecars_are_told_at_once() {
+async fn at_the_end_of_the_grace_all_sidecars_are_told_at_once() {
     let sidecars = [sidecar("first", IGNORES, None), sidecar("last", IGNORES, None)];
     let times = deleted(&pod(3, "Always", &sidecars, &[shell("agent", IGNORES)]), None).await;
     for name in ["first", "last"] {
@@ -215,7 +215,7 @@ async fn a6_at_the_end_of_the_grace_all_sidecars_are_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a7_sidecars_end_one_after_the_other_from_the_last() {
+async fn sidecars_end_one_after_the_other_from_the_last() {
     let sidecars = [sidecar("first", OBEDIENT, None), sidecar("last", &lingers(1.5), None)];
     let times = deleted(&pod(30, "Always", &sidecars, &[shell("agent", OBEDIENT)]), None).await;
     about(times.term("last"), 0.2, &times);
@@ -224,7 +224,7 @@ async fn a7_sidecars_end_one_after_the_other_from_the_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a8_the_end_of_the_agent_ends_the_pod_and_decides_its_phase() {
+async fn the_end_of_the_agent_ends_the_pod_and_decides_its_phase() {
     let node = node(Isolation::detect());
     for (code, phase) in [(0, Phase::Succeeded), (5, Phase::Failed)] {
         // The sidecar's own code counts for nothing.
@@ -243,7 +243,7 @@ async fn a8_the_end_of_the_agent_ends_the_pod_and_decides_its_phase() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b1_a_forced_deletion_is_a_grace_of_one_second_and_the_floor() {
+async fn a_forced_deletion_is_a_grace_of_one_second_and_the_floor() {
     let pod = pod(
         30,
         "Always",
@@ -257,7 +257,7 @@ async fn b1_a_forced_deletion_is_a_grace_of_one_second_and_the_floor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c2_a_pod_that_has_not_started_ends_at_once_with_its_full_grace() {
+async fn a_pod_that_has_not_started_ends_at_once_with_its_full_grace() {
     let mut waiting = sidecar("sidecar", IGNORES, None);
     waiting["startupProbe"] = json!({ "periodSeconds": 1, "failureThreshold": 3600, "exec": { "command": ["bash", "-c", "echo not yet; exit 1"] } });
     let node = node(Isolation::detect());

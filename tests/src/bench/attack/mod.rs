@@ -2,10 +2,10 @@
 //! goes on asking.
 
 pub mod attacker;
-mod cgroup;
 mod honest;
 mod http2;
 pub mod kinds;
+mod shipped_limit;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -22,12 +22,12 @@ use super::report::{Row, Value, count, mebibytes, milliseconds, times};
 use super::reviews;
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::Webhook;
+use crate::cgroup::{Group, Limits};
 use crate::programs::{program, repository};
 use attacker::{Attackers, Done, Victim};
-use cgroup::Group;
 use honest::Seen;
 
-pub use cgroup::shipped_limit;
+pub use shipped_limit::shipped_limit;
 
 /// The subcommand of `bench` that is an attacker.
 pub const COMMAND: &str = "attacker";
@@ -123,7 +123,7 @@ struct Run {
     seen: Seen,
     done: Option<Done>,
     /// Peak and kills of the control group; `None` where there is none.
-    group: Option<(f64, u64)>,
+    group: Option<(f64, usize)>,
     /// Peak of the process; `None` where it has ended.
     resident: Option<f64>,
 }
@@ -131,7 +131,11 @@ struct Run {
 impl Bench<'_> {
     async fn run(&self, attack: Option<&str>) -> anyhow::Result<Run> {
         let name = format!("ado-agent-bench-attack-{}", std::process::id());
-        let group = Group::new(&name, self.limit)
+        let limits = Limits {
+            memory: self.limit,
+            processor: None,
+        };
+        let group = Group::new(&name, limits)
             .inspect_err(|error| (self.say)(&format!("NO MEMORY LIMIT: {error:#}")))
             .ok();
         let mut webhook = Webhook::start_as(&self.api, self.command(group.as_ref()), &[reviews::IMAGE]).await?;
@@ -175,7 +179,7 @@ impl Bench<'_> {
         };
         let mut command = Command::new("/bin/sh");
         command.args(["-c", r#"echo $$ > "$0" && exec "$@""#]);
-        command.arg(group.procs()).arg(&self.program);
+        command.args(group.procs()).arg(&self.program);
         command
     }
 
