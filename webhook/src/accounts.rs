@@ -132,7 +132,7 @@ impl Accounts {
                     let lookup = match &answer {
                         ServiceAccount::Missing => Lookup::Missing,
                         ServiceAccount::Unreadable(_) => return (answer, Lookup::Unreadable),
-                        ServiceAccount::Found { .. } | ServiceAccount::NotAsked => Lookup::Live,
+                        ServiceAccount::Found { .. } => Lookup::Live,
                     };
                     self.remember(key.text.clone(), &answer);
                     return (answer, lookup);

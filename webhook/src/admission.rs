@@ -8,19 +8,13 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use contract::Reason;
-use inject::review::{Error, Incoming, Object, Verdict};
-use inject::{Decision, Request, ServiceAccount, Settings};
-use serde_json::Value;
+use inject::review::{Error, Incoming};
+use inject::{Decision, Inspection, ServiceAccount, Settings};
 
 use crate::accounts::Key;
 use crate::body::{Received, busy};
 use crate::connections::{Activity, Client};
-use crate::metrics::Outcome;
 use crate::router::Shared;
-
-/// The word for a decision that has no reason of its own.
-const INJECTED: &str = "injected";
 
 /// Answers a review; `deadline` is when the API server stops waiting.
 ///
@@ -98,98 +92,44 @@ impl Review {
 
     fn decide(&self, account: Option<ServiceAccount>) -> Result<Step, Error> {
         let incoming = Incoming::parse(self.body.bytes())?;
-        let asked = &incoming.request;
-        let (group, resource) = asked
-            .resource
-            .as_ref()
-            .map_or(("", ""), |resource| (&resource.group, &resource.resource));
-        let request = Request {
-            namespace: asked.namespace.as_deref().unwrap_or_default(),
-            operation: &asked.operation,
-            group,
-            resource,
-            subresource: asked.sub_resource.as_deref().unwrap_or_default(),
-        };
-        let decision = match &asked.object {
-            Object::TooLarge(values) => inject::decide_too_large(*values, &request),
-            Object::Read(object) => {
-                let inspection = inject::inspect(object, &request, &self.settings);
-                let account = match (inspection.account(), account) {
-                    (None, _) => ServiceAccount::NotAsked,
-                    (Some(_), Some(account)) => account,
-                    (Some(name), None) => {
-                        let key = Key::new(request.namespace, name);
-                        match self.shared.accounts.known(&key) {
-                            Some(account) => account,
-                            None => return Ok(Step::NeedsAccount(key)),
-                        }
-                    }
-                };
-                inspection.decide(&account)
+        let decision = match incoming.inspect(&self.settings) {
+            Inspection::Decided(decision) => decision,
+            Inspection::NeedsAccount(pending) => {
+                let key = Key::new(incoming.subject().namespace, pending.account());
+                match account.or_else(|| self.shared.accounts.known(&key)) {
+                    Some(account) => pending.decide(&account),
+                    None => return Ok(Step::NeedsAccount(key)),
+                }
             }
         };
-        Ok(Step::Answered(self.conclude(&incoming, &request, &decision)))
+        Ok(Step::Answered(self.conclude(&incoming, &decision)))
     }
 
     /// The answer, counted and logged.
-    fn conclude(&self, incoming: &Incoming, request: &Request<'_>, decision: &Decision) -> String {
-        let asked = &incoming.request;
-        let (outcome, reason, sentence) = describe(decision);
-        let answer = incoming.answer(verdict(decision), outcome.as_str(), reason);
+    fn conclude(&self, incoming: &Incoming, decision: &Decision) -> String {
+        let answer = incoming.answer(decision);
         let took = self.started.elapsed();
-        let bytes = self.body.bytes().len();
+        let subject = incoming.subject();
         self.shared
             .metrics
-            .answered(operation(&asked.operation), outcome, reason, took, bytes);
-        let metadata = match &asked.object {
-            Object::Read(object) => &object["metadata"],
-            Object::TooLarge(_) => &Value::Null,
+            .answered(operation(subject.operation), decision, took, self.body.bytes().len());
+        let denial = match decision {
+            Decision::Deny(denial) => Some(&denial.message),
+            Decision::Inject(_) | Decision::Skip { .. } => None,
         };
+        let owner = incoming.owner();
         tracing::info!(
-            uid = asked.uid,
-            namespace = short(request.namespace),
-            name = short(
-                asked
-                    .name
-                    .as_deref()
-                    .or_else(|| metadata["generateName"].as_str())
-                    .unwrap_or_default()
-            ),
-            owner = owner(metadata),
-            decision = outcome.as_str(),
-            reason,
-            sentence,
+            uid = incoming.uid(),
+            namespace = short(subject.namespace),
+            name = short(incoming.name()),
+            owner = owner.map(|(kind, name)| format!("{}/{}", short(kind), short(name))),
+            decision = decision.outcome(),
+            reason = decision.reason(),
+            denial,
             ms = took.as_secs_f64() * 1e3,
             "review"
         );
         answer
-    }
-}
-
-fn describe(decision: &Decision) -> (Outcome, &'static str, Option<&str>) {
-    match decision {
-        Decision::Inject(_) => (Outcome::Injected, INJECTED, None),
-        Decision::Skip { reason, .. } => (Outcome::Skipped, reason.as_str(), None),
-        Decision::Deny(denial) => (Outcome::Denied, denial.reason.as_str(), Some(&denial.sentence)),
-    }
-}
-
-fn verdict(decision: &Decision) -> Verdict<'_> {
-    match decision {
-        Decision::Inject(injection) => Verdict::Patch {
-            patch: &injection.patch,
-            warnings: &injection.warnings,
-        },
-        Decision::Skip { warnings, .. } => Verdict::Allow { warnings },
-        Decision::Deny(denial) => Verdict::Deny {
-            // kubectl shows a 422 as "the request is invalid"; everything else is a matter of what is allowed here.
-            code: if denial.reason == Reason::MalformedPod {
-                422
-            } else {
-                403
-            },
-            sentence: &denial.sentence,
-        },
     }
 }
 
@@ -199,16 +139,6 @@ fn operation(word: &str) -> &'static str {
         .into_iter()
         .find(|known| *known == word)
         .unwrap_or("other")
-}
-
-/// `Kind/name` of the controller, for instance `ReplicaSet/agent-7d9f`.
-fn owner(metadata: &Value) -> Option<String> {
-    let owner = metadata["ownerReferences"].get(0)?;
-    Some(format!(
-        "{}/{}",
-        short(owner["kind"].as_str()?),
-        short(owner["name"].as_str()?)
-    ))
 }
 
 /// The start of a name, as long as Kubernetes' names can be: whoever reaches our port must not fill the log with one line.

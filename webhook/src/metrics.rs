@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use inject::Decision;
+
 /// One metric, as it stands in `/metrics` and in the reference.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
@@ -110,28 +112,6 @@ pub fn reference() -> &'static [Metric] {
     &ALL
 }
 
-/// The outcome of a review.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// The pod got a patch.
-    Injected,
-    /// The object stayed as it was.
-    Skipped,
-    /// The object was refused.
-    Denied,
-}
-
-impl Outcome {
-    /// The word in logs and labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Injected => "injected",
-            Self::Skipped => "skipped",
-            Self::Denied => "denied",
-        }
-    }
-}
-
 /// Where the answer about a ServiceAccount came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
@@ -210,7 +190,7 @@ impl Closed {
 /// All counters of one webhook.
 #[derive(Default)]
 pub struct Metrics {
-    requests: Mutex<BTreeMap<(&'static str, Outcome, &'static str), u64>>,
+    requests: Mutex<BTreeMap<(&'static str, &'static str, &'static str), u64>>,
     rejected: Mutex<BTreeMap<u16, u64>>,
     lookups: Mutex<BTreeMap<Lookup, u64>>,
     closed: Mutex<BTreeMap<(Port, Closed), u64>>,
@@ -300,15 +280,9 @@ fn hold(gauge: &AtomicI64) -> Held<'_> {
 
 impl Metrics {
     /// A review was answered.
-    pub fn answered(
-        &self,
-        operation: &'static str,
-        outcome: Outcome,
-        reason: &'static str,
-        took: Duration,
-        bytes: usize,
-    ) {
-        *lock(&self.requests).entry((operation, outcome, reason)).or_default() += 1;
+    pub fn answered(&self, operation: &'static str, decision: &Decision, took: Duration, bytes: usize) {
+        let labels = (operation, decision.outcome(), decision.reason());
+        *lock(&self.requests).entry(labels).or_default() += 1;
         self.duration.observe(&DURATION_BOUNDS, took.as_secs_f64());
         self.body.observe(&BODY_BOUNDS, bytes as f64);
     }
@@ -379,7 +353,7 @@ impl Metrics {
         let mut out = String::with_capacity(4096);
         head(&mut out, REQUESTS);
         for ((operation, outcome, reason), count) in lock(&self.requests).iter() {
-            let (name, outcome) = (REQUESTS.name, outcome.as_str());
+            let name = REQUESTS.name;
             let _ = writeln!(
                 out,
                 "{name}{{operation=\"{operation}\",outcome=\"{outcome}\",reason=\"{reason}\"}} {count}"
@@ -428,6 +402,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contract::SkipReason;
 
     #[test]
     fn every_metric_of_the_reference_is_rendered_with_its_help() {
@@ -444,8 +419,12 @@ mod tests {
     #[test]
     fn buckets_are_cumulative() {
         let metrics = Metrics::default();
+        let skip = Decision::Skip {
+            reason: SkipReason::OptedOut,
+            warnings: Vec::new(),
+        };
         for bytes in [1, 5000, 5_000_000] {
-            metrics.answered("CREATE", Outcome::Skipped, "opted-out", Duration::from_millis(2), bytes);
+            metrics.answered("CREATE", &skip, Duration::from_millis(2), bytes);
         }
         let text = metrics.render();
         assert!(text.contains("body_bytes_bucket{le=\"4096\"} 1\n"), "{text}");

@@ -143,6 +143,7 @@ async fn bad_input_is_denied_with_key_value_and_what_to_do() {
         let sentence = webhook.denial(&api, &pod).await;
         assert!(words.iter().all(|word| sentence.contains(word)), "{what}: {sentence}");
         assert!(sentence.len() < 1000, "{what}: {sentence}");
+        assert!(sentence.starts_with(&format!("{reason}: ")), "{what}: {sentence}");
         let metric =
             format!("ado_agent_webhook_requests_total{{operation=\"CREATE\",outcome=\"denied\",reason=\"{reason}\"}}");
         assert!(
@@ -169,7 +170,7 @@ async fn a_denial_reads_well_where_the_user_sees_it() {
     assert_eq!(*code, 403);
     let shown = refusal.to_string();
     assert!(
-        shown.starts_with("admission webhook \"inject.ado-agent.dev\" denied the request: "),
+        shown.starts_with("admission webhook \"inject.ado-agent.dev\" denied the request: bad-annotation: annotation "),
         "{shown}"
     );
 }
@@ -229,5 +230,5 @@ async fn nothing_of_the_pod_but_its_names_is_logged() {
         (&line["decision"], &line["reason"]),
         (&json!("denied"), &json!("bad-annotation"))
     );
-    assert!(line["sentence"].as_str().unwrap().contains("pigeon"), "{line}");
+    assert!(line["denial"].as_str().unwrap().contains("pigeon"), "{line}");
 }

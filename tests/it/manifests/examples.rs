@@ -214,7 +214,7 @@ fn every_example_is_injected_and_stays_restricted() {
     }
 }
 
-/// What the webhook makes of a pod in the examples' namespace, or the sentence of its denial.
+/// What the webhook makes of a pod in the examples' namespace, or its denial.
 fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
     let request = inject::Request {
         namespace: NAMESPACE,
@@ -223,7 +223,10 @@ fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
         resource: "pods",
         subresource: "",
     };
-    assert_eq!(inject::inspect(pod, &request, settings).account(), Some("azp-agent"));
+    let inject::Inspection::NeedsAccount(pending) = inject::inspect(pod, &request, settings) else {
+        panic!("the identity of an example is its ServiceAccount's");
+    };
+    assert_eq!(pending.account(), "azp-agent");
     let account =
         find(&all(), "ServiceAccount", "azp-agent").expect("the examples have the account")["metadata"]["annotations"]
             .clone();
@@ -232,7 +235,7 @@ fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
         client_id: annotation(AZWI_CLIENT_ID_ANNOTATION),
         tenant_id: annotation(contract::AZWI_TENANT_ID_ANNOTATION),
     };
-    match inject::decide(pod, &request, &account, settings) {
+    match pending.decide(&account) {
         inject::Decision::Inject(injection) => {
             let mut patched = pod.clone();
             let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a JSON Patch");
@@ -241,6 +244,6 @@ fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
             Ok(patched)
         }
         inject::Decision::Skip { reason, .. } => Err(reason.to_string()),
-        inject::Decision::Deny(denial) => Err(denial.sentence),
+        inject::Decision::Deny(denial) => Err(denial.to_string()),
     }
 }

@@ -49,17 +49,13 @@ fn patch(asked: &Value, settings: &inject::Settings) -> anyhow::Result<Vec<u8>> 
         resource: "pods",
         subresource: "",
     };
-    let inspection = inject::inspect(&asked["object"], &request, settings);
-    let account = match inspection.account() {
-        Some(_) => ServiceAccount::Found {
-            client_id: Some("11111111-2222-3333-4444-555555555555".to_owned()),
-            tenant_id: None,
-        },
-        None => ServiceAccount::NotAsked,
+    let account = ServiceAccount::Found {
+        client_id: Some("11111111-2222-3333-4444-555555555555".to_owned()),
+        tenant_id: None,
     };
-    match inspection.decide(&account) {
+    match inject::decide(&asked["object"], &request, &account, settings) {
         Decision::Inject(injection) => Ok(injection.patch),
         Decision::Skip { reason, .. } => bail!("the pod is skipped: {reason}"),
-        Decision::Deny(denial) => bail!("the pod is denied: {}", denial.sentence),
+        Decision::Deny(denial) => bail!("the pod is denied: {denial}"),
     }
 }

@@ -2,8 +2,9 @@
 
 pub mod response;
 
-use contract::Reason;
-use inject::{Decision, FederatedToken, LogLevel, Request, ServiceAccount, Settings};
+use contract::SkipReason;
+use inject::review::Incoming;
+use inject::{Decision, FederatedToken, Inspection, LogLevel, Request, ServiceAccount, Settings};
 use serde_json::Value;
 
 /// Settings under which most pods are injected, so that the patch is reached.
@@ -45,28 +46,41 @@ pub fn settings() -> Settings {
 /// Decides and checks. Gives the decision back for an answer.
 pub fn decide(object: &Value, request: &Request<'_>) -> Decision {
     let settings = settings();
-    let inspection = inject::inspect(object, request, &settings);
-    let account = match inspection.account() {
-        Some(_) => ServiceAccount::Found {
-            client_id: None,
-            tenant_id: None,
-        },
-        None => ServiceAccount::NotAsked,
-    };
-    let decision = inspection.decide(&account);
-    if let Decision::Inject(injection) = &decision {
-        let mut patched = object.clone();
-        let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a JSON Patch");
-        json_patch::patch(&mut patched, &patch).expect("the patch applies");
-        let again = inject::decide(&patched, request, &account, &settings);
-        let is_skipped = matches!(
-            again,
-            Decision::Skip {
-                reason: Reason::AlreadyInjected,
-                ..
-            }
-        );
-        assert!(is_skipped, "{again:?}");
-    }
+    let decision = inject::decide(object, request, &account(), &settings);
+    check(object, request, &decision);
     decision
+}
+
+/// Decides a review.
+pub fn decide_review(review: &Incoming) -> Decision {
+    match review.inspect(&settings()) {
+        Inspection::Decided(decision) => decision,
+        Inspection::NeedsAccount(pending) => pending.decide(&account()),
+    }
+}
+
+fn account() -> ServiceAccount {
+    ServiceAccount::Found {
+        client_id: None,
+        tenant_id: None,
+    }
+}
+
+/// A patch applies, and a second pass changes nothing.
+pub fn check(object: &Value, request: &Request<'_>, decision: &Decision) {
+    let Decision::Inject(injection) = decision else {
+        return;
+    };
+    let mut patched = object.clone();
+    let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a JSON Patch");
+    json_patch::patch(&mut patched, &patch).expect("the patch applies");
+    let again = inject::decide(&patched, request, &account(), &settings());
+    let is_skipped = matches!(
+        again,
+        Decision::Skip {
+            reason: SkipReason::AlreadyInjected,
+            ..
+        }
+    );
+    assert!(is_skipped, "{again:?}");
 }

@@ -4,12 +4,12 @@ use crate::raw::{self, Container, Pod};
 use crate::text::{list, quote};
 use crate::values::is_label;
 use crate::{Denial, overrides::Overrides};
-use contract::Reason;
+use contract::DenyReason;
 use std::fmt::Display;
 
 /// Finds the agent among `spec.containers`: the annotation, else the only one, else the first documented name.
 pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides<'_>) -> Result<usize, Denial> {
-    let denied = |sentence: String| Err(Denial::new(Reason::AgentContainer, sentence));
+    let denied = |sentence: String| Err(Denial::new(DenyReason::AgentContainer, sentence));
     let key = contract::AGENT_CONTAINER_ANNOTATION;
     let candidates = list(containers.iter().map(|container| container.name));
     let position = |name: &str| containers.iter().position(|container| container.name == name);
@@ -102,7 +102,7 @@ pub(crate) fn check_agent(agent: Container<'_>, path: &str) -> Result<(), Denial
     // It becomes part of annotations.
     if !is_label(agent.name) {
         return Err(Denial::new(
-            Reason::MalformedPod,
+            DenyReason::MalformedPod,
             format!("{path}name is {}, which is no name of a container", quote(agent.name)),
         ));
     }
@@ -136,7 +136,7 @@ pub(crate) fn check_agent(agent: Container<'_>, path: &str) -> Result<(), Denial
 }
 
 fn clash(sentence: String) -> Denial {
-    Denial::new(Reason::NameClash, sentence)
+    Denial::new(DenyReason::NameClash, sentence)
 }
 
 /// Whether a mount path is the directory or below it. Empty segments and `.` do not count; `/var/run` is `/run` in most

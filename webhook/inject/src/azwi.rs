@@ -10,7 +10,7 @@ use crate::overrides::Overrides;
 use crate::raw::{self, Container, Pod};
 use crate::text::quote;
 use crate::{Denial, FederatedToken, Settings};
-use contract::Reason;
+use contract::DenyReason;
 use std::collections::BTreeSet;
 
 /// Longest list of containers that is read and written anew, in bytes: more than a hundred names.
@@ -74,7 +74,7 @@ pub(crate) fn read<'a>(
     if !labeled {
         return if binding {
             Err(Denial::new(
-                Reason::NoIdentity,
+                DenyReason::NoIdentity,
                 format!(
                     "annotation {} leaves the identity to the Azure Workload Identity webhook, which needs label {}: \"true\" on \
                      the pod; add the label, or remove the annotation",
@@ -89,7 +89,7 @@ pub(crate) fn read<'a>(
     let skipped = skip_list(pod)?;
     if binding && skipped.contains(contract::SIDECAR_CONTAINER) {
         return Err(Denial::new(
-            Reason::NoIdentity,
+            DenyReason::NoIdentity,
             format!(
                 "annotation {} lists {}, but annotation {} leaves the sidecar's identity to azwi; remove one of them",
                 contract::AZWI_SKIP_CONTAINERS_ANNOTATION,
@@ -101,7 +101,7 @@ pub(crate) fn read<'a>(
     let token = choice(skipped.contains(agent), agent, overrides, settings)?;
     if token == FederatedToken::Hide && pod.annotation(contract::AZWI_PROXY_ANNOTATION)?.is_some() {
         return Err(Denial::new(
-            Reason::FederatedTokenChoice,
+            DenyReason::FederatedTokenChoice,
             format!(
                 "the federated token cannot be hidden from the agent container: annotation {} (of any value) makes azwi add a \
                  proxy that gives tokens to every container of the pod; remove it, or set annotation {} to \"keep\"",
@@ -126,7 +126,7 @@ fn choice(
     let key = contract::FEDERATED_TOKEN_ANNOTATION;
     match (overrides.federated_token, skipped) {
         (Some(FederatedToken::Keep), true) => Err(Denial::new(
-            Reason::Conflict,
+            DenyReason::Conflict,
             format!(
                 "annotation {key} is \"keep\", but annotation {} lists the agent container {}; remove one of them",
                 contract::AZWI_SKIP_CONTAINERS_ANNOTATION,
@@ -137,7 +137,7 @@ fn choice(
         (Some(token), _) => {
             let allowed: Vec<&str> = settings.allowed_federated_token.iter().map(|token| token.as_str()).collect();
             Err(Denial::new(
-                Reason::NotAllowed,
+                DenyReason::NotAllowed,
                 format!(
                     "annotation {key} is \"{}\", which the operator does not allow; allowed: {}",
                     token.as_str(),
@@ -148,7 +148,7 @@ fn choice(
         (None, true) => Ok(FederatedToken::Hide),
         (None, false) => settings.federated_token.ok_or_else(|| {
             Denial::new(
-                Reason::FederatedTokenChoice,
+                DenyReason::FederatedTokenChoice,
                 format!(
                     "the pod carries azwi's label {}, so every job in container {} could use its identity; set annotation {key} \
                      to \"hide\" (jobs cannot) or \"keep\" (for scripts that do their own exchange, jobs that use az login). Or \
@@ -166,7 +166,7 @@ fn skip_list<'a>(pod: &Pod<'a>) -> Result<BTreeSet<&'a str>, Denial> {
     let value = pod.annotation(key)?.unwrap_or_default();
     if value.len() > SKIP_LIST_BYTES_MAX {
         return Err(Denial::new(
-            Reason::PatchTooLarge,
+            DenyReason::PatchTooLarge,
             format!(
                 "annotation {key} has {} bytes, and the webhook writes at most {SKIP_LIST_BYTES_MAX} anew; remove names that no \
                  container of the pod has",

@@ -8,7 +8,7 @@ use crate::raw::{self, Object};
 use crate::text::quote;
 use crate::values::{is_config_map_key, is_subdomain};
 use crate::variable::{KeyRef, ValueFrom, Variable};
-use contract::Reason;
+use contract::DenyReason;
 use expansion::references;
 use std::borrow::Cow;
 
@@ -84,7 +84,7 @@ impl<'a> Environment<'a> {
                     // It becomes part of references of the sidecar.
                     if !is_subdomain(object) {
                         let sentence = format!("{path}{key}.name is {}, which is no name of an object", quote(object));
-                        return Err(Denial::new(Reason::MalformedPod, sentence));
+                        return Err(Denial::new(DenyReason::MalformedPod, sentence));
                     }
                     sources.push(Source {
                         index,
@@ -100,7 +100,7 @@ impl<'a> Environment<'a> {
             .any(|source| source.index >= contract::ENV_FROM_SOURCES_MAX)
         {
             return Err(Denial::new(
-                Reason::MalformedPod,
+                DenyReason::MalformedPod,
                 format!(
                     "container {} has more than {} envFrom sources; merge some of them",
                     quote(container.name),

@@ -7,7 +7,7 @@ use crate::overrides::Overrides;
 use crate::raw::{self, Container, Pod};
 use crate::text::list;
 use crate::{Denial, Settings};
-use contract::Reason;
+use contract::DenyReason;
 
 /// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
 const API_SECONDS: i64 = 30;
@@ -98,7 +98,7 @@ impl<'a> Grace<'a> {
             return Ok(());
         }
         Err(Denial::new(
-            Reason::PatchTooLarge,
+            DenyReason::PatchTooLarge,
             format!(
                 "the pod has {} liveness and startup probes without terminationGracePeriodSeconds of their own, and the webhook \
                  sets it for at most {PROBES_MAX}; set it in the pod template",

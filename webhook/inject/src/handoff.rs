@@ -6,7 +6,7 @@ use crate::environment::Environment;
 use crate::kubernetes::Mount;
 use crate::text::quote;
 use crate::variable::{Variable, literal};
-use contract::{AZURE_FEDERATED_TOKEN_FILE_VARIABLE, Reason};
+use contract::{AZURE_FEDERATED_TOKEN_FILE_VARIABLE, DenyReason};
 
 /// Most entries that are removed from the agent container. Each is an operation of the patch, and the API server moves the
 /// rest of the list for each.
@@ -144,7 +144,7 @@ impl Changes<'_> {
             return Ok(());
         }
         Err(Denial::new(
-            Reason::PatchTooLarge,
+            DenyReason::PatchTooLarge,
             format!(
                 "variable {name} of container {} is defined {times} times, and the webhook removes at most {REMOVALS_MAX} \
                  entries of a pod; delete them from the pod template",

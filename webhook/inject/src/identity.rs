@@ -2,10 +2,10 @@
 
 use crate::azwi::Azwi;
 use crate::overrides::{CLIENT_ID_FORM, Overrides, TENANT_FORM};
-use crate::text::quote;
+use crate::text::{foreign, quote};
 use crate::values::{is_guid, is_tenant};
 use crate::{Denial, ServiceAccount, Settings};
-use contract::Reason;
+use contract::DenyReason;
 
 /// Where a value was found, as the status annotation says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,46 +40,48 @@ pub(crate) enum Identity<'a> {
     Azwi,
 }
 
-/// Whether the ServiceAccount has to be read.
-pub(crate) fn needs_account(overrides: &Overrides<'_>, azwi: &Azwi<'_>) -> bool {
-    !azwi.is_binding() && (overrides.client_id.is_none() || overrides.tenant_id.is_none())
+/// The identity that the pod names itself; `None` where its ServiceAccount has to be read.
+pub(crate) fn of_pod<'a>(overrides: &Overrides<'a>, azwi: &Azwi<'_>) -> Option<Identity<'a>> {
+    if azwi.is_binding() {
+        return Some(Identity::Azwi);
+    }
+    Some(Identity::Own {
+        client_id: (overrides.client_id?, Source::Annotation),
+        tenant_id: Some((overrides.tenant_id?, Source::Annotation)),
+        warning: None,
+    })
 }
 
-/// Finds client id and tenant.
-pub(crate) fn resolve<'a>(
+/// The identity, with what the pod's ServiceAccount says.
+pub(crate) fn of_account<'a>(
     overrides: &Overrides<'a>,
-    azwi: &Azwi<'_>,
     name: &str,
     account: &'a ServiceAccount,
     settings: &'a Settings,
 ) -> Result<Identity<'a>, Denial> {
-    if azwi.is_binding() {
-        return Ok(Identity::Azwi);
-    }
     let mut warning = None;
     let (account_client, account_tenant) = match account {
         ServiceAccount::Found { client_id, tenant_id } => (client_id.as_deref(), tenant_id.as_deref()),
         // With a client id of the pod's own the account could only have named the tenant.
-        ServiceAccount::Missing | ServiceAccount::NotAsked if overrides.client_id.is_some() => (None, None),
+        ServiceAccount::Missing if overrides.client_id.is_some() => (None, None),
         ServiceAccount::Unreadable(why) if overrides.client_id.is_some() => {
             if overrides.tenant_id.is_none() {
                 warning = Some(format!(
                     "ServiceAccount {} could not be read for its tenant: {}",
                     quote(name),
-                    crate::text::sentence(why)
+                    foreign(why)
                 ));
             }
             (None, None)
         }
         ServiceAccount::Missing => return Err(missing(name)),
         ServiceAccount::Unreadable(why) => return Err(unreadable(name, why)),
-        ServiceAccount::NotAsked => return Err(unreadable(name, "nobody asked for it")),
     };
     let from_account = |value: Option<&'a str>, key: &str, form: &str, is_valid: fn(&str) -> bool| match value {
         None | Some("") => Ok(None),
         Some(value) if is_valid(value) => Ok(Some((value, Source::ServiceAccount))),
         Some(value) => Err(Denial::new(
-            Reason::BadIdentity,
+            DenyReason::BadIdentity,
             format!(
                 "ServiceAccount {}: annotation {key} is {}; expected {form}",
                 quote(name),
@@ -118,7 +120,7 @@ pub(crate) fn resolve<'a>(
 
 fn missing(name: &str) -> Denial {
     Denial::new(
-        Reason::AccountMissing,
+        DenyReason::AccountMissing,
         format!(
             "ServiceAccount {} does not exist in the pod's namespace; create it with annotation {}, or set annotation {} on the pod",
             quote(name),
@@ -130,11 +132,11 @@ fn missing(name: &str) -> Denial {
 
 fn unreadable(name: &str, why: &str) -> Denial {
     Denial::new(
-        Reason::AccountUnreadable,
+        DenyReason::AccountUnreadable,
         format!(
             "ServiceAccount {} could not be read for the client id: {}; try again, or set annotation {} on the pod",
             quote(name),
-            crate::text::sentence(why),
+            foreign(why),
             contract::CLIENT_ID_ANNOTATION
         ),
     )
@@ -142,7 +144,7 @@ fn unreadable(name: &str, why: &str) -> Denial {
 
 fn no_identity(name: &str) -> Denial {
     Denial::new(
-        Reason::NoIdentity,
+        DenyReason::NoIdentity,
         format!(
             "no client id: set annotation {} on ServiceAccount {} or {} on the pod; it is {CLIENT_ID_FORM}",
             contract::AZWI_CLIENT_ID_ANNOTATION,

@@ -3,7 +3,7 @@
 use crate::raw::{self, Container, Pod};
 use crate::text::bounded;
 use crate::{Decision, Denial, advice};
-use contract::Reason;
+use contract::{DenyReason, SkipReason};
 
 /// What happens to the pod, unless it has nothing of ours.
 pub(crate) fn before(pod: &Pod<'_>) -> Result<Option<Decision>, Denial> {
@@ -25,7 +25,7 @@ pub(crate) fn before(pod: &Pod<'_>) -> Result<Option<Decision>, Denial> {
         ),
     };
     Ok(Some(Decision::Deny(Denial::new(
-        Reason::HalfInjected,
+        DenyReason::HalfInjected,
         format!(
             "the pod has {has} but no {lacks}, so it is half of an injected pod; remove what is left of the injection, and the webhook does it anew"
         ),
@@ -37,7 +37,7 @@ fn has_all(pod: &Pod<'_>, sidecar: &Container<'_>) -> Result<Decision, Denial> {
     let path = format_args!("spec.initContainers[].");
     if raw::text(sidecar.raw, "restartPolicy", path)? != Some("Always") {
         return Ok(Decision::Deny(Denial::new(
-            Reason::RestartPolicyDropped,
+            DenyReason::RestartPolicyDropped,
             format!(
                 "init container {} has lost its restartPolicy Always: another mutating webhook is too old for native sidecars \
                  (built for Kubernetes before 1.28) and drops the field; update it, or keep it away from this pod (kubectl get \
@@ -53,7 +53,7 @@ fn has_all(pod: &Pod<'_>, sidecar: &Container<'_>) -> Result<Decision, Denial> {
     };
     let warnings = advice::mesh(&pod.containers("containers")?, user);
     Ok(Decision::Skip {
-        reason: Reason::AlreadyInjected,
+        reason: SkipReason::AlreadyInjected,
         warnings: bounded(warnings.into_iter().collect()),
     })
 }

@@ -1,7 +1,7 @@
 //! The webhook's decision and its patch: what happens to a pod, as functions on values.
 //!
-//! [`inspect`] says which ServiceAccount has to be looked up, [`Inspection::decide`] decides and writes the patch.
-//! [`review`] is what the API server posts and what it wants back.
+//! [`inspect`] says which ServiceAccount has to be looked up, if any; [`Pending::decide`] decides and writes the patch.
+//! [`review`] is what the API server posts and what it expects back.
 //! `testdata/` shows by example what the webhook does to a pod; `docs/what-the-webhook-does.md` says it on one page.
 //!
 //! **Invariant:** no clock, no IO, no randomness; the same input gives the same bytes. **Invariant:** the patch is made
@@ -10,7 +10,10 @@
 mod advice;
 mod agent;
 mod azwi;
+mod candidate;
 mod decision;
+mod denial;
+mod eligibility;
 mod environment;
 mod grace;
 mod handoff;
@@ -38,9 +41,8 @@ mod url;
 mod values;
 mod variable;
 
-pub use decision::{
-    Decision, Denial, Injection, Inspection, Request, ServiceAccount, decide, decide_too_large, inspect,
-};
+pub use decision::{Decision, Injection, Inspection, Pending, Request, ServiceAccount, decide, inspect};
+pub use denial::Denial;
 pub use settings::{FederatedToken, LogLevel, Settings};
 pub use url::organization_url;
 pub use values::{Quantity, is_guid, is_image, is_image_pattern, is_tenant, quantity};

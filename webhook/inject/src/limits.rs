@@ -4,7 +4,7 @@ use crate::overrides::{Overrides, RunAsUser};
 use crate::text::{list, quote};
 use crate::values::{image_matches, quantity};
 use crate::{Denial, Settings};
-use contract::Reason;
+use contract::DenyReason;
 
 /// Denies a pod that asks for more. What the sidecar would be or get anyway may be asked for.
 pub(crate) fn check(overrides: &Overrides<'_>, settings: &Settings) -> Result<(), Denial> {
@@ -73,7 +73,7 @@ pub(crate) fn check(overrides: &Overrides<'_>, settings: &Settings) -> Result<()
 
 fn denied(key: &str, value: &str, why: &str, setting: &str) -> Denial {
     Denial::new(
-        Reason::NotAllowed,
+        DenyReason::NotAllowed,
         format!(
             "annotation {key} is {}, {why}; change or remove the annotation, or ask the operator of the webhook, whose setting \
              {setting} decides",

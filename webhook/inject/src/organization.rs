@@ -8,7 +8,7 @@ use crate::text::quote;
 use crate::url::{organization_of, organization_url};
 use crate::variable::{Variable, field, literal};
 use crate::{Denial, Settings};
-use contract::Reason;
+use contract::DenyReason;
 use std::borrow::Cow;
 
 /// Where a setting may be found when the container starts.
@@ -291,7 +291,7 @@ pub(crate) fn shared_name_warning(agent: &str, name_source: &str, on_host_networ
 
 fn conflict(agent: &str, variable: &str, theirs: &str, key: &str, value: &str) -> Denial {
     Denial::new(
-        Reason::Conflict,
+        DenyReason::Conflict,
         format!(
             "annotation {key} is {}, but {variable} of container {} is {}; remove one of them",
             quote(value),
@@ -303,7 +303,7 @@ fn conflict(agent: &str, variable: &str, theirs: &str, key: &str, value: &str) -
 
 fn no_url(agent: &str) -> Denial {
     Denial::new(
-        Reason::NoUrl,
+        DenyReason::NoUrl,
         format!(
             "no organization URL: set {} on container {} or annotation {} on the pod, for instance to \
              \"https://dev.azure.com/ORGANIZATION\"",

@@ -5,7 +5,7 @@ use crate::text::{list, quote};
 use crate::url::organization_url;
 use crate::values::{Quantity, is_config_map_key, is_guid, is_image, is_subdomain, is_tenant, quantity};
 use crate::{Denial, FederatedToken, LogLevel, Settings};
-use contract::{Handoff, Reason};
+use contract::{DenyReason, Handoff};
 
 /// Longest grace period that an annotation may ask for: 30 days.
 const MAX_GRACE_SECONDS: i64 = 30 * 24 * 3600;
@@ -158,7 +158,7 @@ pub(crate) const TENANT_FORM: &str = "an Entra tenant, as a GUID or a domain";
 
 fn bad(key: &str, value: &str, form: &str) -> Denial {
     Denial::new(
-        Reason::BadAnnotation,
+        DenyReason::BadAnnotation,
         format!("annotation {key} is {}; expected {form}", quote(value)),
     )
 }
@@ -188,7 +188,7 @@ fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<String>, Denial> {
     pod.annotation(key)?
         .map(|value| {
             organization_url(value, &settings.allowed_hosts)
-                .map_err(|sentence| Denial::new(Reason::BadUrl, format!("annotation {key} is {sentence}")))
+                .map_err(|sentence| Denial::new(DenyReason::BadUrl, format!("annotation {key} is {sentence}")))
         })
         .transpose()
 }
@@ -223,7 +223,7 @@ fn ca_config_map<'a>(pod: &Pod<'a>, settings: &Settings) -> Result<Option<Config
         && !settings.allow_ca_config_map
     {
         return Err(Denial::new(
-            Reason::NotAllowed,
+            DenyReason::NotAllowed,
             format!(
                 "annotation {key} names {}, but the operator does not allow CA bundles of the pod's own; remove the \
                  annotation, or ask the operator to allow it or to add the CA to the webhook's bundle",

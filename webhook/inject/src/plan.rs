@@ -1,6 +1,6 @@
 //! What will be added to a pod, as values: the sidecar, its volumes, and what the handoff needs in the agent container.
 
-use crate::decision::Candidate;
+use crate::candidate::Candidate;
 use crate::grace::Grace;
 use crate::handoff::{self, Changes};
 use crate::identity::{Identity, Source};

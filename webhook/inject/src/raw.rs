@@ -4,7 +4,7 @@
 //! for a denial only, so callers pass it as `format_args!`.
 
 use crate::Denial;
-use contract::Reason;
+use contract::DenyReason;
 use serde_json::{Map, Value};
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ pub(crate) type Object = Map<String, Value>;
 
 fn wrong(path: impl Display, expected: &str) -> Denial {
     Denial::new(
-        Reason::MalformedPod,
+        DenyReason::MalformedPod,
         format!("the pod is malformed: {path} must be {expected}"),
     )
 }

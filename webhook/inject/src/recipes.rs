@@ -4,7 +4,7 @@ use crate::environment::{Environment, Found, unescape};
 use crate::text::quote;
 use crate::url::{is_organization, organization_url};
 use crate::{Denial, Settings};
-use contract::Reason;
+use contract::DenyReason;
 
 /// A variable of some recipe.
 pub(crate) struct Spelling {
@@ -62,7 +62,7 @@ pub(crate) fn check_literals(agent: &str, environment: &Environment<'_>, setting
         let text = unescape(literal);
         if text.trim() != text {
             return Err(Denial::new(
-                Reason::WhiteSpace,
+                DenyReason::WhiteSpace,
                 format!(
                     "{place} begins or ends with white space, which the start script takes as it is; remove it (in YAML, | and > \
                      add a line break at the end, |- and >- do not)"
@@ -71,7 +71,7 @@ pub(crate) fn check_literals(agent: &str, environment: &Environment<'_>, setting
         }
         if spelling.is_account && !is_organization(&text) {
             return Err(Denial::new(
-                Reason::BadUrl,
+                DenyReason::BadUrl,
                 format!(
                     "{place} is no name of an organization; expected the name alone, of which the start script makes \
                      https://NAME.visualstudio.com"
@@ -80,7 +80,7 @@ pub(crate) fn check_literals(agent: &str, environment: &Environment<'_>, setting
         }
         if URLS.iter().any(|url| url.variable == spelling.variable) {
             organization_url(&spelling.value(literal), &settings.allowed_hosts)
-                .map_err(|sentence| Denial::new(Reason::BadUrl, format!("{place} is {sentence}")))?;
+                .map_err(|sentence| Denial::new(DenyReason::BadUrl, format!("{place} is {sentence}")))?;
         }
     }
     Ok(())

@@ -6,11 +6,15 @@
 
 mod object;
 
-pub use object::{MOST_VALUES, Object};
+pub use object::MOST_VALUES;
+use object::Object;
 
+use crate::{Decision, Inspection, Request, Settings, decision};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use contract::DenyReason;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A UID has 36 characters; it is copied into the answer, so it has a bound.
 const LONGEST_UID: usize = 256;
@@ -49,50 +53,47 @@ struct Review {
     api_version: String,
     #[serde(default)]
     kind: String,
-    request: Option<Request>,
+    request: Option<AdmissionRequest>,
 }
 
 /// The request of a review. What may be absent or null is optional.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Request {
+struct AdmissionRequest {
     /// Repeated in the answer.
     #[serde(default)]
-    pub uid: String,
-    /// Group and plural name of what is created, after conversion to what the webhook asked for.
-    pub resource: Option<Resource>,
+    uid: String,
+    /// What is created, after conversion to what the webhook asked for.
+    #[serde(default)]
+    resource: Option<Resource>,
     /// For instance `binding`; absent for the object itself.
-    pub sub_resource: Option<String>,
+    sub_resource: Option<String>,
     /// Absent where the API server makes the name of `generateName`.
-    pub name: Option<String>,
+    name: Option<String>,
     /// Absent for objects without namespace.
-    pub namespace: Option<String>,
-    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    namespace: Option<String>,
     #[serde(default)]
-    pub operation: String,
-    /// The object as it came, without its managed fields; null for `DELETE`.
+    operation: String,
+    /// Null for `DELETE`.
     #[serde(default)]
-    pub object: Object,
+    object: Object,
 }
 
 /// Group and plural name of a resource.
 #[derive(Debug, Default, Deserialize)]
-pub struct Resource {
-    /// Empty for the core group.
+struct Resource {
     #[serde(default)]
-    pub group: String,
-    /// Plural name.
+    group: String,
     #[serde(default)]
-    pub resource: String,
+    resource: String,
 }
 
 /// A review that can be answered.
 #[derive(Debug)]
 pub struct Incoming {
     /// The version that it is answered in.
-    pub version: &'static str,
-    /// What is asked.
-    pub request: Request,
+    version: &'static str,
+    request: AdmissionRequest,
 }
 
 impl Incoming {
@@ -117,6 +118,82 @@ impl Incoming {
             return Err(Error::Uid);
         }
         Ok(Self { version, request })
+    }
+
+    /// The UID of the request.
+    pub fn uid(&self) -> &str {
+        &self.request.uid
+    }
+
+    /// Name of the object, or what the API server makes it from; empty where there is neither.
+    pub fn name(&self) -> &str {
+        let generated = || self.metadata()["generateName"].as_str();
+        self.request.name.as_deref().or_else(generated).unwrap_or_default()
+    }
+
+    /// Kind and name of the object's first owner, for instance `ReplicaSet` and `agent-7d9f`.
+    pub fn owner(&self) -> Option<(&str, &str)> {
+        let owner = self.metadata()["ownerReferences"].get(0)?;
+        Some((owner["kind"].as_str()?, owner["name"].as_str()?))
+    }
+
+    fn metadata(&self) -> &Value {
+        match &self.request.object {
+            Object::Read(object) => &object["metadata"],
+            Object::TooLarge(_) => &Value::Null,
+        }
+    }
+
+    /// What is asked, without the object.
+    pub fn subject(&self) -> Request<'_> {
+        let request = &self.request;
+        let resource = request.resource.as_ref();
+        Request {
+            namespace: request.namespace.as_deref().unwrap_or_default(),
+            operation: &request.operation,
+            group: resource.map_or("", |resource| &resource.group),
+            resource: resource.map_or("", |resource| &resource.resource),
+            subresource: request.sub_resource.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// Inspects the object, and decides where that needs no ServiceAccount.
+    pub fn inspect<'a>(&'a self, settings: &'a Settings) -> Inspection<'a> {
+        match &self.request.object {
+            Object::Read(object) => decision::inspect(object, &self.subject(), settings),
+            Object::TooLarge(values) => Inspection::Decided(decision::decide_too_large(*values, &self.subject())),
+        }
+    }
+
+    /// The answer, as JSON.
+    pub fn answer(&self, decision: &Decision) -> String {
+        let message;
+        let status = match decision {
+            Decision::Inject(_) | Decision::Skip { .. } => None,
+            Decision::Deny(denial) => {
+                message = denial.to_string();
+                Some(Status::new(denial.reason, &message))
+            }
+        };
+        let answer = Answer {
+            api_version: self.version,
+            kind: KIND,
+            response: Response {
+                uid: self.uid(),
+                allowed: status.is_none(),
+                status,
+                warnings: decision.warnings(),
+                audit_annotations: AuditAnnotations {
+                    decision: decision.outcome(),
+                    reason: decision.reason(),
+                },
+            },
+        };
+        let mut answer = serde_json::to_string(&answer).expect("strings, numbers and lists always serialize");
+        if let Decision::Inject(injection) = decision {
+            add_patch(&mut answer, &injection.patch);
+        }
+        answer
     }
 }
 
@@ -156,64 +233,20 @@ struct AuditAnnotations<'a> {
     reason: &'a str,
 }
 
-/// What is answered.
-#[derive(Clone, Copy)]
-pub enum Verdict<'a> {
-    /// The object is changed by this JSON Patch, and the user is told these things.
-    Patch {
-        /// An RFC 6902 document.
-        patch: &'a [u8],
-        /// At most 256 characters each.
-        warnings: &'a [String],
-    },
-    /// The object stays as it is.
-    Allow {
-        /// What the user is told all the same.
-        warnings: &'a [String],
-    },
-    /// The object is refused.
-    Deny {
-        /// HTTP status that the API server passes on: 403 or 422.
-        code: u16,
-        /// What the user reads.
-        sentence: &'a str,
-    },
-}
-
-impl Incoming {
-    /// The answer as bytes.
-    pub fn answer(&self, verdict: Verdict<'_>, decision: &str, reason: &str) -> String {
-        let mut response = Response {
-            uid: &self.request.uid,
-            allowed: true,
-            status: None,
-            warnings: &[],
-            audit_annotations: AuditAnnotations { decision, reason },
+impl<'a> Status<'a> {
+    /// kubectl shows a 422 as "the request is invalid"; everything else is a matter of what is allowed here.
+    fn new(reason: DenyReason, message: &'a str) -> Self {
+        let (reason, code) = if reason == DenyReason::MalformedPod {
+            ("Invalid", 422)
+        } else {
+            ("Forbidden", 403)
         };
-        match verdict {
-            Verdict::Patch { warnings, .. } => response.warnings = warnings,
-            Verdict::Allow { warnings } => response.warnings = warnings,
-            Verdict::Deny { code, sentence } => {
-                response.allowed = false;
-                let reason = if code == 422 { "Invalid" } else { "Forbidden" };
-                response.status = Some(Status {
-                    status: "Failure",
-                    message: sentence,
-                    reason,
-                    code,
-                });
-            }
+        Self {
+            status: "Failure",
+            message,
+            reason,
+            code,
         }
-        let answer = Answer {
-            api_version: self.version,
-            kind: KIND,
-            response,
-        };
-        let mut answer = serde_json::to_string(&answer).expect("strings, numbers and lists always serialize");
-        if let Verdict::Patch { patch, .. } = verdict {
-            add_patch(&mut answer, patch);
-        }
-        answer
     }
 }
 
@@ -231,7 +264,9 @@ fn add_patch(answer: &mut String, patch: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use crate::{Denial, Injection};
+    use contract::SkipReason;
+    use serde_json::json;
 
     fn review(request: &Value) -> Vec<u8> {
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
@@ -243,8 +278,8 @@ mod tests {
     fn what_is_absent_or_null_is_absent() {
         let incoming = Incoming::parse(&review(&json!({"uid": "u", "namespace": null}))).unwrap();
         assert_eq!(
-            (incoming.request.namespace, incoming.request.object),
-            (None, Object::Read(Value::Null))
+            (incoming.subject().namespace, &incoming.request.object),
+            ("", &Object::Read(Value::Null))
         );
     }
 
@@ -253,7 +288,7 @@ mod tests {
         let body = br#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"u"}}"#;
         let answer = Incoming::parse(body)
             .unwrap()
-            .answer(Verdict::Allow { warnings: &[] }, "skipped", "opted-out");
+            .answer(&Decision::skip(SkipReason::OptedOut));
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
         assert_eq!(answer["response"]["uid"], "u");
@@ -269,7 +304,7 @@ mod tests {
             review(&json!({"uid": "u", "object": {"spec": long}})),
         ] {
             let incoming = Incoming::parse(&body).unwrap();
-            assert_eq!(incoming.request.uid, "u");
+            assert_eq!(incoming.uid(), "u");
             assert_eq!(incoming.request.object, Object::TooLarge(MOST_VALUES + 2));
         }
     }
@@ -277,14 +312,32 @@ mod tests {
     #[test]
     fn a_patch_is_base64_with_its_type() {
         let incoming = Incoming::parse(&review(&json!({"uid": "u"}))).unwrap();
-        let patch = Verdict::Patch {
-            patch: b"[]",
-            warnings: &["w".to_owned()],
+        let injection = Injection {
+            patch: b"[]".to_vec(),
+            warnings: vec!["w".to_owned()],
         };
-        let answer: Value = serde_json::from_str(&incoming.answer(patch, "injected", "injected")).unwrap();
+        let answer: Value = serde_json::from_str(&incoming.answer(&Decision::Inject(injection))).unwrap();
         assert_eq!(answer["response"]["patch"], "W10=");
         assert_eq!(answer["response"]["patchType"], "JSONPatch");
         assert_eq!(answer["response"]["warnings"], json!(["w"]));
+    }
+
+    #[test]
+    fn a_denials_message_carries_its_reason() {
+        let incoming = Incoming::parse(&review(&json!({"uid": "u"}))).unwrap();
+        for (reason, code, status) in [
+            (DenyReason::BadUrl, 403, "Forbidden"),
+            (DenyReason::MalformedPod, 422, "Invalid"),
+        ] {
+            let decision = Decision::Deny(Denial::new(reason, "what is wrong"));
+            let answer: Value = serde_json::from_str(&incoming.answer(&decision)).unwrap();
+            let message = format!("{reason}: what is wrong");
+            assert_eq!(
+                answer["response"]["status"],
+                json!({"status": "Failure", "message": message, "reason": status, "code": code})
+            );
+            assert_eq!(answer["response"]["auditAnnotations"]["reason"], reason.as_str());
+        }
     }
 
     #[test]

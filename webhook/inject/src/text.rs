@@ -17,8 +17,8 @@ pub(crate) fn quote(value: &str) -> String {
     format!("{start:?}...")
 }
 
-/// A sentence of somebody else's, cut where it is long.
-pub(crate) fn sentence(text: &str) -> String {
+/// Somebody else's message, cut where it is long.
+pub(crate) fn foreign(text: &str) -> String {
     cut(text.trim_end_matches(['.', '\n']), 400)
 }
 

@@ -8,7 +8,7 @@ use super::expansion::{Reference, references, rewritten};
 use crate::Denial;
 use crate::text::quote;
 use crate::variable::Variable;
-use contract::Reason;
+use contract::DenyReason;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,7 +78,7 @@ impl<'a> Environment<'a> {
             return Ok(());
         }
         Err(Denial::new(
-            Reason::PatchTooLarge,
+            DenyReason::PatchTooLarge,
             format!(
                 "container {} has so many envFrom sources that references to what they may bring take more than {} KiB; merge some of \
                  them",
@@ -181,7 +181,7 @@ impl<'a> Environment<'a> {
 
     fn too_large(&self, what: &str) -> Denial {
         Denial::new(
-            Reason::PatchTooLarge,
+            DenyReason::PatchTooLarge,
             format!(
                 "organization URL, pool, agent name and proxies in the variables of container {} {what}, which the sidecar \
                  would get a copy of; set them to plain values",

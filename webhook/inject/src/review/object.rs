@@ -16,7 +16,7 @@ const MANAGED_FIELDS: &[&str] = &["metadata", "managedFields"];
 
 /// The object of a review.
 #[derive(Debug, PartialEq)]
-pub enum Object {
+pub(super) enum Object {
     /// As it came, without its managed fields.
     Read(Value),
     /// It consists of so many values, which are more than [`MOST_VALUES`], and was not kept.

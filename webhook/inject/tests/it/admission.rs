@@ -2,8 +2,8 @@
 
 use crate::case::CREATE;
 use crate::invariants::{agent_name, sidecar, status};
-use contract::Reason;
-use inject::{Decision, ServiceAccount, Settings};
+use contract::SkipReason;
+use inject::{Decision, Inspection, ServiceAccount, Settings};
 use serde_json::{Value, json};
 
 /// Whatever they do, a second call changes nothing; and they do not undo what the patch is for.
@@ -14,13 +14,14 @@ pub(crate) fn check(patched: &Value, settings: &Settings) {
             matches!(
                 decision,
                 Decision::Skip {
-                    reason: Reason::AlreadyInjected,
+                    reason: SkipReason::AlreadyInjected,
                     ..
                 }
             ),
             "{decision:?}"
         );
-        assert_eq!(inject::inspect(pod, &CREATE, settings).account(), None);
+        let inspection = inject::inspect(pod, &CREATE, settings);
+        assert!(matches!(inspection, Inspection::Decided(_)), "{inspection:?}");
     };
     again(patched);
     let mut pod = patched.clone();

@@ -49,7 +49,7 @@ fn check_answer(kind: &str, pod: &Value, decision: &Decision) {
         Decision::Inject(injection) => {
             invariants::check(pod, injection, &generous());
         }
-        Decision::Deny(Denial { sentence, .. }) => assert!(sentence.len() < 2000, "{kind}: {sentence}"),
+        Decision::Deny(Denial { message, .. }) => assert!(message.len() < 2000, "{kind}: {message}"),
         Decision::Skip { .. } => {}
     }
 }
@@ -117,8 +117,8 @@ fn denied(pod: &Value, part: &str) {
     let Decision::Deny(denial) = decide(pod) else {
         panic!("not denied");
     };
-    assert_eq!(denial.reason, contract::Reason::PatchTooLarge);
-    assert!(denial.sentence.contains(part), "{}", denial.sentence);
+    assert_eq!(denial.reason, contract::DenyReason::PatchTooLarge);
+    assert!(denial.message.contains(part), "{}", denial.message);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use crate::case::{self, CREATE};
 use crate::{admission, invariants};
-use inject::{Decision, Request, ServiceAccount};
+use inject::{Decision, Inspection, Request};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -77,18 +77,12 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
         subresource: text("subresource", CREATE.subresource),
     };
     let account = case::account(json(case, "account.json").as_ref());
-    let inspection = inject::inspect(&pod, &request, &settings);
-    let asked = inspection.account();
-    if account.is_none() {
-        assert_eq!(
-            asked,
-            None,
-            "{}: nobody should ask for the ServiceAccount",
-            case.display()
-        );
-    }
-    let account = asked.and(account).unwrap_or(ServiceAccount::NotAsked);
-    match inspection.decide(&account) {
+    let decision = match (inject::inspect(&pod, &request, &settings), account) {
+        (Inspection::Decided(decision), _) => decision,
+        (Inspection::NeedsAccount(pending), Some(account)) => pending.decide(&account),
+        (Inspection::NeedsAccount(_), None) => panic!("{}: nobody should ask for the ServiceAccount", case.display()),
+    };
+    match decision {
         Decision::Skip { reason, warnings } => {
             let mut files = BTreeMap::from([("skip.txt", format!("{reason}\n"))]);
             if !warnings.is_empty() {
@@ -96,7 +90,7 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
             }
             files
         }
-        Decision::Deny(denial) => BTreeMap::from([("denied.txt", format!("{}\n{}\n", denial.reason, denial.sentence))]),
+        Decision::Deny(denial) => BTreeMap::from([("denied.txt", format!("{denial}\n"))]),
         Decision::Inject(injection) => {
             let patched = invariants::check(&pod, &injection, &settings);
             admission::check(&patched, &settings);

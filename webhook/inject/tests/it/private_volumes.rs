@@ -38,14 +38,14 @@ fn no_container_of_a_pod_mounts_a_volume_that_the_webhook_adds() {
                 let Decision::Deny(denial) = decide(&pod) else {
                     panic!("{volume} in {place}[{position}].{list} was not denied");
                 };
-                assert_eq!(denial.reason, contract::Reason::NameClash);
+                assert_eq!(denial.reason, contract::DenyReason::NameClash);
                 for part in [
                     volume,
                     &name,
                     "remove the mount",
                     &format!("spec.{place}[{position}].{list}["),
                 ] {
-                    assert!(denial.sentence.contains(part), "{part}: {}", denial.sentence);
+                    assert!(denial.message.contains(part), "{part}: {}", denial.message);
                 }
             }
         }

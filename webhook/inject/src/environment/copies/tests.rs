@@ -151,8 +151,8 @@ fn a_resource_reference_keeps_meaning_the_agent_container() {
 #[track_caller]
 fn refused(raw: &Value, position: usize, part: &str) {
     let denial = environment(raw).copies(&[(position, "X")]).expect_err("too large");
-    assert_eq!(denial.reason, Reason::PatchTooLarge);
-    assert!(denial.sentence.contains(part), "{}", denial.sentence);
+    assert_eq!(denial.reason, DenyReason::PatchTooLarge);
+    assert!(denial.message.contains(part), "{}", denial.message);
 }
 
 #[test]

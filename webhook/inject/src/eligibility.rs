@@ -1,0 +1,108 @@
+//! Whether an object asks for the sidecar, and whether the sidecar could work in it.
+
+use crate::raw::{self, Pod};
+use crate::text::quote;
+use crate::values::is_label;
+use crate::{Decision, Denial, Request, Settings, injected, node};
+use contract::{DenyReason, SkipReason};
+use serde_json::Value;
+
+/// Annotation of a static pod's mirror (kubernetes/kubernetes `pkg/kubelet/types`, `ConfigMirrorAnnotationKey`).
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// Whether the request creates a pod, as far as the request itself says.
+pub(crate) fn creates_pod(request: &Request<'_>) -> bool {
+    let Request {
+        namespace: _,
+        operation,
+        group,
+        resource,
+        subresource,
+    } = request;
+    (*operation, *group, *resource, *subresource) == ("CREATE", "", "pods", "")
+}
+
+/// Whether the object is a pod that asks for the sidecar and does not have it yet.
+pub(crate) fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'a>, Decision> {
+    let is_pod_creation = creates_pod(request)
+        && object
+            .get("kind")
+            .and_then(Value::as_str)
+            .is_none_or(|kind| kind == "Pod");
+    if !is_pod_creation {
+        return Err(Decision::skip(SkipReason::NotAPodCreation));
+    }
+    let root = raw::as_object(object, "the object")?;
+    let metadata = raw::object(root, "metadata", "")?;
+    let part = |key| metadata.map_or(Ok(None), |metadata| raw::object(metadata, key, "metadata."));
+    let (labels, annotations) = (part("labels")?, part("annotations")?);
+    let empty = Pod {
+        metadata,
+        labels,
+        annotations,
+        spec: root,
+    };
+    if annotations.is_some_and(|annotations| annotations.contains_key(MIRROR_ANNOTATION)) {
+        return Err(Decision::skip(SkipReason::MirrorPod));
+    }
+    match empty.label(contract::INJECT_LABEL)? {
+        None => return Err(Decision::skip(SkipReason::NotLabeled)),
+        Some("false") => return Err(Decision::skip(SkipReason::OptedOut)),
+        Some("true") => {}
+        Some(other) => {
+            return Err(Decision::Deny(Denial::new(
+                DenyReason::BadLabel,
+                format!(
+                    "label {} is {}; expected \"true\" (inject the sidecar) or \"false\" (leave the pod alone)",
+                    contract::INJECT_LABEL,
+                    quote(other)
+                ),
+            )));
+        }
+    }
+    let spec =
+        raw::object(root, "spec", "")?.ok_or_else(|| malformed("the pod is malformed: spec is missing".to_owned()))?;
+    let pod = Pod {
+        metadata,
+        labels,
+        annotations,
+        spec,
+    };
+    match injected::before(&pod)? {
+        None => Ok(pod),
+        Some(decision) => Err(decision),
+    }
+}
+
+/// Whether the sidecar can work in this pod at all.
+pub(crate) fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings) -> Result<(), Decision> {
+    // It becomes part of the ownership marker and of the path of an API call.
+    if !is_label(request.namespace) {
+        return Err(malformed(format!(
+            "the request's namespace is {}, which is no name of a namespace",
+            quote(request.namespace)
+        )));
+    }
+    if let Some(place) = node::windows(pod)? {
+        return Err(Decision::Deny(Denial::new(
+            DenyReason::WindowsPod,
+            format!(
+                "{place} makes it a Windows pod, but the sidecar is a Linux program; remove label {}",
+                contract::INJECT_LABEL
+            ),
+        )));
+    }
+    if !settings.native_sidecars {
+        return Err(Decision::Deny(Denial::new(
+            DenyReason::NoNativeSidecars,
+            "the API server does not keep an init container's restartPolicy, so the pod would wait for the sidecar forever; \
+             the sidecar needs Kubernetes 1.29 or later"
+                .to_owned(),
+        )));
+    }
+    Ok(())
+}
+
+fn malformed(sentence: String) -> Decision {
+    Decision::Deny(Denial::new(DenyReason::MalformedPod, sentence))
+}
