@@ -50,7 +50,8 @@ const TREES: usize = 2;
 
 /// The most memory that is ever in use, in bytes.
 pub const fn worst_case() -> usize {
-    // The texts of the body in the tree, and once more while one is unescaped or the patch is written.
+    // The texts of the body in the tree, and as much again while one is unescaped, or for what a decision reads of the tree
+    // (at most 10,000 containers of two values each, of some 200 bytes) and the patch.
     let tree = MOST_VALUES * VALUE + 2 * LARGEST_BODY;
     // Linux doubles what is asked for (socket(7)).
     let socket = 2 * (SOCKET_RECEIVE + SOCKET_SEND) as usize;

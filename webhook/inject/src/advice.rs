@@ -1,10 +1,9 @@
 //! What is injected and will nonetheless not do what its owner expects: each a warning that names the cure.
 
-use crate::Denial;
 use crate::environment::{Environment, Found, unescape};
 use crate::node;
 use crate::overrides::Overrides;
-use crate::raw::{self, Container, Pod};
+use crate::pod::{Container, Pod};
 use crate::recipes::{NAMES, Spelling};
 use crate::text::{list, quote};
 
@@ -36,26 +35,25 @@ const DEPLOYMENT_GROUPS: [&str; 2] = ["DEPLOYMENT_GROUP", "DEPLOYMENTGROUP"];
 /// Everything that can be said of the pod; `user` is the sidecar's.
 pub(crate) fn warnings(
     pod: &Pod<'_>,
-    agent: Container<'_>,
+    agent: &Container<'_>,
     environment: &Environment<'_>,
     overrides: &Overrides<'_>,
     user: Option<i64>,
-) -> Result<Vec<String>, Denial> {
-    let containers = pod.containers("containers")?;
+) -> Vec<String> {
     let mut warnings = Vec::new();
     warnings.extend(placeholder(environment, overrides));
     warnings.extend(deployment_group(agent, environment));
-    warnings.extend(fixed_name(pod, environment)?);
-    warnings.extend(mesh(&containers, user));
-    warnings.extend(second_agent(&containers, agent)?);
-    warnings.extend(end_of_a_job(pod, &containers, agent)?);
-    warnings.extend(node::virtual_node(pod)?.map(|place| {
+    warnings.extend(fixed_name(pod, environment));
+    warnings.extend(mesh(&pod.containers, user));
+    warnings.extend(second_agent(pod, agent));
+    warnings.extend(end_of_a_job(pod, agent));
+    warnings.extend(node::virtual_node(pod).map(|place| {
         format!(
             "{place}: on a virtual node there are no native sidecars, projected tokens or memory volumes, so the agent cannot \
              work there; let the pod run on another node"
         )
     }));
-    Ok(warnings)
+    warnings
 }
 
 /// A mesh's proxy that starts after the sidecar, which may have no network until then.
@@ -100,45 +98,37 @@ fn placeholder(environment: &Environment<'_>, overrides: &Overrides<'_>) -> Opti
 }
 
 /// Two pods of one ReplicaSet cannot have the same agent name, and a rolling update starts the new one first.
-fn fixed_name(pod: &Pod<'_>, environment: &Environment<'_>) -> Result<Option<String>, Denial> {
-    if !pod.has_owner("ReplicaSet")? {
-        return Ok(None);
+fn fixed_name(pod: &Pod<'_>, environment: &Environment<'_>) -> Option<String> {
+    if !pod.owner_kinds.contains(&"ReplicaSet") {
+        return None;
     }
     let literal = |spelling: &Spelling| match environment.find(spelling.variable) {
         Found::Literal(_, name) => Some((spelling.variable, unescape(name))),
         Found::Dynamic(_) | Found::Blank(_) | Found::Perhaps | Found::Absent => None,
     };
-    Ok(NAMES.iter().find_map(literal).map(|(variable, name)| {
+    NAMES.iter().find_map(literal).map(|(variable, name)| {
         format!(
             "{variable} is {} in every pod of the ReplicaSet, and a new pod takes the name from the one that runs; remove it, or have \
              one replica and strategy Recreate",
             quote(&name)
         )
-    }))
+    })
 }
 
-fn second_agent(containers: &[Container<'_>], agent: Container<'_>) -> Result<Option<String>, Denial> {
-    for (index, container) in containers.iter().enumerate() {
-        if container.name == agent.name {
-            continue;
-        }
-        let path = format_args!("spec.containers[{index}].");
-        for entry in raw::objects(container.raw, "env", path)? {
-            let name = raw::text(entry, "name", path)?.unwrap_or_default();
-            if AGENT_VARIABLES.contains(&name) {
-                return Ok(Some(format!(
-                    "container {} looks like a second agent ({name}): it gets no token file, keeps a token of its own, and nobody \
-                     removes its agent; give it a pod of its own",
-                    quote(container.name)
-                )));
-            }
-        }
-    }
-    Ok(None)
+fn second_agent(pod: &Pod<'_>, agent: &Container<'_>) -> Option<String> {
+    let others = pod.containers.iter().filter(|container| container.name != agent.name);
+    let (container, variable) = others
+        .flat_map(|container| container.env.iter().map(move |entry| (container, entry.name)))
+        .find(|(_, variable)| AGENT_VARIABLES.contains(variable))?;
+    Some(format!(
+        "container {} looks like a second agent ({variable}): it gets no token file, keeps a token of its own, and nobody \
+         removes its agent; give it a pod of its own",
+        quote(container.name)
+    ))
 }
 
 /// Agents of deployment groups are in no pool.
-fn deployment_group(agent: Container<'_>, environment: &Environment<'_>) -> Option<String> {
+fn deployment_group(agent: &Container<'_>, environment: &Environment<'_>) -> Option<String> {
     let is_one = |name: &&str| DEPLOYMENT_GROUPS.iter().any(|part| name.to_uppercase().contains(part));
     let name = environment.names().find(is_one)?;
     Some(format!(
@@ -150,18 +140,14 @@ fn deployment_group(agent: Container<'_>, environment: &Environment<'_>) -> Opti
 }
 
 /// The kubelet ends the sidecar once the last ordinary container has ended, and the agent is removed no sooner.
-fn end_of_a_job(pod: &Pod<'_>, containers: &[Container<'_>], agent: Container<'_>) -> Result<Option<String>, Denial> {
-    let restarts = raw::text(pod.spec, "restartPolicy", "spec.")?.unwrap_or("Always") == "Always";
-    let others: Vec<&str> = containers
-        .iter()
-        .map(|container| container.name)
-        .filter(|name| *name != agent.name)
-        .collect();
-    Ok((!restarts && !others.is_empty()).then(|| {
+fn end_of_a_job(pod: &Pod<'_>, agent: &Container<'_>) -> Option<String> {
+    let names = pod.containers.iter().map(|container| container.name);
+    let others: Vec<&str> = names.filter(|name| *name != agent.name).collect();
+    (!pod.restarts_always && !others.is_empty()).then(|| {
         format!(
             "the agent is removed when the last container has ended: move what runs on after the agent to initContainers, with \
              restartPolicy Always (beside the agent: {})",
             list(others)
         )
-    }))
+    })
 }

@@ -1,11 +1,10 @@
 //! Which container is the agent, and what in the pod stands in our way.
 
-use crate::raw::{self, Container, Pod};
+use crate::pod::{Container, Pod};
 use crate::text::{list, quote};
 use crate::values::is_label;
 use crate::{Denial, overrides::Overrides};
 use contract::DenyReason;
-use std::fmt::Display;
 
 /// Finds the agent among `spec.containers`: the annotation, else the only one, else the first documented name.
 pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides<'_>) -> Result<usize, Denial> {
@@ -55,84 +54,86 @@ const VOLUMES: [&str; 5] = [
 /// Denies a pod that already has a container or a volume of our names, or a container that mounts such a volume: it would
 /// be there once the webhook has added it.
 pub(crate) fn check_names(pod: &Pod<'_>) -> Result<(), Denial> {
-    for kind in ["initContainers", "containers", "ephemeralContainers"] {
-        for (index, container) in pod.containers(kind)?.into_iter().enumerate() {
-            if container.name == contract::SIDECAR_CONTAINER {
-                return Err(clash(format!(
-                    "spec.{kind} has a container {}, a name that is reserved for the sidecar; rename it",
-                    quote(contract::SIDECAR_CONTAINER)
-                )));
-            }
-            for list in ["volumeMounts", "volumeDevices"] {
-                check_volumes(container, list, format_args!("spec.{kind}[{index}]."))?;
-            }
+    for container in pod.all_containers() {
+        if container.name == contract::SIDECAR_CONTAINER {
+            return Err(clash(format!(
+                "spec.{} has a container {}, a name that is reserved for the sidecar; rename it",
+                container.list.as_str(),
+                quote(contract::SIDECAR_CONTAINER)
+            )));
         }
+        let mounts = container.mounts.iter().map(|mount| mount.volume);
+        check_volumes(container, "volumeMounts", mounts)?;
+        check_volumes(container, "volumeDevices", container.devices.iter().copied())?;
     }
-    match pod.volumes()?.iter().find(|(name, _)| VOLUMES.contains(name)) {
-        Some((name, _)) => Err(clash(format!(
+    match pod.volumes.iter().find(|volume| VOLUMES.contains(&volume.name)) {
+        Some(volume) => Err(clash(format!(
             "spec.volumes has a volume {}, a name that is reserved for the sidecar; rename it",
-            quote(name)
+            quote(volume.name)
         ))),
         None => Ok(()),
     }
 }
 
-fn check_volumes(container: Container<'_>, list: &str, path: impl Display) -> Result<(), Denial> {
-    for (index, mount) in raw::objects(container.raw, list, &path)?.into_iter().enumerate() {
-        let path = format_args!("{path}{list}[{index}].");
-        let Some(volume) = raw::text(mount, "name", path)?.filter(|name| VOLUMES.contains(name)) else {
-            continue;
-        };
-        let owner = match volume {
-            contract::HANDOFF_VOLUME => "the sidecar and the agent container",
-            _ => "the sidecar",
-        };
-        return Err(clash(format!(
-            "container {} mounts volume {} ({path}name), which the webhook adds to the pod for {owner} alone; remove the mount",
-            quote(container.name),
-            quote(volume)
-        )));
-    }
-    Ok(())
+fn check_volumes<'a>(
+    container: &Container<'_>,
+    list: &str,
+    volumes: impl Iterator<Item = &'a str>,
+) -> Result<(), Denial> {
+    let Some((index, volume)) = volumes.enumerate().find(|(_, volume)| VOLUMES.contains(volume)) else {
+        return Ok(());
+    };
+    let owner = match volume {
+        contract::HANDOFF_VOLUME => "the sidecar and the agent container",
+        _ => "the sidecar",
+    };
+    Err(clash(format!(
+        "container {} mounts volume {} ({}.{list}[{index}].name), which the webhook adds to the pod for {owner} alone; remove the mount",
+        quote(container.name),
+        quote(volume),
+        container.place()
+    )))
 }
 
 /// Denies an agent container whose name the API server would not take, that mounts something where the token file goes, or
 /// that sets variables of our names.
-pub(crate) fn check_agent(agent: Container<'_>, path: &str) -> Result<(), Denial> {
+pub(crate) fn check_agent(agent: &Container<'_>) -> Result<(), Denial> {
     // It becomes part of annotations.
     if !is_label(agent.name) {
         return Err(Denial::new(
             DenyReason::MalformedPod,
-            format!("{path}name is {}, which is no name of a container", quote(agent.name)),
+            format!(
+                "{}.name is {}, which is no name of a container",
+                agent.place(),
+                quote(agent.name)
+            ),
         ));
     }
-    for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
-        let place = raw::text(mount, "mountPath", format_args!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
-        if is_at_or_below(place, contract::HANDOFF_DIR) {
-            return Err(clash(format!(
-                "container {} mounts a volume at {}, where the token file goes ({}); mount it elsewhere",
-                quote(agent.name),
-                quote(place),
-                contract::HANDOFF_DIR
-            )));
-        }
+    if let Some(mount) = agent
+        .mounts
+        .iter()
+        .find(|mount| is_at_or_below(mount.path, contract::HANDOFF_DIR))
+    {
+        return Err(clash(format!(
+            "container {} mounts a volume at {}, where the token file goes ({}); mount it elsewhere",
+            quote(agent.name),
+            quote(mount.path),
+            contract::HANDOFF_DIR
+        )));
     }
-    for (index, entry) in raw::objects(agent.raw, "env", path)?.into_iter().enumerate() {
-        let name = raw::name(entry, "name", format_args!("{path}env[{index}]."))?;
-        if [
-            contract::OWNER_VARIABLE,
-            contract::POD_NAME_VARIABLE,
-            contract::POD_UID_VARIABLE,
-        ]
-        .contains(&name)
-        {
-            return Err(clash(format!(
-                "container {} sets variable {name}, which the webhook sets; remove it",
-                quote(agent.name)
-            )));
-        }
+    let ours = [
+        contract::OWNER_VARIABLE,
+        contract::POD_NAME_VARIABLE,
+        contract::POD_UID_VARIABLE,
+    ];
+    match agent.env.iter().find(|entry| ours.contains(&entry.name)) {
+        Some(entry) => Err(clash(format!(
+            "container {} sets variable {}, which the webhook sets; remove it",
+            quote(agent.name),
+            entry.name
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn clash(sentence: String) -> Denial {

@@ -7,7 +7,7 @@
 
 use crate::environment::{Environment, Found};
 use crate::overrides::Overrides;
-use crate::raw::{self, Container, Pod};
+use crate::pod::{Container, Pod, Volume};
 use crate::text::quote;
 use crate::{Denial, FederatedToken, Settings};
 use contract::DenyReason;
@@ -67,9 +67,10 @@ pub(crate) fn read<'a>(
     overrides: &Overrides<'_>,
     settings: &Settings,
 ) -> Result<Azwi<'a>, Denial> {
-    let labeled = pod.label(contract::AZWI_USE_LABEL)? == Some("true");
+    let labeled = pod.labels.get(contract::AZWI_USE_LABEL) == Some("true");
     let binding = pod
-        .annotation(contract::AZWI_BINDING_ANNOTATION)?
+        .annotations
+        .get(contract::AZWI_BINDING_ANNOTATION)
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if !labeled {
         return if binding {
@@ -99,7 +100,7 @@ pub(crate) fn read<'a>(
         ));
     }
     let token = choice(skipped.contains(agent), agent, overrides, settings)?;
-    if token == FederatedToken::Hide && pod.annotation(contract::AZWI_PROXY_ANNOTATION)?.is_some() {
+    if token == FederatedToken::Hide && pod.annotations.get(contract::AZWI_PROXY_ANNOTATION).is_some() {
         return Err(Denial::new(
             DenyReason::FederatedTokenChoice,
             format!(
@@ -163,7 +164,7 @@ fn choice(
 
 fn skip_list<'a>(pod: &Pod<'a>) -> Result<BTreeSet<&'a str>, Denial> {
     let key = contract::AZWI_SKIP_CONTAINERS_ANNOTATION;
-    let value = pod.annotation(key)?.unwrap_or_default();
+    let value = pod.annotations.get(key).unwrap_or_default();
     if value.len() > SKIP_LIST_BYTES_MAX {
         return Err(Denial::new(
             DenyReason::PatchTooLarge,
@@ -185,14 +186,14 @@ fn names(list: &str) -> impl Iterator<Item = &str> {
 ///
 /// The sidecar is on it unless azwi provides its identity: it has a token of its own, and azwi would add a second one and
 /// its own tenant.
-pub(crate) fn skip_containers(pod: &Pod<'_>, agent: &str, azwi: &Azwi<'_>) -> Result<Option<String>, Denial> {
+pub(crate) fn skip_containers(pod: &Pod<'_>, agent: &str, azwi: &Azwi<'_>) -> Option<String> {
     let Azwi::Present {
         binding,
         token,
         skipped,
     } = azwi
     else {
-        return Ok(None);
+        return None;
     };
     let wanted = [
         (!binding).then_some(contract::SIDECAR_CONTAINER),
@@ -204,13 +205,14 @@ pub(crate) fn skip_containers(pod: &Pod<'_>, agent: &str, azwi: &Azwi<'_>) -> Re
         .filter(|name| !skipped.contains(name))
         .collect();
     if missing.is_empty() {
-        return Ok(None);
+        return None;
     }
     let value = pod
-        .annotation(contract::AZWI_SKIP_CONTAINERS_ANNOTATION)?
+        .annotations
+        .get(contract::AZWI_SKIP_CONTAINERS_ANNOTATION)
         .unwrap_or_default();
     let list: Vec<&str> = names(value).chain(missing).collect();
-    Ok(Some(list.join(";")))
+    Some(list.join(";"))
 }
 
 /// The federated token that the agent container already has: positions of its variables and of its mounts.
@@ -221,50 +223,37 @@ pub(crate) struct Exposed {
 }
 
 /// Finds the token where azwi ran before us although it is to be hidden.
-pub(crate) fn exposed(
-    pod: &Pod<'_>,
-    agent: Container<'_>,
-    path: &str,
-    environment: &Environment<'_>,
-    azwi: &Azwi<'_>,
-) -> Result<Exposed, Denial> {
+pub(crate) fn exposed(pod: &Pod<'_>, agent: &Container<'_>, environment: &Environment<'_>, azwi: &Azwi<'_>) -> Exposed {
     let variable = contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE;
     if azwi.token() != Some(FederatedToken::Hide) {
-        return Ok(Exposed::default());
+        return Exposed::default();
     }
     let Found::Literal(_, file) = environment.find(variable) else {
-        return Ok(Exposed::default());
+        return Exposed::default();
     };
     // The deepest mount above the file is the one that it is in.
-    let mut deepest = None;
-    for (index, mount) in raw::objects(agent.raw, "volumeMounts", path)?.into_iter().enumerate() {
-        let path = format_args!("{path}volumeMounts[{index}].");
-        let place = raw::text(mount, "mountPath", path)?
-            .unwrap_or_default()
-            .trim_end_matches('/');
-        if file.strip_prefix(place).is_some_and(|rest| rest.starts_with('/')) {
-            let volume = raw::text(mount, "name", path)?.unwrap_or_default();
-            deepest = deepest.max(Some((place.len(), index, volume)));
-        }
-    }
+    let is_above = |path: &str| file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    let deepest = agent
+        .mounts
+        .iter()
+        .enumerate()
+        .map(|(index, mount)| (mount.path.trim_end_matches('/'), index, mount.volume))
+        .filter(|(path, ..)| is_above(path))
+        .max_by_key(|(path, index, _)| (path.len(), *index));
     match deepest {
-        Some((_, index, volume)) if is_service_account_token(pod, volume)? => Ok(Exposed {
+        Some((_, index, volume)) if is_account_token(pod, volume) => Exposed {
             variables: environment.positions(variable).collect(),
             mounts: vec![index],
-        }),
-        Some(_) | None => Ok(Exposed::default()),
+        },
+        Some(_) | None => Exposed::default(),
     }
 }
 
 /// Whether the volume projects a service-account token.
-fn is_service_account_token(pod: &Pod<'_>, name: &str) -> Result<bool, Denial> {
-    for (volume, raw) in pod.volumes()? {
-        if volume == name
-            && let Some(projected) = raw::object(raw, "projected", "spec.volumes[].")?
-        {
-            let sources = raw::objects(projected, "sources", "spec.volumes[].projected.")?;
-            return Ok(sources.iter().any(|source| source.contains_key("serviceAccountToken")));
-        }
-    }
-    Ok(false)
+fn is_account_token(pod: &Pod<'_>, name: &str) -> bool {
+    let is_token = |volume: &Volume<'_>| volume.projections.iter().any(|source| source.account_token.is_some());
+    pod.volumes
+        .iter()
+        .find(|volume| volume.name == name && volume.is_projected())
+        .is_some_and(is_token)
 }

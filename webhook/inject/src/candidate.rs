@@ -6,7 +6,7 @@ use crate::eligibility::{asks, can_run};
 use crate::environment::Environment;
 use crate::organization::{self, Organization};
 use crate::overrides::Overrides;
-use crate::raw::{Container, Pod};
+use crate::pod::Pod;
 use crate::text::quote;
 use crate::values::is_subdomain;
 use crate::{Decision, Denial, Request, Settings, limits};
@@ -19,9 +19,6 @@ pub(crate) struct Candidate<'a> {
     pub(crate) pod: Pod<'a>,
     /// Position of the agent in `spec.containers`.
     pub(crate) position: usize,
-    pub(crate) agent: Container<'a>,
-    /// The agent's place, for sentences.
-    pub(crate) path: String,
     pub(crate) overrides: Overrides<'a>,
     pub(crate) azwi: Azwi<'a>,
     pub(crate) environment: Environment<'a>,
@@ -37,15 +34,13 @@ impl<'a> Candidate<'a> {
         agent::check_names(&pod)?;
         let overrides = Overrides::read(&pod, settings)?;
         limits::check(&overrides, settings)?;
-        let containers = pod.containers("containers")?;
-        let position = agent::choose(&containers, &overrides)?;
-        let agent = containers[position];
-        let path = format!("spec.containers[{position}].");
-        agent::check_agent(agent, &path)?;
+        let position = agent::choose(&pod.containers, &overrides)?;
+        let agent = &pod.containers[position];
+        agent::check_agent(agent)?;
         let azwi = azwi::read(&pod, agent.name, &overrides, settings)?;
-        let environment = Environment::read(agent, &path)?;
+        let environment = Environment::read(agent)?;
         let organization = organization::find(agent.name, &environment, &overrides, settings)?;
-        let account = pod.service_account()?;
+        let account = pod.service_account;
         if !is_subdomain(account) {
             return Err(Decision::Deny(Denial::new(
                 DenyReason::MalformedPod,
@@ -58,8 +53,6 @@ impl<'a> Candidate<'a> {
         Ok(Self {
             pod,
             position,
-            agent,
-            path,
             overrides,
             azwi,
             environment,

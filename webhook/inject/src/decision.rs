@@ -111,7 +111,7 @@ pub enum Inspection<'a> {
     /// Everything.
     Decided(Decision),
     /// The decision depends on annotations of the pod's ServiceAccount.
-    NeedsAccount(Pending<'a>),
+    NeedsAccount(Box<Pending<'a>>),
 }
 
 /// A pod whose ServiceAccount has to be looked up.
@@ -154,7 +154,7 @@ pub fn inspect<'a>(object: &'a Value, request: &Request<'a>, settings: &'a Setti
     };
     match identity::of_pod(&pending.candidate.overrides, &pending.candidate.azwi) {
         Some(identity) => Inspection::Decided(pending.inject(&identity)),
-        None => Inspection::NeedsAccount(pending),
+        None => Inspection::NeedsAccount(Box::new(pending)),
     }
 }
 

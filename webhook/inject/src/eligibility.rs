@@ -1,6 +1,7 @@
 //! Whether an object asks for the sidecar, and whether the sidecar could work in it.
 
-use crate::raw::{self, Pod};
+use crate::json::Node;
+use crate::pod::Pod;
 use crate::text::quote;
 use crate::values::is_label;
 use crate::{Decision, Denial, Request, Settings, injected, node};
@@ -32,20 +33,14 @@ pub(crate) fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'
     if !is_pod_creation {
         return Err(Decision::skip(SkipReason::NotAPodCreation));
     }
-    let root = raw::as_object(object, "the object")?;
-    let metadata = raw::object(root, "metadata", "")?;
-    let part = |key| metadata.map_or(Ok(None), |metadata| raw::object(metadata, key, "metadata."));
-    let (labels, annotations) = (part("labels")?, part("annotations")?);
-    let empty = Pod {
-        metadata,
-        labels,
-        annotations,
-        spec: root,
-    };
-    if annotations.is_some_and(|annotations| annotations.contains_key(MIRROR_ANNOTATION)) {
+    let root = Node::root(object)?;
+    let is_mirror = metadata(root, "annotations", |annotations| {
+        Ok(annotations.object.contains_key(MIRROR_ANNOTATION).then_some(()))
+    })?;
+    if is_mirror.is_some() {
         return Err(Decision::skip(SkipReason::MirrorPod));
     }
-    match empty.label(contract::INJECT_LABEL)? {
+    match metadata(root, "labels", |labels| labels.text(contract::INJECT_LABEL))? {
         None => return Err(Decision::skip(SkipReason::NotLabeled)),
         Some("false") => return Err(Decision::skip(SkipReason::OptedOut)),
         Some("true") => {}
@@ -60,18 +55,21 @@ pub(crate) fn asks<'a>(object: &'a Value, request: &Request<'_>) -> Result<Pod<'
             )));
         }
     }
-    let spec =
-        raw::object(root, "spec", "")?.ok_or_else(|| malformed("the pod is malformed: spec is missing".to_owned()))?;
-    let pod = Pod {
-        metadata,
-        labels,
-        annotations,
-        spec,
-    };
-    match injected::before(&pod)? {
+    let pod = Pod::read(root)?;
+    match injected::before(&pod) {
         None => Ok(pod),
         Some(decision) => Err(decision),
     }
+}
+
+/// What a map of the metadata says, before anything else of the pod is read.
+fn metadata<'a, T>(
+    root: Node<'a, '_>,
+    map: &str,
+    read: impl FnOnce(Node<'a, '_>) -> Result<Option<T>, Denial>,
+) -> Result<Option<T>, Denial> {
+    let found = root.object("metadata", |metadata| metadata.object(map, read))?;
+    Ok(found.flatten().flatten())
 }
 
 /// Whether the sidecar can work in this pod at all.
@@ -83,7 +81,7 @@ pub(crate) fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings)
             quote(request.namespace)
         )));
     }
-    if let Some(place) = node::windows(pod)? {
+    if let Some(place) = node::windows(pod) {
         return Err(Decision::Deny(Denial::new(
             DenyReason::WindowsPod,
             format!(

@@ -4,7 +4,7 @@ mod copies;
 mod expansion;
 
 use crate::Denial;
-use crate::raw::{self, Object};
+use crate::pod::{Container, EnvEntry};
 use crate::text::quote;
 use crate::values::{is_config_map_key, is_subdomain};
 use crate::variable::{KeyRef, ValueFrom, Variable};
@@ -16,17 +16,8 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(crate) struct Environment<'a> {
     container: &'a str,
-    entries: Vec<Entry<'a>>,
+    entries: Vec<EnvEntry<'a>>,
     sources: Vec<Source<'a>>,
-}
-
-/// One entry of `env`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<'a> {
-    name: &'a str,
-    raw: &'a Object,
-    /// `None` where the value comes from `valueFrom`.
-    literal: Option<&'a str>,
 }
 
 /// One source of `envFrom`.
@@ -62,37 +53,33 @@ pub(crate) enum Found<'a> {
 }
 
 impl<'a> Environment<'a> {
-    pub(crate) fn read(container: raw::Container<'a>, path: &str) -> Result<Self, Denial> {
-        let mut entries = Vec::new();
-        for (index, raw) in raw::objects(container.raw, "env", path)?.into_iter().enumerate() {
-            let path = format_args!("{path}env[{index}].");
-            let name = raw::name(raw, "name", path)?;
-            let literal = match raw::object(raw, "valueFrom", path)? {
-                Some(_) => None,
-                None => Some(raw::text(raw, "value", path)?.unwrap_or_default()),
-            };
-            entries.push(Entry { name, raw, literal });
-        }
+    /// # Errors
+    /// A denial where the sidecar could not refer to a source, or to so many.
+    pub(crate) fn read(container: &Container<'a>) -> Result<Self, Denial> {
         let mut sources = Vec::new();
-        for (index, raw) in raw::objects(container.raw, "envFrom", path)?.into_iter().enumerate() {
-            let path = format_args!("{path}envFrom[{index}].");
-            let prefix = raw::text(raw, "prefix", path)?.unwrap_or_default();
-            for (key, kind) in [("configMapRef", Kind::ConfigMap), ("secretRef", Kind::Secret)] {
-                if let Some(source) = raw::object(raw, key, path)?
-                    && let Some(object) = raw::text(source, "name", format_args!("{path}{key}."))?
-                {
-                    // It becomes part of references of the sidecar.
-                    if !is_subdomain(object) {
-                        let sentence = format!("{path}{key}.name is {}, which is no name of an object", quote(object));
-                        return Err(Denial::new(DenyReason::MalformedPod, sentence));
-                    }
-                    sources.push(Source {
-                        index,
-                        prefix,
-                        kind,
-                        object,
-                    });
+        for (index, source) in container.env_from.iter().enumerate() {
+            for (key, kind, object) in [
+                ("configMapRef", Kind::ConfigMap, source.config_map),
+                ("secretRef", Kind::Secret, source.secret),
+            ] {
+                let Some(object) = object else { continue };
+                // It becomes part of references of the sidecar.
+                if !is_subdomain(object) {
+                    return Err(Denial::new(
+                        DenyReason::MalformedPod,
+                        format!(
+                            "{}.envFrom[{index}].{key}.name is {}, which is no name of an object",
+                            container.place(),
+                            quote(object)
+                        ),
+                    ));
                 }
+                sources.push(Source {
+                    index,
+                    prefix: source.prefix,
+                    kind,
+                    object,
+                });
             }
         }
         if sources
@@ -110,7 +97,7 @@ impl<'a> Environment<'a> {
         }
         Ok(Self {
             container: container.name,
-            entries,
+            entries: container.env.clone(),
             sources,
         })
     }

@@ -4,15 +4,13 @@
 //! (kubernetes/kubernetes `pkg/kubelet/kuberuntime`, `killContainer`), unless the probe has one of its own.
 
 use crate::overrides::Overrides;
-use crate::raw::{self, Container, Pod};
+use crate::pod::{ContainerList, Pod, Probe};
 use crate::text::list;
 use crate::{Denial, Settings};
 use contract::DenyReason;
 
 /// The API's default of `terminationGracePeriodSeconds`, which is in every pod that names none.
 const API_SECONDS: i64 = 30;
-/// Probes that may have a grace period of their own.
-const PROBES: [&str; 2] = ["livenessProbe", "startupProbe"];
 /// Most probes that get one. Each is an operation of the patch.
 const PROBES_MAX: usize = 20;
 
@@ -34,7 +32,7 @@ pub(crate) struct Grace<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ProbeGrace<'a> {
     /// List of the container and position in it.
-    pub(crate) list: &'static str,
+    pub(crate) list: ContainerList,
     pub(crate) position: usize,
     container: &'a str,
     pub(crate) probe: &'static str,
@@ -49,7 +47,7 @@ impl<'a> Grace<'a> {
         overrides: &Overrides<'_>,
         settings: &Settings,
     ) -> Result<Self, Denial> {
-        let own = raw::integer(pod.spec, "terminationGracePeriodSeconds", "spec.")?;
+        let own = pod.grace_seconds;
         let (seconds, source) = match (overrides.grace_seconds, own) {
             (Some(seconds), _) => (seconds, "annotation"),
             (None, Some(seconds)) if seconds != API_SECONDS => (seconds, "pod"),
@@ -71,26 +69,22 @@ impl<'a> Grace<'a> {
     }
 
     fn keep(&mut self, pod: &Pod<'a>, agent: &str, before: i64) -> Result<(), Denial> {
-        for list in ["initContainers", "containers"] {
-            for (position, container) in pod.containers(list)?.into_iter().enumerate() {
-                let path = format_args!("spec.{list}[{position}].");
-                if list == "initContainers" {
-                    if raw::text(container.raw, "restartPolicy", path)? != Some("Always") {
-                        continue;
-                    }
-                } else if container.name != agent {
-                    self.beside.push(container.name);
-                }
-                for probe in PROBES {
-                    if has_no_grace(container, probe, path)? {
-                        self.probes.push(ProbeGrace {
-                            list,
-                            position,
-                            container: container.name,
-                            probe,
-                            seconds: before,
-                        });
-                    }
+        for container in pod.lasting_containers() {
+            if container.list == ContainerList::Ordinary && container.name != agent {
+                self.beside.push(container.name);
+            }
+            for (name, probe) in [
+                ("livenessProbe", container.liveness_probe),
+                ("startupProbe", container.startup_probe),
+            ] {
+                if let Some(Probe { grace_seconds: None }) = probe {
+                    self.probes.push(ProbeGrace {
+                        list: container.list,
+                        position: container.position,
+                        container: container.name,
+                        probe: name,
+                        seconds: before,
+                    });
                 }
             }
         }
@@ -128,12 +122,4 @@ impl<'a> Grace<'a> {
             )
         })
     }
-}
-
-fn has_no_grace(container: Container<'_>, probe: &str, path: std::fmt::Arguments<'_>) -> Result<bool, Denial> {
-    let Some(object) = raw::object(container.raw, probe, path)? else {
-        return Ok(false);
-    };
-    let own = raw::integer(object, "terminationGracePeriodSeconds", format_args!("{path}{probe}."))?;
-    Ok(own.is_none())
 }

@@ -1,11 +1,9 @@
 //! Whether anything lets a job in the agent container reach the sidecar's memory, state or service-account token, the node, or
 //! another identity than the pool's. What cannot be judged counts: `isolated` is said only where it is true.
 
-use crate::Denial;
 use crate::azwi::{Azwi, Exposed};
-use crate::raw::{self, Container, Object, Pod};
+use crate::pod::{Container, Pod, Projection, Volume};
 use crate::text::quote;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
@@ -20,13 +18,6 @@ const ESCAPES: [&str; 9] = [
     "SYS_MODULE",
     "SYS_PTRACE",
     "SYS_RAWIO",
-];
-/// What the pod may share with other processes or with the node.
-const SHARED: [&str; 4] = [
-    contract::NOT_ISOLATED_SHARED_PROCESSES,
-    contract::NOT_ISOLATED_HOST_PID,
-    contract::NOT_ISOLATED_HOST_IPC,
-    contract::NOT_ISOLATED_HOST_NETWORK,
 ];
 /// Kinds of volumes that hold data of the pod's own. Drivers (`csi`, `flexVolume`) may bring sockets and identities.
 const DATA: [&str; 9] = [
@@ -81,49 +72,44 @@ impl Weaknesses {
 }
 
 /// Finds them. Containers that run beside the agent count, too: jobs talk to them (Docker in Docker, token proxies).
-pub(crate) fn weaknesses(
-    pod: &Pod<'_>,
-    agent: Container<'_>,
-    path: &str,
-    azwi: &Azwi<'_>,
-    exposed: &Exposed,
-) -> Result<Weaknesses, Denial> {
+pub(crate) fn weaknesses(pod: &Pod<'_>, agent: &Container<'_>, azwi: &Azwi<'_>, exposed: &Exposed) -> Weaknesses {
     let mut found = Weaknesses::default();
-    for key in SHARED {
-        if raw::flag(pod.spec, key, "spec.")? {
+    let sharing = &pod.sharing;
+    for (key, is_shared) in [
+        (contract::NOT_ISOLATED_SHARED_PROCESSES, sharing.processes),
+        (contract::NOT_ISOLATED_HOST_PID, sharing.host_pid),
+        (contract::NOT_ISOLATED_HOST_IPC, sharing.host_ipc),
+        (contract::NOT_ISOLATED_HOST_NETWORK, sharing.host_network),
+    ] {
+        if is_shared {
             found.add(|| key.to_owned());
         }
     }
     let mut inspection = Inspection {
         // Capabilities and /proc of a pod with a user namespace of its own end there.
-        has_own_users: pod.spec.get("hostUsers") == Some(&Value::Bool(false)),
-        volumes: risky_volumes(pod)?,
+        has_own_users: !sharing.host_users,
+        volumes: risky_volumes(pod),
         found,
     };
-    inspection.container(agent, path, Place::Agent, &exposed.mounts)?;
+    inspection.container(agent, Place::Agent, &exposed.mounts);
     if azwi.keeps_token() {
         inspection
             .found
             .add(|| format!("{} keep", contract::NOT_ISOLATED_FEDERATED_TOKEN));
     }
-    for list in ["initContainers", "containers"] {
-        for (index, container) in pod.containers(list)?.into_iter().enumerate() {
-            let path = format_args!("spec.{list}[{index}].");
-            let runs_beside =
-                list == "containers" || raw::text(container.raw, "restartPolicy", path)? == Some("Always");
-            if !runs_beside || container.name == agent.name {
-                continue;
-            }
-            let place = Place::Beside(container.name);
-            inspection.container(container, path, place, &[])?;
-            if azwi.gives_token_to(container.name) {
-                inspection
-                    .found
-                    .add(|| format!("{}{place}", contract::NOT_ISOLATED_FEDERATED_TOKEN));
-            }
+    for container in pod
+        .lasting_containers()
+        .filter(|container| container.name != agent.name)
+    {
+        let place = Place::Beside(container.name);
+        inspection.container(container, place, &[]);
+        if azwi.gives_token_to(container.name) {
+            inspection
+                .found
+                .add(|| format!("{}{place}", contract::NOT_ISOLATED_FEDERATED_TOKEN));
         }
     }
-    Ok(inspection.found)
+    inspection.found
 }
 
 /// Which container a reason is about.
@@ -152,55 +138,35 @@ struct Inspection<'a> {
 
 impl Inspection<'_> {
     /// What a container may do beyond itself, and what it mounts; `removed` are positions of mounts that go.
-    fn container(
-        &mut self,
-        container: Container<'_>,
-        path: impl Display,
-        place: Place<'_>,
-        removed: &[usize],
-    ) -> Result<(), Denial> {
-        self.powers(container, &path, place)?;
-        for (index, mount) in raw::objects(container.raw, "volumeMounts", &path)?
-            .into_iter()
-            .enumerate()
-        {
-            let name = raw::text(mount, "name", format_args!("{path}volumeMounts[{index}]."))?.unwrap_or_default();
+    fn container(&mut self, container: &Container<'_>, place: Place<'_>, removed: &[usize]) {
+        self.powers(container, place);
+        for (index, mount) in container.mounts.iter().enumerate() {
             if !removed.contains(&index)
-                && let Some(reason) = self.volumes.remove(name)
+                && let Some(reason) = self.volumes.remove(mount.volume)
             {
                 self.found.add(|| format!("{reason}{place}"));
             }
         }
-        Ok(())
     }
 
-    fn powers(&mut self, container: Container<'_>, path: impl Display, place: Place<'_>) -> Result<(), Denial> {
-        let Some(context) = raw::object(container.raw, "securityContext", &path)? else {
-            return Ok(());
-        };
-        let path = format_args!("{path}securityContext.");
-        if raw::flag(context, "privileged", path)? {
+    fn powers(&mut self, container: &Container<'_>, place: Place<'_>) {
+        let privileges = &container.privileges;
+        if privileges.is_privileged {
             self.found
                 .add(|| format!("{}{place}", contract::NOT_ISOLATED_PRIVILEGED));
         }
         if self.has_own_users {
-            return Ok(());
+            return;
         }
-        if let Some(capabilities) = raw::object(context, "capabilities", path)? {
-            let added: BTreeSet<&'static str> = raw::texts(capabilities, "add", format_args!("{path}capabilities."))?
-                .into_iter()
-                .filter_map(escape)
-                .collect();
-            for name in added {
-                self.found
-                    .add(|| format!("{} {name}{place}", contract::NOT_ISOLATED_CAPABILITY));
-            }
+        let added: BTreeSet<&'static str> = privileges.capabilities.iter().filter_map(|name| escape(name)).collect();
+        for name in added {
+            self.found
+                .add(|| format!("{} {name}{place}", contract::NOT_ISOLATED_CAPABILITY));
         }
-        if raw::text(context, "procMount", path)? == Some("Unmasked") {
+        if privileges.proc_mount == Some("Unmasked") {
             self.found
                 .add(|| format!("{} Unmasked{place}", contract::NOT_ISOLATED_PROC_MOUNT));
         }
-        Ok(())
     }
 }
 
@@ -214,66 +180,43 @@ fn escape(name: &str) -> Option<&'static str> {
 }
 
 /// Volumes that hold more than data, each with what is wrong with it.
-fn risky_volumes<'a>(pod: &Pod<'a>) -> Result<BTreeMap<&'a str, String>, Denial> {
-    let mut risky = BTreeMap::new();
-    for (name, volume) in pod.volumes()? {
-        if let Some(reason) = risk(name, volume)? {
-            risky.insert(name, reason);
-        }
-    }
-    Ok(risky)
+fn risky_volumes<'a>(pod: &Pod<'a>) -> BTreeMap<&'a str, String> {
+    let risky = pod
+        .volumes
+        .iter()
+        .filter_map(|volume| Some((volume.name, risk(volume)?)));
+    risky.collect()
 }
 
-fn risk(name: &str, volume: &Object) -> Result<Option<String>, Denial> {
-    for kind in kinds(volume) {
-        match kind {
-            "name" => {}
-            "hostPath" => {
-                return Ok(Some(format!(
-                    "{} volume {}",
-                    contract::NOT_ISOLATED_HOST_PATH,
-                    quote(name)
-                )));
-            }
-            "projected" => {
-                let Some(projected) = raw::object(volume, kind, "spec.volumes[].")? else {
-                    continue;
-                };
-                for source in raw::objects(projected, "sources", "spec.volumes[].projected.")? {
-                    if let Some(reason) = projection_risk(name, source)? {
-                        return Ok(Some(reason));
-                    }
-                }
-            }
-            data if DATA.contains(&data) => {}
-            other => return Ok(Some(other_volume(name, other))),
+fn risk(volume: &Volume<'_>) -> Option<String> {
+    volume.kinds().find_map(|kind| match kind {
+        "hostPath" => Some(format!(
+            "{} volume {}",
+            contract::NOT_ISOLATED_HOST_PATH,
+            quote(volume.name)
+        )),
+        "projected" => {
+            let mut sources = volume.projections.iter();
+            sources.find_map(|source| projection_risk(volume.name, source))
         }
-    }
-    Ok(None)
+        data if DATA.contains(&data) => None,
+        other => Some(other_volume(volume.name, other)),
+    })
 }
 
-fn projection_risk(volume: &str, source: &Object) -> Result<Option<String>, Denial> {
-    let path = "spec.volumes[].projected.sources[].";
-    if let Some(token) = raw::object(source, "serviceAccountToken", path)? {
-        let audience = raw::text(token, "audience", format_args!("{path}serviceAccountToken."))?;
-        let audience = match audience.filter(|audience| !audience.is_empty()) {
+fn projection_risk(volume: &str, source: &Projection<'_>) -> Option<String> {
+    if let Some(token) = &source.account_token {
+        let audience = match token.audience {
             Some(audience) => quote(audience),
             None => "the Kubernetes API".to_owned(),
         };
         let word = contract::NOT_ISOLATED_ACCOUNT_TOKEN;
-        return Ok(Some(format!("{word} for {audience} in volume {}", quote(volume))));
+        return Some(format!("{word} for {audience} in volume {}", quote(volume)));
     }
-    Ok(kinds(source)
+    source
+        .kinds()
         .find(|kind| !PROJECTED_DATA.contains(kind))
-        .map(|kind| other_volume(volume, kind)))
-}
-
-/// The keys of what is not null.
-fn kinds(object: &Object) -> impl Iterator<Item = &str> {
-    object
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, _)| key.as_str())
+        .map(|kind| other_volume(volume, kind))
 }
 
 fn other_volume(name: &str, kind: &str) -> String {

@@ -1,6 +1,6 @@
 //! The annotations that a person puts on a pod, read once into types. Every bad value is a [`Denial`].
 
-use crate::raw::Pod;
+use crate::pod::Pod;
 use crate::text::{list, quote};
 use crate::url::organization_url;
 use crate::values::{Quantity, is_config_map_key, is_guid, is_image, is_subdomain, is_tenant, quantity};
@@ -169,7 +169,8 @@ fn parsed<'a, T>(
     form: &str,
     parse: impl FnOnce(&'a str) -> Option<T>,
 ) -> Result<Option<T>, Denial> {
-    pod.annotation(key)?
+    pod.annotations
+        .get(key)
         .map(|value| parse(value).ok_or_else(|| bad(key, value, form)))
         .transpose()
 }
@@ -185,7 +186,8 @@ fn digits(value: &str) -> Option<i64> {
 
 fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<String>, Denial> {
     let key = contract::URL_ANNOTATION;
-    pod.annotation(key)?
+    pod.annotations
+        .get(key)
         .map(|value| {
             organization_url(value, &settings.allowed_hosts)
                 .map_err(|sentence| Denial::new(DenyReason::BadUrl, format!("annotation {key} is {sentence}")))
@@ -195,7 +197,7 @@ fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<String>, Denial> {
 
 fn handoff(pod: &Pod<'_>) -> Result<Handoff, Denial> {
     let key = contract::HANDOFF_ANNOTATION;
-    let Some(value) = pod.annotation(key)? else {
+    let Some(value) = pod.annotations.get(key) else {
         return Ok(Handoff::TokenFile);
     };
     let offered = list(Handoff::ALL.into_iter().map(Handoff::as_str));

@@ -32,7 +32,7 @@ pub(crate) fn patch(plan: &Plan<'_>, pod: &Value) -> Vec<u8> {
         let position = probe.position.to_string();
         let path = [
             "spec",
-            probe.list,
+            probe.list.as_str(),
             &position,
             probe.probe,
             "terminationGracePeriodSeconds",

@@ -8,7 +8,6 @@ use crate::kubernetes::{Container, Volume};
 use crate::organization::shared_name_warning;
 use crate::overrides::Overrides;
 use crate::pre_stop::PreStop;
-use crate::raw::{self, Pod};
 use crate::status::{Added, Sources, Status};
 use crate::text::bounded;
 use crate::unknown_keys::UnknownKeys;
@@ -50,23 +49,22 @@ impl<'a> Plan<'a> {
         let Candidate {
             pod,
             position,
-            agent,
-            path,
             overrides,
             azwi,
             environment,
             organization,
             account: _,
         } = candidate;
+        let agent = &pod.containers[position];
         let owner = sidecar::owner(namespace, settings);
-        let exposed = azwi::exposed(&pod, agent, &path, &environment, &azwi)?;
-        let weaknesses = isolation::weaknesses(&pod, agent, &path, &azwi, &exposed)?;
+        let exposed = azwi::exposed(&pod, agent, &environment, &azwi);
+        let weaknesses = isolation::weaknesses(&pod, agent, &azwi, &exposed);
         let changes = handoff::changes(agent.name, &environment, &owner, organization.agent, exposed)?;
-        let pre_stop = PreStop::find(agent, &path)?;
+        let pre_stop = PreStop::find(agent);
         let grace = Grace::find(&pod, agent.name, &overrides, settings)?;
-        let has_resources = sidecar::pod_has_resources(&pod)?;
+        let has_resources = pod.has_resources;
         let user = sidecar::user(&overrides, settings);
-        let advice = advice::warnings(&pod, agent, &environment, &overrides, user)?;
+        let advice = advice::warnings(&pod, agent, &environment, &overrides, user);
         let unknown = UnknownKeys::find(&pod);
 
         let mut env = owner.to_vec();
@@ -74,7 +72,7 @@ impl<'a> Plan<'a> {
         env.extend(sidecar::variables(
             &overrides,
             grace.seconds,
-            has_fs_group(&pod)?,
+            pod.has_fs_group,
             settings,
         ));
         env.extend(organization.sidecar);
@@ -83,9 +81,8 @@ impl<'a> Plan<'a> {
 
         let mut warnings = changes.warnings.clone();
         warnings.extend(organization.warnings);
-        let on_host_network = raw::flag(pod.spec, "hostNetwork", "spec.")?;
         let [_, _, name_source] = organization.sources;
-        warnings.extend(shared_name_warning(agent.name, name_source, on_host_network));
+        warnings.extend(shared_name_warning(agent.name, name_source, pod.sharing.host_network));
         warnings.extend(identity_warning(identity, &overrides));
         warnings.extend(sidecar::resources_warning(&overrides, has_resources));
         warnings.extend(advice);
@@ -96,11 +93,11 @@ impl<'a> Plan<'a> {
         let warnings = bounded(warnings);
 
         let mut annotations = Annotations::default();
-        let skip = azwi::skip_containers(&pod, agent.name, &azwi)?;
+        let skip = azwi::skip_containers(&pod, agent.name, &azwi);
         annotations
             .0
             .extend(skip.map(|list| (contract::AZWI_SKIP_CONTAINERS_ANNOTATION, list)));
-        if pod.annotation(contract::SAFE_TO_EVICT_ANNOTATION)?.is_none() {
+        if pod.annotations.get(contract::SAFE_TO_EVICT_ANNOTATION).is_none() {
             annotations
                 .0
                 .push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
@@ -154,11 +151,6 @@ fn added<'a>(volumes: &[Volume<'_>], changes: &'a Changes<'_>, annotations: &Ann
         variables: changes.variables.append.iter().map(Variable::name).collect(),
         annotations: annotations.0.iter().map(|(key, _)| *key).collect(),
     }
-}
-
-fn has_fs_group(pod: &Pod<'_>) -> Result<bool, Denial> {
-    let context = raw::object(pod.spec, "securityContext", "spec.")?;
-    Ok(context.is_some_and(|context| context.get("fsGroup").is_some_and(|group| !group.is_null())))
 }
 
 fn identity_warning(identity: &Identity<'_>, overrides: &Overrides<'_>) -> Option<String> {

@@ -1,8 +1,7 @@
 //! The hook that holds SIGTERM back from the agent container while a job runs.
 
-use crate::Denial;
 use crate::kubernetes::{Exec, Handler, Lifecycle};
-use crate::raw::{self, Container};
+use crate::pod::Container;
 use crate::text::quote;
 
 /// Whose hook the agent container has.
@@ -15,13 +14,8 @@ pub(crate) enum PreStop {
 }
 
 impl PreStop {
-    pub(crate) fn find(agent: Container<'_>, path: &str) -> Result<Self, Denial> {
-        let lifecycle = raw::object(agent.raw, "lifecycle", path)?;
-        let own = lifecycle.map(|lifecycle| raw::object(lifecycle, "preStop", format_args!("{path}lifecycle.")));
-        Ok(match own.transpose()?.flatten() {
-            Some(_) => Self::Kept,
-            None => Self::Added,
-        })
+    pub(crate) fn find(agent: &Container<'_>) -> Self {
+        if agent.has_pre_stop { Self::Kept } else { Self::Added }
     }
 
     pub(crate) fn as_str(self) -> &'static str {

@@ -4,16 +4,14 @@
 //! are left out, which take long to read and decide nothing, and an object of too many values is counted instead of kept.
 //! Shapes: `admission.k8s.io/v1` and `v1beta1`, which agree in everything that is read here.
 
+mod answer;
 mod object;
 
 pub use object::MOST_VALUES;
 use object::Object;
 
 use crate::{Decision, Inspection, Request, Settings, decision};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use contract::DenyReason;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// A UID has 36 characters; it is copied into the answer, so it has a bound.
@@ -167,105 +165,15 @@ impl Incoming {
 
     /// The answer, as JSON.
     pub fn answer(&self, decision: &Decision) -> String {
-        let message;
-        let status = match decision {
-            Decision::Inject(_) | Decision::Skip { .. } => None,
-            Decision::Deny(denial) => {
-                message = denial.to_string();
-                Some(Status::new(denial.reason, &message))
-            }
-        };
-        let answer = Answer {
-            api_version: self.version,
-            kind: KIND,
-            response: Response {
-                uid: self.uid(),
-                allowed: status.is_none(),
-                status,
-                warnings: decision.warnings(),
-                audit_annotations: AuditAnnotations {
-                    decision: decision.outcome(),
-                    reason: decision.reason(),
-                },
-            },
-        };
-        let mut answer = serde_json::to_string(&answer).expect("strings, numbers and lists always serialize");
-        if let Decision::Inject(injection) = decision {
-            add_patch(&mut answer, &injection.patch);
-        }
-        answer
+        answer::write(self, decision)
     }
-}
-
-/// The answer to a review.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    api_version: &'a str,
-    kind: &'a str,
-    response: Response<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Response<'a> {
-    uid: &'a str,
-    allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'a>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
-    audit_annotations: AuditAnnotations<'a>,
-}
-
-#[derive(Serialize)]
-struct Status<'a> {
-    status: &'a str,
-    message: &'a str,
-    reason: &'a str,
-    code: u16,
-}
-
-/// The API server puts the webhook's name before these keys in its audit log.
-#[derive(Serialize)]
-struct AuditAnnotations<'a> {
-    decision: &'a str,
-    reason: &'a str,
-}
-
-impl<'a> Status<'a> {
-    /// kubectl shows a 422 as "the request is invalid"; everything else is a matter of what is allowed here.
-    fn new(reason: DenyReason, message: &'a str) -> Self {
-        let (reason, code) = if reason == DenyReason::MalformedPod {
-            ("Invalid", 422)
-        } else {
-            ("Forbidden", 403)
-        };
-        Self {
-            status: "Failure",
-            message,
-            reason,
-            code,
-        }
-    }
-}
-
-/// Adds the patch to the end of the response, which is the end of the answer. A patch is nearly all of an answer and has no
-/// character that JSON escapes, so it is written once and not looked through.
-fn add_patch(answer: &mut String, patch: &[u8]) {
-    let ends = "}}";
-    answer.truncate(answer.len() - ends.len());
-    answer.push_str(r#","patchType":"JSONPatch","patch":""#);
-    STANDARD.encode_string(patch, answer);
-    answer.push('"');
-    answer.push_str(ends);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Denial, Injection};
-    use contract::SkipReason;
+    use contract::{DenyReason, SkipReason};
     use serde_json::json;
 
     fn review(request: &Value) -> Vec<u8> {

@@ -1,14 +1,13 @@
 //! The sidecar container and its volumes.
 
+use crate::Settings;
 use crate::identity::Identity;
 use crate::kubernetes::{
     Amounts, Capabilities, Container, Exec, Handler, KeyToPath, Lifecycle, Mount, Probe, Projection, Resources,
     SeccompProfile, SecurityContext, Volume, VolumeSource,
 };
 use crate::overrides::Overrides;
-use crate::raw::{self, Pod};
 use crate::variable::{Variable, escape, field, literal};
-use crate::{Denial, Settings};
 
 /// The agent may start once the probe passes; it is asked every second for an hour, since a new federated credential
 /// takes minutes, and then the kubelet starts the sidecar anew.
@@ -197,19 +196,6 @@ fn resources<'a>(overrides: &Overrides<'a>, pod_has_own: bool, settings: &'a Set
         requests: amounts,
         limits: amounts,
     })
-}
-
-/// Whether the pod has resources of its own (`spec.resources`, Kubernetes 1.34).
-pub(crate) fn pod_has_resources(pod: &Pod<'_>) -> Result<bool, Denial> {
-    let Some(resources) = raw::object(pod.spec, "resources", "spec.")? else {
-        return Ok(false);
-    };
-    for list in ["requests", "limits"] {
-        if raw::object(resources, list, "spec.resources.")?.is_some_and(|list| !list.is_empty()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What the user should know of a pod with resources of its own: there is no size of the sidecar to choose.

@@ -2,7 +2,7 @@
 //!
 //! They warn and do not deny: a rollback must not block the pods that a newer version allowed.
 
-use crate::raw::Pod;
+use crate::pod::Pod;
 use crate::text::{cut, nearest, quote};
 
 /// Most keys that are listed and compared with the known ones. A pod may have 100,000.
@@ -28,16 +28,16 @@ impl UnknownKeys {
             ("annotation", pod.annotations, &annotations, "a label", &labels),
             ("label", pod.labels, &labels, "an annotation", &annotations),
         ] {
-            for key in map.into_iter().flat_map(|map| map.keys()) {
+            for key in map.keys() {
                 let ours = key.starts_with(contract::PREFIX) && key != contract::STATUS_ANNOTATION;
-                if !ours || known.contains(&key.as_str()) {
+                if !ours || known.contains(&key) {
                     continue;
                 }
                 if found.listed.len() == LISTED_MAX {
                     found.more += 1;
                     continue;
                 }
-                let hint = if other.contains(&key.as_str()) {
+                let hint = if other.contains(&key) {
                     format!("; it is {other_kind}")
                 } else {
                     let near = nearest(key, known.iter().chain(other).copied());

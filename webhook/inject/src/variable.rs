@@ -1,6 +1,6 @@
 //! Entries of a container's `env`, as they are written.
 
-use crate::raw::Object;
+use crate::json::Object;
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;

@@ -100,7 +100,7 @@ impl<'a> Environment<'a> {
         let mut pending: Vec<usize> = collected.entries.keys().copied().collect();
         while let Some(index) = pending.pop() {
             // Before anything is done with them.
-            let length = json_bytes(self.entries[index].raw, bytes).ok_or_else(|| self.too_long())?;
+            let length = json_bytes(self.entries[index].object, bytes).ok_or_else(|| self.too_long())?;
             bytes -= length;
             let Some(literal) = self.entries[index].literal else {
                 continue;
@@ -149,7 +149,7 @@ impl<'a> Environment<'a> {
     }
 
     fn copy(&self, index: usize, target: &str, value: Option<&str>) -> Variable<'a> {
-        let mut entry = self.entries[index].raw.clone();
+        let mut entry = self.entries[index].object.clone();
         entry.insert("name".to_owned(), target.into());
         if let Some(value) = value {
             entry.insert("value".to_owned(), value.into());

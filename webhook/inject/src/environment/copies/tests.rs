@@ -1,6 +1,7 @@
 use super::*;
 use crate::environment::{Found, unescape};
-use crate::raw;
+use crate::json::Node;
+use crate::pod::{Container, ContainerList};
 use crate::variable::escape;
 use serde_json::json;
 
@@ -9,8 +10,9 @@ fn written(variables: &[Variable<'_>]) -> Value {
 }
 
 fn environment(raw: &Value) -> Environment<'_> {
-    let raw = raw.as_object().expect("an object");
-    Environment::read(raw::Container { name: "agent", raw }, "").expect("well-formed")
+    let node = Node::root(raw).expect("an object");
+    let container = Container::read(ContainerList::Ordinary, 0, node).expect("well-formed");
+    Environment::read(&container).expect("few sources")
 }
 
 #[test]
@@ -21,7 +23,7 @@ fn an_escaped_text_is_read_back() {
 
 #[test]
 fn a_copy_brings_what_it_refers_to_in_the_original_order() {
-    let raw = json!({
+    let raw = json!({"name": "agent",
         "env": [
             {"name": "LATER", "value": "hidden by the next"},
             {"name": "HOST", "value": "dev.azure.com"},
@@ -49,7 +51,7 @@ fn a_copy_brings_what_it_refers_to_in_the_original_order() {
 
 #[test]
 fn a_value_that_refers_to_an_earlier_one_of_its_own_name_finds_that_one() {
-    let raw = json!({
+    let raw = json!({"name": "agent",
         "env": [
             {"name": "HTTPS_PROXY", "value": "a"},
             {"name": "HTTPS_PROXY", "value": "$(HTTPS_PROXY)b"},
@@ -80,7 +82,7 @@ fn a_reference_never_finds_what_only_the_sidecar_has() {
         "no_proxy",
     ] {
         let pool = json!({"name": "AZP_POOL", "value": format!("$({name})")});
-        let defined = json!({"env": [{"name": name, "value": "x"}, pool]});
+        let defined = json!({"name": "agent", "env": [{"name": name, "value": "x"}, pool]});
         let copies = environment(&defined).copies(&[(1, "ADO_AGENT_POOL")]).expect("few");
         assert_eq!(
             written(&copies),
@@ -89,7 +91,7 @@ fn a_reference_never_finds_what_only_the_sidecar_has() {
                 {"name": "ADO_AGENT_POOL", "value": format!("$(ADO_AGENT_REF_{name})")},
             ])
         );
-        let undefined = json!({ "env": [pool] });
+        let undefined = json!({ "name": "agent", "env": [pool] });
         let copies = environment(&undefined).copies(&[(0, "ADO_AGENT_POOL")]).expect("few");
         assert_eq!(
             written(&copies),
@@ -100,8 +102,7 @@ fn a_reference_never_finds_what_only_the_sidecar_has() {
 
 #[test]
 fn a_secret_that_is_removed_does_not_come_along() {
-    let raw =
-        json!({ "env": [{"name": "AZP_TOKEN", "value": "s3cret"}, {"name": "AZP_POOL", "value": "$(AZP_TOKEN)"}] });
+    let raw = json!({"name": "agent",  "env": [{"name": "AZP_TOKEN", "value": "s3cret"}, {"name": "AZP_POOL", "value": "$(AZP_TOKEN)"}] });
     let copies = environment(&raw).copies(&[(1, "ADO_AGENT_POOL")]).expect("few");
     assert_eq!(
         written(&copies),
@@ -112,14 +113,14 @@ fn a_secret_that_is_removed_does_not_come_along() {
 #[test]
 fn a_reference_to_a_service_stays() {
     let proxy = json!({"name": "HTTPS_PROXY", "value": "http://$(SQUID_SERVICE_HOST):3128"});
-    let raw = json!({ "env": [proxy] });
+    let raw = json!({"name": "agent",  "env": [proxy] });
     let copies = environment(&raw).copies(&[(0, "HTTPS_PROXY")]).expect("few");
     assert_eq!(written(&copies), json!([proxy]));
 }
 
 #[test]
 fn a_prefix_decides_which_key_brings_a_variable() {
-    let raw = json!({"envFrom": [
+    let raw = json!({"name": "agent", "envFrom": [
         {"prefix": "AZP_", "configMapRef": {"name": "a"}},
         {"prefix": "OTHER_", "configMapRef": {"name": "b"}},
         {"secretRef": {"name": "c"}},
@@ -139,8 +140,7 @@ fn a_prefix_decides_which_key_brings_a_variable() {
 
 #[test]
 fn a_resource_reference_keeps_meaning_the_agent_container() {
-    let raw =
-        json!({"env": [{"name": "AZP_AGENT_NAME", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]});
+    let raw = json!({"name": "agent", "env": [{"name": "AZP_AGENT_NAME", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]});
     let copies = environment(&raw).copies(&[(0, "ADO_AGENT_NAME")]).expect("few");
     assert_eq!(
         written(&copies)[0]["valueFrom"]["resourceFieldRef"]["containerName"],
@@ -160,21 +160,21 @@ fn a_long_chain_of_references_is_refused() {
     let env: Vec<Value> = (0..20_000)
         .map(|n: u32| json!({"name": format!("V{n}"), "value": format!("$(V{})", n.wrapping_sub(1))}))
         .collect();
-    refused(&json!({ "env": env }), 19_999, "more than 100");
+    refused(&json!({ "name": "agent", "env": env }), 19_999, "more than 100");
 }
 
 #[test]
 fn long_copies_are_refused() {
     let long = json!({"name": "A", "value": "x".repeat(70_000)});
-    refused(&json!({ "env": [long] }), 0, "more than 64 KiB");
+    refused(&json!({ "name": "agent", "env": [long] }), 0, "more than 64 KiB");
     refused(
-        &json!({ "env": [long, {"name": "B", "value": "$(A)"}] }),
+        &json!({ "name": "agent", "env": [long, {"name": "B", "value": "$(A)"}] }),
         1,
         "more than 64 KiB",
     );
     // Each reference grows, by the prefix.
     refused(
-        &json!({ "env": [{"name": "A"}, {"name": "B", "value": "$(A)".repeat(6000)}] }),
+        &json!({ "name": "agent", "env": [{"name": "A"}, {"name": "B", "value": "$(A)".repeat(6000)}] }),
         1,
         "more than 64 KiB",
     );
@@ -184,7 +184,7 @@ fn long_copies_are_refused() {
         .collect();
     let value: String = (0..90).map(|n| format!("$(V{n})")).collect();
     refused(
-        &json!({ "env": [{"name": "A", "value": value}], "envFrom": sources }),
+        &json!({ "name": "agent", "env": [{"name": "A", "value": value}], "envFrom": sources }),
         0,
         "more than 64 KiB",
     );
