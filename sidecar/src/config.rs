@@ -10,7 +10,7 @@ use crate::http::{Proxies, Trust};
 use crate::url::{Authority, Organization};
 pub(crate) use candidates::Names;
 use candidates::{AGENT_NAME, POOL, URL};
-use contract::{Handoff, Marker, Reason};
+use contract::{Handoff, HostList, Marker, OrganizationUrl, Reason, RefusalReason};
 use lifecycle::{Refusal, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +38,9 @@ pub struct Config {
 /// Whom to talk to, and how.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    /// The organization.
+    /// The organization's URL.
+    pub url: OrganizationUrl,
+    /// Where it is.
     pub organization: Organization,
     /// Who we are at Entra.
     pub identity: Identity,
@@ -89,7 +91,7 @@ impl Config {
                 .unwrap_or_else(|| contract::DEFAULT_POOL.to_owned()),
             url: remote
                 .as_ref()
-                .map_or_else(String::new, |remote| remote.organization.as_str().to_owned()),
+                .map_or_else(String::new, |remote| remote.url.to_string()),
             client_id: remote
                 .as_ref()
                 .map_or_else(String::new, |remote| remote.identity.client_id.clone()),
@@ -165,11 +167,12 @@ pub fn state_dir(mut lookup: impl FnMut(&str) -> Option<String>) -> PathBuf {
 
 impl Remote {
     fn read(names: &mut Names<'_>) -> Option<Self> {
-        let hosts = names.list(contract::ALLOWED_HOSTS_VARIABLE, contract::DEFAULT_ALLOWED_HOSTS);
+        let hosts = names.hosts(contract::ALLOWED_HOSTS_VARIABLE, contract::DEFAULT_ALLOWED_HOSTS);
         let url = names.setting(&URL);
-        let organization = match url {
-            Some(url) => names.accept(Organization::parse(&url, &hosts)),
-            None => {
+        let url = match (url, hosts) {
+            (Some(url), Some(hosts)) => names.accept(organization_url(&url, &hosts)),
+            (Some(_), None) => None,
+            (None, _) => {
                 names.refuse(
                     "no organization URL: neither an annotation, nor AZP_URL of the agent container or its envFrom sources, \
                      nor the operator's default names one"
@@ -178,14 +181,14 @@ impl Remote {
                 None
             }
         };
-        let authorities = names.list(
+        let authorities = names.hosts(
             contract::ALLOWED_AUTHORITIES_VARIABLE,
             contract::DEFAULT_ALLOWED_AUTHORITIES,
         );
         let authority = names
             .optional(contract::AZURE_AUTHORITY_HOST_VARIABLE)
             .unwrap_or_else(|| contract::DEFAULT_AUTHORITY.to_owned());
-        let authority = names.accept(Authority::parse(&authority, &authorities));
+        let authority = authorities.and_then(|allowed| names.accept(Authority::parse(&authority, &allowed)));
         let identity = Identity::read(names, authority);
         let trust = Trust::new(
             names.optional(contract::CA_PEM_VARIABLE),
@@ -197,12 +200,28 @@ impl Remote {
         });
         let proxies = names.proxies();
         Some(Self {
-            organization: organization?,
+            organization: Organization::new(url.as_ref()?)?,
+            url: url?,
             identity: identity?,
             trust,
             proxies: proxies?,
         })
     }
+}
+
+/// The URL, or why no token may go there.
+fn organization_url(value: &str, allowed: &HostList) -> Result<OrganizationUrl, Refusal> {
+    let refusal = |reason: RefusalReason, sentence| Refusal {
+        reason: reason.into(),
+        sentence,
+    };
+    let url = OrganizationUrl::parse(value, allowed)
+        .map_err(|error| refusal(error.reason(), format!("organization URL {error}")))?;
+    if Organization::new(&url).is_none() {
+        let sentence = format!("organization URL \"{url}\": not a valid host name");
+        return Err(refusal(RefusalReason::BadUrl, sentence));
+    }
+    Ok(url)
 }
 
 fn contract_unknown(version: Option<&str>) -> Refusal {

@@ -120,6 +120,7 @@ impl Driver {
         let _ = getrandom(&mut seed, GetRandomFlags::empty());
         let remote = config.remote.map(|remote| {
             let Remote {
+                url: _,
                 organization,
                 identity,
                 trust,

@@ -1,6 +1,7 @@
 //! A URL's user info, query and fragment may hold a password or a token: no program repeats them, wherever the URL came from
 //! and whether it is refused or not.
 
+use contract::{HostList, HttpsUrl, OrganizationUrl};
 use proptest::prelude::*;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -127,6 +128,20 @@ fn sidecar_environment<'a>(variable: &str, url: &'a str) -> impl Fn(&str) -> Opt
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_error_of_the_parsers_that_all_programs_share_does_not_repeat_it(url in urls()) {
+        let allowed = HostList::parse(contract::DEFAULT_ALLOWED_HOSTS).expect("hosts");
+        if let Err(error) = OrganizationUrl::parse(&url, &allowed) {
+            prop_assert!(!format!("{error} {error:?}").contains(CANARY), "{url}: {error:?}");
+        }
+        if let Err(error) = HttpsUrl::parse(&url) {
+            prop_assert!(!format!("{error} {error:?}").contains(CANARY), "{url}: {error:?}");
+        }
+        if let Err(error) = HostList::parse(&url) {
+            prop_assert!(!format!("{error} {error:?}").contains(CANARY), "{url}: {error:?}");
+        }
+    }
 
     #[test]
     fn a_denial_of_the_webhook_does_not_repeat_it(url in urls()) {

@@ -1,5 +1,9 @@
 //! Which hosts a token may go to: one strict reading of `https` URLs and of the operator's lists.
 
+use crate::redacted;
+use std::error::Error;
+use std::fmt;
+
 /// An `https` URL, read strictly: what browsers and URL libraries repair (user names, escapes, backslashes, names that are
 /// not ASCII, a trailing dot) is refused, because a repaired name could be another host than the one that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,22 +21,22 @@ impl<'a> HttpsUrl<'a> {
     ///
     /// # Errors
     /// What is wrong with it, as the end of a sentence.
-    pub fn parse(value: &'a str) -> Result<Self, &'static str> {
-        if let Some(what) = slip(value) {
-            return Err(what);
+    pub fn parse(value: &'a str) -> Result<Self, HttpsUrlError> {
+        if let Some(slip) = slip(value) {
+            return Err(slip);
         }
-        let (scheme, rest) = value.split_once("://").ok_or("it is no URL")?;
+        let (scheme, rest) = value.split_once("://").ok_or(HttpsUrlError::NotUrl)?;
         if !scheme.eq_ignore_ascii_case("https") {
-            return Err("only https is allowed, since a token travels with every request");
+            return Err(HttpsUrlError::NotHttps);
         }
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains(['\\', '?', '#', '%']) {
-            return Err("spaces, backslashes, queries, fragments and escapes do not belong into it");
+            return Err(HttpsUrlError::ForbiddenCharacter);
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if authority.contains('@') {
-            return Err("user names and passwords do not belong into it");
+            return Err(HttpsUrlError::UserInfo);
         }
-        let (host, port) = host_and_port(authority).ok_or("it has no proper host name")?;
+        let (host, port) = host_and_port(authority).ok_or(HttpsUrlError::BadHost)?;
         Ok(Self {
             host: host.to_ascii_lowercase(),
             port,
@@ -47,37 +51,126 @@ impl<'a> HttpsUrl<'a> {
             Some(port) => format!("https://{}:{port}", self.host),
         }
     }
+}
 
-    /// The entry of the list that covers the host, whatever the port.
-    pub fn covered_by<'l>(&self, list: &'l [String]) -> Option<&'l str> {
-        list.iter()
-            .map(String::as_str)
-            .find(|entry| host_matches(entry, &self.host))
+/// Why a value is not an [`HttpsUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpsUrlError {
+    /// White space at its beginning: a slip of YAML or of a shell.
+    LeadingWhiteSpace,
+    /// White space at its end, such as the line break of `echo`.
+    TrailingWhiteSpace,
+    /// Quotes that are part of the value.
+    Quoted,
+    /// A `$(NAME)` that Kubernetes left as it is.
+    Unexpanded,
+    /// No scheme.
+    NotUrl,
+    /// Another scheme.
+    NotHttps,
+    /// A character that URL libraries repair or that begins what must not be there.
+    ForbiddenCharacter,
+    /// A user name, perhaps with a password.
+    UserInfo,
+    /// Host or port that cannot be one.
+    BadHost,
+}
+
+impl fmt::Display for HttpsUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LeadingWhiteSpace => "begins with white space",
+            Self::TrailingWhiteSpace => "ends with white space",
+            Self::Quoted => "in quotes of its own",
+            Self::Unexpanded => {
+                "contains a $(NAME) that Kubernetes did not replace, since no variable of that name is defined before it"
+            }
+            Self::NotUrl => "not a URL",
+            Self::NotHttps => "only https is allowed, since a token travels with every request",
+            Self::ForbiddenCharacter => "must not contain spaces, backslashes, queries, fragments or escapes",
+            Self::UserInfo => "must not contain a user name or password",
+            Self::BadHost => "not a valid host name",
+        })
     }
 }
 
-/// What happened to a value on its way here: slips of YAML, shell and Kubernetes, which make of a good URL no URL.
-fn slip(value: &str) -> Option<&'static str> {
+impl Error for HttpsUrlError {}
+
+/// What happened to a value on its way here: slips of YAML, shell and Kubernetes, which make of a good URL none.
+fn slip(value: &str) -> Option<HttpsUrlError> {
     let white = |c: char| c.is_whitespace();
     if value.starts_with(white) {
-        return Some("it begins with white space");
+        Some(HttpsUrlError::LeadingWhiteSpace)
+    } else if value.ends_with(white) {
+        Some(HttpsUrlError::TrailingWhiteSpace)
+    } else if value.starts_with(['"', '\'']) {
+        Some(HttpsUrlError::Quoted)
+    } else if value.contains("$(") {
+        Some(HttpsUrlError::Unexpanded)
+    } else {
+        None
     }
-    if value.ends_with(white) {
-        return Some("it ends with white space");
-    }
-    if value.starts_with(['"', '\'']) {
-        return Some("it is in quotes of its own");
-    }
-    if value.contains("$(") {
-        return Some(
-            "it has a $(NAME) that Kubernetes did not replace, since no variable of that name stands before it",
-        );
-    }
-    None
 }
 
-/// Whether an entry of a list (`host`, or `*.suffix` with exactly one label for the star) covers a host.
-pub fn host_matches(entry: &str, host: &str) -> bool {
+/// Hosts that a token may go to: names (`dev.azure.com`) and patterns (`*.visualstudio.com`, where `*.` is exactly one
+/// label), whatever the port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostList(Vec<String>);
+
+impl HostList {
+    /// Reads a list whose entries are separated by commas; at least one.
+    ///
+    /// # Errors
+    /// The entries that are neither a host nor a pattern, or that there is none at all.
+    pub fn parse(text: &str) -> Result<Self, HostListError> {
+        let entries = text.split(',').map(|entry| entry.trim().to_ascii_lowercase());
+        let entries = entries.filter(|entry| !entry.is_empty());
+        let (good, bad): (Vec<String>, Vec<String>) = entries.partition(|entry| is_host_entry(entry));
+        if bad.is_empty() && !good.is_empty() {
+            return Ok(Self(good));
+        }
+        Err(HostListError {
+            entries: bad.iter().map(|entry| redacted(entry)).collect(),
+        })
+    }
+
+    /// The entry that covers a host.
+    pub fn entry_for(&self, host: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .map(String::as_str)
+            .find(|entry| host_matches(entry, host))
+    }
+}
+
+/// As [`HostList::parse`] reads it, with a space after each comma.
+impl fmt::Display for HostList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+/// Why a text is not a [`HostList`]. The message has the wrong entries, without what may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostListError {
+    entries: Vec<String>,
+}
+
+impl fmt::Display for HostListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.entries.is_empty() {
+            f.write_str("empty")?;
+        }
+        for (index, entry) in self.entries.iter().enumerate() {
+            write!(f, "{}{entry:?}", if index == 0 { "" } else { ", " })?;
+        }
+        f.write_str(": expected hosts (dev.azure.com) and patterns (*.visualstudio.com), separated by commas")
+    }
+}
+
+impl Error for HostListError {}
+
+fn host_matches(entry: &str, host: &str) -> bool {
     match entry.strip_prefix("*.") {
         None => entry.eq_ignore_ascii_case(host),
         Some(suffix) => host
@@ -124,7 +217,7 @@ fn is_host(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn host(value: &str) -> Result<String, &'static str> {
+    fn host(value: &str) -> Result<String, HttpsUrlError> {
         HttpsUrl::parse(value).map(|url| url.host)
     }
 
@@ -177,14 +270,14 @@ mod tests {
             ("https://dev.azure.com/$(ORG)", "did not replace"),
             ("$(URL)", "did not replace"),
         ] {
-            let error = HttpsUrl::parse(value).expect_err(value);
+            let error = HttpsUrl::parse(value).expect_err(value).to_string();
             assert!(error.contains(what), "{value}: {error}");
         }
     }
 
     #[test]
     fn a_star_stands_for_exactly_one_label() {
-        let list: Vec<String> = crate::DEFAULT_ALLOWED_HOSTS.split(',').map(str::to_owned).collect();
+        let list = HostList::parse(crate::DEFAULT_ALLOWED_HOSTS).expect("hosts");
         for (value, covered) in [
             ("https://dev.azure.com", true),
             ("https://DEV.azure.COM:8443", true),
@@ -198,7 +291,7 @@ mod tests {
             ("https://xn--dv-azure-hbh.com", false),
         ] {
             let url = HttpsUrl::parse(value).expect(value);
-            assert_eq!(url.covered_by(&list).is_some(), covered, "{value}");
+            assert_eq!(list.entry_for(&url.host).is_some(), covered, "{value}");
         }
     }
 
@@ -218,5 +311,23 @@ mod tests {
         ] {
             assert_eq!(is_host_entry(entry), good, "{entry}");
         }
+    }
+
+    #[test]
+    fn a_list_is_read_whole_or_its_wrong_entries_are_named() {
+        let list = HostList::parse(" Dev.Azure.com , *.visualstudio.com,").expect("hosts");
+        assert_eq!(list.to_string(), "dev.azure.com, *.visualstudio.com");
+        assert_eq!(HostList::parse(&list.to_string()), Ok(list));
+        for (text, named) in [
+            ("", "empty: expected"),
+            (" , ", "empty: expected"),
+            ("https://dev.azure.com", "\"https://dev.azure.com\": expected"),
+            ("dev.azure.com,*,a b", "\"*\", \"a b\": expected"),
+        ] {
+            let error = HostList::parse(text).expect_err(text).to_string();
+            assert!(error.starts_with(named), "{text}: {error}");
+        }
+        let error = HostList::parse("https://u:s3cret@dev.azure.com").expect_err("a URL");
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
     }
 }

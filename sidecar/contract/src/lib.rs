@@ -10,13 +10,15 @@ mod drain;
 mod hosts;
 mod marker;
 mod names;
+mod organization_url;
 mod reason;
 mod redact;
 
 pub use drain::{Drain, PRE_STOP_SCRIPT};
-pub use hosts::{HttpsUrl, host_matches, is_host_entry};
+pub use hosts::{HostList, HostListError, HttpsUrl, HttpsUrlError, is_host_entry};
 pub use marker::{Foreign, Marker};
 pub use names::*;
+pub use organization_url::{OrganizationUrl, OrganizationUrlError, is_organization_name};
 pub use reason::{AdoReason, DenyReason, EntraReason, OutcomeReason, Reason, RefusalReason, SkipReason, StateReason};
 pub use redact::redacted;
 

@@ -1,7 +1,7 @@
 //! Reads names out of an environment and keeps account of what is missing or wrong.
 
 use crate::http::Proxies;
-use contract::Reason;
+use contract::{HostList, Reason};
 use lifecycle::Refusal;
 use std::path::PathBuf;
 
@@ -145,22 +145,16 @@ impl<'a> Names<'a> {
         Some(value.trim().to_owned())
     }
 
-    /// A list of hosts; the default where it is not set. What is no host is reported and left out.
-    pub(crate) fn list(&mut self, name: &str, default: &str) -> Vec<String> {
+    /// A list of hosts; the default where it is not set.
+    pub(crate) fn hosts(&mut self, name: &str, default: &str) -> Option<HostList> {
         let value = self.optional(name).unwrap_or_else(|| default.to_owned());
-        let mut entries: Vec<String> = value.split(',').map(|entry| entry.trim().to_owned()).collect();
-        entries.retain(|entry| {
-            let good = contract::is_host_entry(entry);
-            if !good {
-                self.wrong(
-                    name,
-                    &contract::redacted(entry),
-                    "expected hosts (dev.azure.com) and patterns (*.visualstudio.com), separated by `,`",
-                );
+        match HostList::parse(&value) {
+            Ok(hosts) => Some(hosts),
+            Err(error) => {
+                self.refuse(format!("{name} is {error}"));
+                None
             }
-            good
-        });
-        entries
+        }
     }
 
     /// The configured tenant.

@@ -2,7 +2,7 @@
 
 use crate::environment::{Environment, Found, unescape};
 use crate::text::quote;
-use crate::url::{is_organization, organization_url};
+use crate::url::organization_url;
 use crate::{Denial, Settings};
 use contract::DenyReason;
 
@@ -69,7 +69,7 @@ pub(crate) fn check_literals(agent: &str, environment: &Environment<'_>, setting
                 ),
             ));
         }
-        if spelling.is_account && !is_organization(&text) {
+        if spelling.is_account && !contract::is_organization_name(&text) {
             return Err(Denial::new(
                 DenyReason::BadUrl,
                 format!(

@@ -1,5 +1,6 @@
 //! The forms of the values that an operator types. Each check either gives the value or notes one sentence.
 
+use contract::HostList;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -195,7 +196,10 @@ impl Problems {
     /// The authority must be on the list, or no sidecar would send its assertion anywhere.
     pub(super) fn authority(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
         let expected = "an https URL whose host is on --allowed-authorities";
-        let is_allowed = contract::HttpsUrl::parse(value).is_ok_and(|url| url.covered_by(allowed).is_some());
+        let is_allowed = match (contract::HttpsUrl::parse(value), HostList::parse(&allowed.join(","))) {
+            (Ok(url), Ok(list)) => list.entry_for(&url.host).is_some(),
+            (Err(_), _) | (_, Err(_)) => false,
+        };
         self.check_url(flag, value, is_allowed, expected)
     }
 
