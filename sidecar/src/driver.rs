@@ -16,7 +16,7 @@ use crate::{state, termination, times};
 use anyhow::Context;
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, EntraError, EntraErrorKind};
 use contract::{Drain, Reason};
-use lifecycle::{Command, Event, Lifecycle, Outcome, Snapshot, Status, TokenId};
+use lifecycle::{Command, Event, Lifecycle, Outcome, Severity, Snapshot, Status, TokenId};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -166,17 +166,17 @@ impl Driver {
                 Command::Report(status) => self.report(&status),
                 Command::Persist(snapshot) => self.persist(snapshot),
                 Command::Note {
-                    warning,
+                    severity,
                     reason,
                     sentence,
-                } => note(warning, reason, &sentence),
+                } => note(severity, reason, &sentence),
                 Command::Exit(outcome) => {
                     if outcome.is_clean() {
                         info!(outcome = %outcome.reason, "{}", outcome.sentence);
                     } else {
                         warn!(outcome = %outcome.reason, "{}", outcome.sentence);
                     }
-                    termination::write(&self.termination_log, outcome.reason, &outcome.sentence);
+                    termination::write(&self.termination_log, outcome.reason.into(), &outcome.sentence);
                     return Some(outcome);
                 }
             }
@@ -337,11 +337,10 @@ impl Driver {
     }
 }
 
-fn note(warning: bool, reason: Reason, sentence: &str) {
-    if warning {
-        warn!(reason = %reason, "{sentence}");
-    } else {
-        info!(reason = %reason, "{sentence}");
+fn note(severity: Severity, reason: Reason, sentence: &str) {
+    match severity {
+        Severity::Info => info!(reason = %reason, "{sentence}"),
+        Severity::Warning => warn!(reason = %reason, "{sentence}"),
     }
 }
 

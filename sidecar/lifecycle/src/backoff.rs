@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Longest pause that a server can ask of us with `Retry-After`.
-pub(crate) const LONGEST_TOLD: Duration = Duration::from_secs(600);
+/// The longest `Retry-After` that is obeyed.
+pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// The same with its jitter: no pause is longer.
-pub(crate) const LONGEST: Duration = Duration::from_secs(660);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(660);
 
 /// A small deterministic generator (SplitMix64, Steele et al. 2014): not for secrets, only to spread requests.
 #[derive(Debug, Clone)]

@@ -1,107 +1,56 @@
-//! The machine: phases, and what each event and each deadline does to them.
+//! The machine: what each event and each deadline does to it, and in which order what is due is settled.
 
-use crate::backoff::{self, Jitter};
-use crate::due::LAST_TRY;
-use crate::file::File;
+use crate::calls::{Calls, Open};
+use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::phase::Phase;
 use crate::preflight::Preflight;
-use crate::questions::{BUDGET, Questions};
-use crate::removal::{Removal, Surroundings};
-use crate::sentences::{self, Trouble};
-use crate::serving::Serving;
+use crate::schedule::next_request;
+use crate::serving::{Registration, Serving};
+use crate::status::View;
 use crate::token::Token;
-use crate::{Command, Event, Outcome, Refusal, Settings, Snapshot, Status, Time};
-use azure_protocol::{AdoErrorKind, AdoRequest};
-use contract::{Drain, Reason};
-use std::collections::VecDeque;
+use crate::token_file::TokenFile;
+use crate::{Command, Event, Outcome, Settings, Snapshot, Status, Time};
+use azure_protocol::AdoRequest;
+use contract::Drain;
 use std::time::Duration;
 
-/// How long to go on waiting for an answer that is already on its way when SIGTERM comes.
-const ON_ITS_WAY: Duration = Duration::from_millis(900);
-
-/// Where the sidecar stands; see the diagram in the crate's documentation.
-#[derive(Debug)]
-pub(crate) enum Phase {
-    /// The pod's settings can never work: nobody is asked for anything.
-    Refused(Refusal),
-    /// The first token, the first file and the checks; the agent may not start yet.
-    Starting(Preflight),
-    /// The agent may run; the token is kept fresh.
-    Serving(Serving),
-    /// The pod leaves: the agent is removed.
-    Leaving(Box<Removal>),
-    /// Nothing comes after this.
-    Ended(Outcome),
-}
+/// How often the drain file is written anew while the agent container's hook waits: it waits for five seconds.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// The state machine of one sidecar.
 #[derive(Debug)]
 pub struct Lifecycle {
-    pub(crate) settings: Settings,
-    pub(crate) jitter: Jitter,
-    /// When this run started.
-    pub(crate) started: Time,
-    /// The latest time that was passed in.
-    pub(crate) now: Time,
-    pub(crate) phase: Phase,
-    pub(crate) kept: Snapshot,
-    pub(crate) persisted: Option<Snapshot>,
-    pub(crate) token: Token,
-    pub(crate) file: File,
-    pub(crate) questions: Questions,
-    /// What is wrong with Azure DevOps, with the kind of failure where there was one.
-    pub(crate) trouble: Option<(Option<AdoErrorKind>, Trouble)>,
-    pub(crate) last_try_made: bool,
-    pub(crate) reported: Option<Status>,
+    context: Context,
+    phase: Phase,
+    token: Token,
+    delivery: Delivery,
+    calls: Calls,
+    reported: Option<Status>,
     /// What the drain file was made to say last, and when.
-    pub(crate) shown: Option<(Drain, Time)>,
-    pub(crate) commands: VecDeque<Command>,
+    drain_written: Option<(Drain, Time)>,
 }
 
 impl Lifecycle {
     /// A machine that starts at `now`. `restored` is what the previous run of this container persisted, if any; `seed`
     /// makes the jitter of this pod different from that of its siblings.
     pub fn new(settings: Settings, restored: Option<Snapshot>, seed: u64, now: Time) -> Self {
-        let mut kept = restored.clone().unwrap_or_default();
-        // What no run of this boot can have written is not believed: nothing began later than now, and no pause is that long.
-        let longest = now.plus(backoff::LONGEST);
-        for pause in [&mut kept.exchange_not_before, &mut kept.ado_not_before] {
-            *pause = pause.map(|until| until.min(longest));
-        }
-        kept.leaving_since = kept.leaving_since.map(|since| since.min(now));
-        // While a pod terminates nothing is restarted. So a run that ended by itself, or one that outlived the grace,
-        // belongs to a pod that lives on (its container was replaced): a new life begins.
-        let outlived = kept
-            .leaving_since
-            .is_some_and(|since| now.since(since) > settings.grace.saturating_add(Duration::from_secs(60)));
-        if kept.ended || outlived {
-            kept.ended = false;
-            kept.leaving_since = None;
-        }
-        let phase = match &settings.refusal {
-            Some(refusal) => Phase::Refused(refusal.clone()),
-            None if kept.leaving_since.is_some() && kept.admitted => {
-                Phase::Leaving(Box::new(removal(false, &kept, &settings)))
-            }
-            None if kept.leaving_since.is_some() => Phase::Leaving(Box::new(Removal::of_nothing(""))),
-            None if kept.admitted => Phase::Serving(Serving::new(&kept, &mut Jitter::new(seed), now)),
-            None => Phase::Starting(Preflight::Role),
+        let mut context = Context::new(settings, restored, seed, now);
+        let phase = match (&context.settings.refusal, context.snapshot.draining_since) {
+            (Some(refusal), _) => Phase::Refused(refusal.clone()),
+            (None, Some(_)) if context.snapshot.admitted => Phase::draining(Registration::Unknown, &context),
+            (None, Some(_)) => Phase::never_started(""),
+            (None, None) if context.snapshot.admitted => Phase::Serving(Serving::new(&mut context)),
+            (None, None) => Phase::Starting(Preflight::Role),
         };
         let mut lifecycle = Self {
-            settings,
-            jitter: Jitter::new(seed),
-            started: now,
-            now,
+            context,
             phase,
-            kept,
-            persisted: restored,
             token: Token::default(),
-            file: File::default(),
-            questions: Questions::default(),
-            trouble: None,
-            last_try_made: false,
+            delivery: Delivery::TokenFile(TokenFile::default()),
+            calls: Calls::default(),
             reported: None,
-            shown: None,
-            commands: VecDeque::new(),
+            drain_written: None,
         };
         lifecycle.settle();
         lifecycle
@@ -109,36 +58,48 @@ impl Lifecycle {
 
     /// Something happened.
     pub fn handle(&mut self, event: Event, now: Time) {
-        self.now = self.now.max(now);
-        if matches!(self.phase, Phase::Ended(_)) {
+        self.context.now = self.context.now.max(now);
+        if self.has_ended() {
             return;
         }
+        let now = self.context.now;
+        let Context { snapshot, jitter, .. } = &mut self.context;
+        let Delivery::TokenFile(token_file) = &mut self.delivery;
         match event {
             Event::TokenIssued {
                 token,
                 lifetime,
                 refresh_in,
             } => {
-                self.token
-                    .issued(token, lifetime, refresh_in, &mut self.kept, &mut self.jitter, self.now);
+                self.token.issued(token, lifetime, refresh_in, snapshot, jitter, now);
                 // What Azure DevOps refused the old token is worth asking with the new one at once.
-                if self.is_refused_for_its_token() {
-                    self.kept.ado_not_before = None;
+                if self.calls.is_unauthorized() {
+                    snapshot.ado_not_before = None;
                 }
             }
-            Event::TokenRefused(refusal) => {
-                self.token.refused(refusal, &mut self.kept, &mut self.jitter, self.now);
-            }
-            Event::TokenFileWritten(token) => self.file.written(token),
-            Event::TokenFileFailed(trouble) => self.file.failed(trouble, self.now),
-            Event::TokenFileRemoved => self.file.removed(self.now),
+            Event::TokenRefused(error) => self.token.refused(error, snapshot, jitter, now),
+            Event::TokenFileWritten(token) => token_file.written(token),
+            Event::TokenFileFailed(trouble) => token_file.failed(trouble, now),
+            Event::TokenFileRemoved => token_file.removed(now),
             Event::AdoResponded {
                 number,
                 result,
                 retry_after,
                 date,
-            } => self.answered(number, result, retry_after, date),
-            Event::PreStop => self.leave(),
+            } => {
+                if let Some(open) = self.calls.close(number) {
+                    self.context.learn_start(date);
+                    match self.phase.receive(&open, result, &mut self.calls, &mut self.context) {
+                        Ok(()) => self.calls.succeeded(&open.request, retry_after, &mut self.context),
+                        Err(problem) => {
+                            self.calls
+                                .failed(&open.request, problem, retry_after, &mut self.context);
+                            self.after_failure(&open);
+                        }
+                    }
+                }
+            }
+            Event::PreStop => self.drain(),
             Event::Terminate => self.terminate(),
         }
         self.settle();
@@ -146,27 +107,33 @@ impl Lifecycle {
 
     /// A deadline may have passed.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.now = self.now.max(now);
-        if !matches!(self.phase, Phase::Ended(_)) {
-            self.settle();
-        }
+        self.context.now = self.context.now.max(now);
+        self.settle();
     }
 
     /// When to call [`Self::handle_timeout`] next, and why; `None`: not before the next event.
     pub fn poll_timeout(&self) -> Option<(Time, &'static str)> {
-        if matches!(self.phase, Phase::Ended(_)) {
+        if self.has_ended() {
             return None;
         }
-        let give_up = self.questions.open.as_ref().and_then(|open| open.give_up);
-        let expiry = self.token.newest().map(|held| held.expires);
+        let now = self.context.now;
+        let newest = self.token.newest();
+        let next = next_request(&self.phase, &self.calls, &self.token, &self.context);
         [
             self.exchange_due(),
-            self.file_due().map(|(at, _)| (at, "the token file is written")),
-            self.drain_due().map(|at| (at, "the drain file is written")),
-            self.wanted().map(|wanted| (wanted.at, "Azure DevOps is asked")),
-            give_up.map(|at| (at, "an answer is no longer waited for")),
-            expiry.filter(|at| *at > self.now).map(|at| (at, "the token expires")),
-            self.deadline().map(|at| (at, "the grace period ends")),
+            self.delivery.due(newest.map(|token| token.id)),
+            self.drain_file_due().map(|at| (at, "the drain file is written")),
+            next.map(|planned| (planned.at, "Azure DevOps is asked")),
+            self.calls
+                .give_up_at()
+                .map(|at| (at, "a response is no longer waited for")),
+            newest
+                .map(|token| token.expires)
+                .filter(|at| *at > now)
+                .map(|at| (at, "the token expires")),
+            self.phase
+                .deadline()
+                .map(|deadline| (deadline.at(), "the grace period ends")),
         ]
         .into_iter()
         .flatten()
@@ -175,139 +142,209 @@ impl Lifecycle {
 
     /// The next thing to do; to be called until it is `None`.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        self.context.next_command()
     }
 
-    /// The tenant that tokens are asked at, once it is known.
-    pub(crate) fn tenant(&self) -> Option<&str> {
-        self.settings.tenant.as_deref().or(self.kept.tenant.as_deref())
+    /// What the probe answers and the termination message says now.
+    pub fn status(&self) -> Status {
+        self.view().status()
     }
 
-    fn is_refused_for_its_token(&self) -> bool {
-        matches!(&self.trouble, Some((Some(AdoErrorKind::Unauthorized), _)))
+    fn view(&self) -> View<'_> {
+        View {
+            context: &self.context,
+            phase: &self.phase,
+            token: &self.token,
+            delivery: &self.delivery,
+            calls: &self.calls,
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
+    }
+
+    // What events do.
+
+    fn after_failure(&mut self, open: &Open) {
+        let is_unauthorized = self.calls.is_unauthorized();
+        if is_unauthorized {
+            self.token.renew(open.token);
+        }
+        if is_unauthorized && self.token.is_newer_than(open.token) {
+            self.context.snapshot.ado_not_before = None;
+        }
+        if let (Phase::Serving(serving), AdoRequest::AgentByName(..)) = (&mut self.phase, &open.request) {
+            serving.look_failed(&mut self.calls, &mut self.context);
+        }
     }
 
     /// The `preStop` hook, or SIGTERM without one. A second hook means that the kubelet was restarted and counts the grace
     /// anew; after SIGTERM only the end that was promised first is sure.
-    fn leave(&mut self) {
-        if matches!(&self.phase, Phase::Leaving(removal) if removal.terminated.is_some()) {
+    fn drain(&mut self) {
+        if self.phase.deadline().is_some() {
             return;
         }
-        self.kept.leaving_since = Some(self.now);
-        let removal = match &mut self.phase {
-            Phase::Refused(_) | Phase::Ended(_) => return,
-            Phase::Leaving(removal) => return removal.begin_again(),
-            Phase::Starting(_) => {
-                let why = self.status().sentence;
-                Removal::of_nothing(&why)
-            }
-            Phase::Serving(serving) => {
-                let mut removal = removal(serving.looked_in_vain, &self.kept, &self.settings);
-                removal.was_missed = serving.saw_nothing();
-                removal
-            }
+        self.context.snapshot.draining_since = Some(self.context.now);
+        self.phase = match &mut self.phase {
+            Phase::Refused(_) | Phase::NothingToRemove(_) | Phase::Ended(_) => return,
+            Phase::Draining(removal) => return removal.begin_again(),
+            Phase::Starting(_) => Phase::never_started(&self.status().sentence),
+            Phase::Serving(serving) => Phase::draining(serving.registration(), &self.context),
         };
-        self.phase = Phase::Leaving(Box::new(removal));
-        self.forget_trouble();
-        self.token.leave(self.now);
+        self.calls.forgive(&mut self.context.snapshot);
+        self.token.leave(self.context.now);
     }
 
     fn terminate(&mut self) {
-        if self.kept.leaving_since.is_none() {
-            self.leave();
+        if self.context.snapshot.draining_since.is_none() {
+            self.drain();
         }
         if let Phase::Refused(refusal) = &self.phase {
-            let sentence = sentences::never_started(&refusal.sentence);
-            return self.end(Outcome {
-                reason: Reason::NeverSeen,
-                sentence,
-            });
+            self.phase = Phase::never_started(&refusal.sentence);
         }
-        let spare = match self.token.usable(self.now) {
-            Some(_) => BUDGET.saturating_sub(self.questions.asked),
-            None => 0,
-        };
-        self.with_removal(|removal, surroundings| {
-            if removal.terminated.is_none() {
-                removal.terminate(spare, surroundings);
+        match &mut self.phase {
+            Phase::NothingToRemove(outcome) => {
+                let outcome = outcome.clone();
+                return self.end(outcome);
             }
-        });
-        // The first question after SIGTERM goes out whatever was before; there may be two seconds only.
-        self.forget_trouble();
-        self.hurry();
-        self.last_try_made = self
-            .deadline()
-            .is_none_or(|deadline| self.now.plus(LAST_TRY) >= deadline);
-    }
-
-    /// Gives up the open question, unless its answer is what we need and may still come in time.
-    fn hurry(&mut self) {
-        let Some(open) = &mut self.questions.open else { return };
-        let Phase::Leaving(removal) = &self.phase else { return };
-        let is_useful = match open.question {
-            AdoRequest::Delete(..) => true,
-            AdoRequest::AgentByName(..)
-            | AdoRequest::Agents(..)
-            | AdoRequest::Agent(..)
-            | AdoRequest::Tenant
-            | AdoRequest::PoolByName(_) => removal.target().is_none(),
-            AdoRequest::MayManage(_) | AdoRequest::SetAvailability(..) => false,
-        };
-        if is_useful && self.now.since(open.asked) < ON_ITS_WAY {
-            open.give_up = Some(self.now.plus(ON_ITS_WAY));
-        } else {
-            self.questions.open = None;
-        }
-    }
-
-    pub(crate) fn forget_trouble(&mut self) {
-        self.trouble = None;
-        self.questions.forgive(&mut self.kept);
-    }
-
-    pub(crate) fn with_surroundings(&mut self, act: impl FnOnce(&mut Surroundings<'_>)) {
-        self.with_phase(|_, surroundings| act(surroundings));
-    }
-
-    pub(crate) fn with_removal(&mut self, act: impl FnOnce(&mut Removal, &mut Surroundings<'_>)) {
-        self.with_phase(|phase, surroundings| {
-            if let Phase::Leaving(removal) = phase {
-                act(removal, surroundings);
+            Phase::Draining(removal) if removal.deadline().is_none() => {
+                let spare = match self.token.usable(self.context.now) {
+                    Some(_) => self.calls.spare(),
+                    None => 0,
+                };
+                removal.terminate(spare, &mut self.context);
             }
+            Phase::Refused(_) | Phase::Draining(_) | Phase::Starting(_) | Phase::Serving(_) | Phase::Ended(_) => {}
+        }
+        // The first request after SIGTERM goes out whatever was before; there may be two seconds only.
+        self.calls.forgive(&mut self.context.snapshot);
+        if let Phase::Draining(removal) = &self.phase {
+            self.calls
+                .hurry(self.context.now, |request| removal.stage.usefulness(request));
+        }
+    }
+
+    // What is due.
+
+    /// Does everything that is due. What is due follows from the state alone, whatever event brought it about; each step
+    /// either changes the state so that it is no longer due, or does nothing.
+    ///
+    /// The order matters. A request that was given up makes room for the next one. The agent is admitted before anything is
+    /// asked, so that a look for it is scheduled and not another check. Token and delivery come before Azure DevOps, since
+    /// they do not depend on it. The end comes before a request that would have no time, and before the drain file and the
+    /// status, which say what the removal has become. Whatever a command presupposes is persisted before it; what is left is
+    /// persisted last.
+    fn settle(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        self.calls.give_up_overdue(self.context.now);
+        self.admit();
+        self.exchange();
+        self.deliver();
+        self.finish();
+        self.ask();
+        self.write_drain_file();
+        self.report();
+        self.context.persist();
+    }
+
+    /// Lets the agent start once everything was checked and what it waits for is delivered.
+    fn admit(&mut self) {
+        if matches!(self.phase, Phase::Starting(Preflight::Passed)) && self.delivery.is_delivered() {
+            self.context.snapshot.admitted = true;
+            self.calls.forgive(&mut self.context.snapshot);
+            self.phase = Phase::Serving(Serving::new(&mut self.context));
+        }
+    }
+
+    fn exchange_due(&self) -> Option<(Time, &'static str)> {
+        let is_possible = self.phase.needs_token() && self.context.tenant().is_some();
+        self.token.due(&self.context.snapshot).filter(|_| is_possible)
+    }
+
+    fn exchange(&mut self) {
+        let is_due = self.exchange_due().is_some_and(|due| due.0 <= self.context.now);
+        if let (true, Some(tenant)) = (is_due, self.context.tenant()) {
+            let tenant = tenant.to_owned();
+            self.token.asked(self.context.now);
+            self.context.push(Command::RequestToken { tenant });
+        }
+    }
+
+    fn deliver(&mut self) {
+        let newest = self.token.newest().map(|token| token.id);
+        if let Some(command) = self.delivery.begin(newest, self.context.now) {
+            self.context.push(command);
+        }
+    }
+
+    /// Ends the process when nothing is left to do, or no time.
+    fn finish(&mut self) {
+        let Phase::Draining(removal) = &self.phase else { return };
+        let Some(deadline) = removal.deadline() else { return };
+        let outcome = match removal.stage.outcome() {
+            Some(outcome) => outcome.clone(),
+            None if deadline.has_passed(self.context.now) => self.view().outcome_at_the_deadline(removal),
+            None => return,
+        };
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.context.snapshot.ended = true;
+        self.phase = Phase::Ended(outcome.clone());
+        self.context.push(Command::Exit(outcome));
+    }
+
+    fn ask(&mut self) {
+        let now = self.context.now;
+        let planned = next_request(&self.phase, &self.calls, &self.token, &self.context);
+        let Some(planned) = planned.filter(|planned| planned.at <= now) else {
+            return;
+        };
+        let charge = self.phase.charge();
+        if let Phase::Draining(removal) = &mut self.phase {
+            removal.sent(&planned.request, &mut self.context);
+        }
+        let number = self.calls.send(planned.request.clone(), planned.token, charge, now);
+        self.context.push(Command::CallAdo {
+            number,
+            token: planned.token,
+            request: planned.request,
+            timeout: planned.timeout,
         });
     }
 
-    fn with_phase(&mut self, act: impl FnOnce(&mut Phase, &mut Surroundings<'_>)) {
-        let mut warnings = Vec::new();
-        act(
-            &mut self.phase,
-            &mut Surroundings {
-                settings: &self.settings,
-                kept: &mut self.kept,
-                jitter: &mut self.jitter,
-                warnings: &mut warnings,
-                now: self.now,
-            },
-        );
-        self.warn(warnings);
-    }
-
-    fn warn(&mut self, warnings: Vec<(Reason, String)>) {
-        for (reason, sentence) in warnings {
-            self.commands.push_back(Command::Note {
-                warning: true,
-                reason,
-                sentence,
-            });
+    /// When to write the drain file; never after SIGTERM, when no hook waits any more.
+    fn drain_file_due(&self) -> Option<Time> {
+        if self.has_ended() || self.phase.deadline().is_some() {
+            return None;
+        }
+        match (self.phase.drain(&self.context), self.drain_written) {
+            (Drain::Draining { .. }, Some((Drain::Draining { .. }, at))) => Some(at.plus(BEAT)),
+            (drain, Some((written, _))) if drain == written => None,
+            (_, _) => Some(self.context.now),
         }
     }
-}
 
-/// What the end of a pod is whose agent was let start.
-fn removal(invents_names: bool, kept: &Snapshot, settings: &Settings) -> Removal {
-    if settings.placeholder {
-        Removal::of_a_placeholder(settings)
-    } else {
-        Removal::new(invents_names, kept)
+    fn write_drain_file(&mut self) {
+        if self.drain_file_due().is_some_and(|at| at <= self.context.now) {
+            let drain = self.phase.drain(&self.context);
+            self.drain_written = Some((drain, self.context.now));
+            self.context.push(Command::WriteDrainFile(drain));
+        }
+    }
+
+    fn report(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        let status = self.status();
+        if self.reported.as_ref() != Some(&status) {
+            self.reported = Some(status.clone());
+            self.context.push(Command::Report(status));
+        }
     }
 }

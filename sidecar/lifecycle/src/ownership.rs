@@ -39,8 +39,8 @@ pub(crate) fn owner(agent: &Agent, settings: &Settings, started: Option<ServerTi
 
 /// Whether this is the agent that was first seen with our marker. `--replace` keeps all that tells, so a successor that took
 /// it over is the same agent.
-pub(crate) fn is_pinned(agent: &Agent, kept: &Snapshot) -> bool {
-    kept.pinned.is_some_and(|(id, created)| {
+pub(crate) fn is_pinned(agent: &Agent, snapshot: &Snapshot) -> bool {
+    snapshot.pinned.is_some_and(|(id, created)| {
         // A time that is not known tells nothing.
         let differs = matches!((agent.created, created), (Some(now), Some(then)) if now != then);
         agent.id == id && !differs
@@ -49,10 +49,10 @@ pub(crate) fn is_pinned(agent: &Agent, kept: &Snapshot) -> bool {
 
 /// Whether an agent that is not provably ours may be all the same: a job can change the marker of its own agent, and may have
 /// done so before we saw it.
-pub(crate) fn may_have_been_ours(agent: &Agent, settings: &Settings, kept: &Snapshot) -> bool {
-    let never_seen = kept.pinned.is_none();
-    is_pinned(agent, kept)
-        || never_seen && agent.is_named(&settings.agent_name) && agent.was_created_after(kept.started)
+pub(crate) fn may_have_been_ours(agent: &Agent, settings: &Settings, snapshot: &Snapshot) -> bool {
+    let never_seen = snapshot.pinned.is_none();
+    is_pinned(agent, snapshot)
+        || never_seen && agent.is_named(&settings.agent_name) && agent.was_created_after(snapshot.started)
 }
 
 /// The pod of our cluster and namespace whose marker the agent carries: ours, or another one that its owner may have replaced

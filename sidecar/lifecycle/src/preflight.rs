@@ -1,16 +1,18 @@
 //! What is checked before the agent may start: by reading only, never by a trial write.
 //!
-//! The pool is asked for by name first, which also proves that the organization is reachable and takes the token.
+//! The pool is looked up by name first, which also proves that the organization is reachable and accepts the token.
 
-use crate::ownership::{owner, pod_of_our_namespace};
-use crate::sentences::{self, Trouble};
-use crate::{Settings, Snapshot};
-use azure_protocol::{AdoRequest, Agent, PoolId};
+use crate::context::Context;
+use crate::ownership::pod_of_our_namespace;
+use crate::sentences::{self, Problem, Trouble};
+use crate::{Settings, Severity};
+use azure_protocol::{AdoError, AdoRequest, AdoResponse, Agent, PoolId};
+use contract::Reason;
 
 /// The step that comes once the pool is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Preflight {
-    /// May we manage the pool?
+    /// May the identity manage the pool?
     Role,
     /// Is the agent's name free, ours, or at least not in use?
     Name,
@@ -18,17 +20,8 @@ pub(crate) enum Preflight {
     Passed,
 }
 
-/// Who has the agent's name, where that does not hold the agent back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// An offline agent.
-    LeftOver,
-    /// The agent of this other pod of our namespace, which is online.
-    Pod(String),
-}
-
 impl Preflight {
-    pub(crate) fn question(self, pool: PoolId, settings: &Settings) -> Option<AdoRequest> {
+    pub(crate) fn request(self, pool: PoolId, settings: &Settings) -> Option<AdoRequest> {
         match self {
             Self::Role => Some(AdoRequest::MayManage(pool)),
             Self::Name => Some(AdoRequest::AgentByName(pool, settings.agent_name.clone())),
@@ -36,37 +29,53 @@ impl Preflight {
         }
     }
 
-    pub(crate) fn role(&mut self, may_manage: bool, settings: &Settings) -> Result<(), Trouble> {
-        if may_manage {
-            *self = Self::Name;
-            Ok(())
-        } else {
-            Err(sentences::role_missing(settings))
+    /// Takes the response to a check.
+    pub(crate) fn receive(
+        &mut self,
+        request: &AdoRequest,
+        result: Result<AdoResponse, AdoError>,
+        context: &mut Context,
+    ) -> Result<(), Problem> {
+        match (request, result) {
+            (AdoRequest::MayManage(_), Ok(AdoResponse::MayManage(true))) => {
+                *self = Self::Name;
+                Ok(())
+            }
+            (AdoRequest::MayManage(_), Ok(AdoResponse::MayManage(false))) => {
+                Err(sentences::role_missing(&context.settings).into())
+            }
+            (AdoRequest::AgentByName(..), Ok(AdoResponse::Agents(agents))) => {
+                check_name(&agents, context)?;
+                *self = Self::Passed;
+                Ok(())
+            }
+            (_, Ok(_)) => Err(context.problem(request, sentences::unexpected_response())),
+            (_, Err(error)) => Err(context.problem(request, error)),
         }
     }
+}
 
-    /// A live agent of this name that is not ours blocks, unless it is one of our namespace: of two pods with one name the
-    /// newer takes it over, or a rolling update would wait for a pod that waits for it. An offline one does not block, either: it
-    /// is what a pod before us left behind. Start scripts configure with `--replace`.
-    pub(crate) fn name(
-        &mut self,
-        agents: &[Agent],
-        settings: &Settings,
-        kept: &Snapshot,
-    ) -> Result<Option<Holder>, Trouble> {
-        let stranger = agents
-            .iter()
-            .filter(|agent| agent.is_named(&settings.agent_name))
-            .find(|agent| !owner(agent, settings, kept.started).is_us());
-        let holder = match stranger {
-            None => None,
-            Some(agent) if !agent.online => Some(Holder::LeftOver),
-            Some(agent) => match pod_of_our_namespace(agent, settings) {
-                Some(pod) => Some(Holder::Pod(pod)),
-                None => return Err(sentences::name_taken(settings)),
-            },
-        };
-        *self = Self::Passed;
-        Ok(holder)
+/// A live agent of this name that is not ours blocks, unless it is one of our namespace: of two pods with one name the
+/// newer takes it over, or a rolling update would wait for a pod that waits for it. An offline one does not block either: it
+/// is what a pod before us left behind. Start scripts configure with `--replace`.
+fn check_name(agents: &[Agent], context: &mut Context) -> Result<(), Trouble> {
+    let stranger = agents
+        .iter()
+        .filter(|agent| agent.is_named(&context.settings.agent_name))
+        .find(|agent| !context.is_ours(agent));
+    match stranger {
+        None => {}
+        Some(agent) if !agent.online => {
+            let sentence = sentences::name_of_an_offline_agent(&context.settings);
+            context.note(Severity::Info, Reason::NameTaken, sentence);
+        }
+        Some(agent) => {
+            let Some(pod) = pod_of_our_namespace(agent, &context.settings) else {
+                return Err(sentences::name_taken(&context.settings));
+            };
+            let sentence = sentences::name_of_another_pod(&pod, &context.settings);
+            context.note(Severity::Warning, Reason::NameTaken, sentence);
+        }
     }
+    Ok(())
 }

@@ -1,183 +1,294 @@
-//! Finding the agent of this pod: by name, by the id that was seen first, else from a list by the marker.
+//! Finding the agent of this pod: by name, by the ID that was seen first, else from a list by the marker.
 
-use crate::ownership::{Owner, is_pinned, may_have_been_ours, owner};
-use crate::removal::{Removal, Stage, Surroundings};
-use crate::rest::SOON;
-use crate::sentences;
-use crate::{Outcome, Settings, Snapshot};
-use azure_protocol::{Agent, AgentId, Criteria, Shortlist};
-use contract::Reason;
+use crate::context::Context;
+use crate::ownership::{is_pinned, may_have_been_ours};
+use crate::serving::Registration;
+use crate::{Outcome, Time, sentences};
+use azure_protocol::{AdoError, AdoRequest, AdoResponse, Agent, AgentId, Criteria, PoolId, Shortlist};
+use contract::{OutcomeReason, Reason};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How many agents of a list are fetched one by one.
-const FETCHES: usize = 12;
+pub(crate) const FETCHES: usize = 12;
+/// The same for the last look, which has two seconds.
+pub(crate) const LAST_FETCHES: usize = 1;
+/// How long a listing proves that the pool is there and visible, so that a 404 for an agent is about the agent.
+const VISIBLE: Duration = Duration::from_secs(10);
 
-impl Removal {
-    pub(crate) fn named(&mut self, agents: Vec<Agent>, surroundings: &mut Surroundings<'_>) {
-        self.listed = Some(surroundings.now);
-        let pinned = surroundings.kept.pinned.map(|pinned| pinned.0);
+/// How the image seems to name its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// By the name that is expected, as far as is known.
+    Expected,
+    /// By a name of its own, so that only a list helps: the expected one was looked up in vain while the agent ran, or our
+    /// agent had another.
+    Own,
+}
+
+/// A step of the search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The agent is looked up by its name.
+    ByName,
+    /// The agent that was pinned earlier is fetched; `named` is another one with our marker, found by name.
+    Pinned { id: AgentId, named: Option<Agent> },
+    /// Neither name nor pin helped: the pool's agents are listed.
+    List,
+    /// Those of the list that may be ours are fetched one by one.
+    Fetch {
+        candidates: VecDeque<AgentId>,
+        extent: Extent,
+    },
+}
+
+/// How much of the pool was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Every agent that may be ours.
+    Whole,
+    /// The likeliest ones.
+    Part,
+}
+
+/// What a response means for the search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// This agent is proven ours.
+    Found(Agent),
+    /// There is no agent of ours.
+    NotFound(Extent),
+    /// The agent that was pinned does not exist, by a 404.
+    PinnedGone,
+    /// The search goes on.
+    Next(Step),
+}
+
+/// What the search knows.
+#[derive(Debug)]
+pub(crate) struct Search {
+    pub(crate) naming: Naming,
+    /// What the looks while the agent ran have shown.
+    registration: Registration,
+    /// An agent that is not ours, but was, or has our name.
+    stranger: Option<Agent>,
+    /// The agents that were looked at.
+    seen: Vec<AgentId>,
+    /// When the pool's agents were listed the last time, by name or all, or one of the list was fetched.
+    last_listing: Option<Time>,
+}
+
+impl Search {
+    pub(crate) fn new(registration: Registration, context: &Context) -> Self {
+        Self {
+            naming: match (registration, context.snapshot.pinned) {
+                (Registration::NotYet | Registration::Missed, None) => Naming::Own,
+                (Registration::Unknown, _) | (_, Some(_)) => Naming::Expected,
+            },
+            registration,
+            stranger: None,
+            seen: Vec::new(),
+            last_listing: None,
+        }
+    }
+
+    /// The first step of a search from the beginning.
+    pub(crate) fn start(&mut self) -> Step {
+        self.forget();
+        match self.naming {
+            Naming::Expected => Step::ByName,
+            Naming::Own => Step::List,
+        }
+    }
+
+    /// Forgets which agents were looked at: they may be others now.
+    pub(crate) fn forget(&mut self) {
+        self.stranger = None;
+        self.seen.clear();
+    }
+
+    /// The request of a step; at most `most` agents of a list are fetched afterwards.
+    pub(crate) fn request(&self, step: &Step, pool: PoolId, context: &Context, most: usize) -> Option<AdoRequest> {
+        Some(match step {
+            Step::ByName => AdoRequest::AgentByName(pool, context.settings.agent_name.clone()),
+            Step::Pinned { id, .. } => AdoRequest::Agent(pool, *id),
+            Step::List => AdoRequest::Agents(
+                pool,
+                Criteria {
+                    agent_name: context.settings.agent_name.clone(),
+                    pod_name: context.settings.marker.pod.clone(),
+                    started: context.snapshot.started,
+                    seen: self.seen.clone(),
+                    most,
+                },
+            ),
+            Step::Fetch { candidates, .. } => AdoRequest::Agent(pool, *candidates.front()?),
+        })
+    }
+
+    /// Agents were looked up by name; returns the one that is ours.
+    pub(crate) fn listed_by_name(&mut self, agents: Vec<Agent>, context: &Context) -> Option<Agent> {
+        self.last_listing = Some(context.now);
         let mut ours = None;
         for agent in agents {
-            if !agent.is_named(&surroundings.settings.agent_name) {
+            if !agent.is_named(&context.settings.agent_name) {
                 continue;
             }
             if !self.seen.contains(&agent.id) {
                 self.seen.push(agent.id);
             }
-            if owner(&agent, surroundings.settings, surroundings.kept.started).is_us() {
+            if context.is_ours(&agent) {
                 ours = Some(agent);
             } else {
                 self.stranger = Some(agent);
             }
         }
-        if ours.is_none() && matches!(self.stage, Stage::Rest(_)) {
-            return self.rest_on(surroundings);
-        }
-        if ours.is_none() && self.verifying.is_some() {
-            return self.end_verified(surroundings);
-        }
+        ours
+    }
+
+    /// What follows a look by name.
+    pub(crate) fn after_name(&self, ours: Option<Agent>, context: &Context) -> Progress {
+        let pinned = context.snapshot.pinned.map(|pinned| pinned.0);
         match (ours, pinned) {
-            (Some(agent), Some(id)) if agent.id != id => self.stage = Stage::Pinned { id, named: Some(agent) },
-            (Some(agent), _) => self.found(agent, surroundings),
-            // Who has the id that we pinned is not ours any more: a successor took it over.
-            (None, Some(id)) if self.seen.contains(&id) => self.not_found(true, surroundings),
-            (None, Some(id)) => self.stage = Stage::Pinned { id, named: None },
-            (None, None) => self.stage = Stage::Listing,
+            (Some(agent), Some(id)) if agent.id != id => Progress::Next(Step::Pinned { id, named: Some(agent) }),
+            (Some(agent), _) => Progress::Found(agent),
+            // The agent with the ID that we pinned is not ours any more: a successor took it over.
+            (None, Some(id)) if self.seen.contains(&id) => Progress::NotFound(Extent::Whole),
+            (None, Some(id)) => Progress::Next(Step::Pinned { id, named: None }),
+            (None, None) => Progress::Next(Step::List),
         }
     }
 
-    /// Which agents of a list are fetched one by one.
-    pub(crate) fn criteria(&self, settings: &Settings, kept: &Snapshot) -> Criteria {
-        // The last look has two seconds.
-        let is_last = self.terminated.is_some() && self.verifying.is_some();
-        Criteria {
-            agent_name: settings.agent_name.clone(),
-            pod_name: settings.marker.pod.clone(),
-            started: kept.started,
-            seen: self.seen.clone(),
-            most: if is_last { 1 } else { FETCHES },
-        }
-    }
-
-    pub(crate) fn listed(&mut self, shortlist: &Shortlist, surroundings: &mut Surroundings<'_>) {
-        self.listed = Some(surroundings.now);
+    /// The pool's agents were listed; what is worth being fetched.
+    pub(crate) fn listed(&mut self, shortlist: &Shortlist, now: Time) -> Option<Step> {
+        self.last_listing = Some(now);
         let candidates: VecDeque<AgentId> = shortlist.agents().map(|agent| agent.id).collect();
-        let all = shortlist.is_whole();
-        if let Stage::Rest(rest) = &self.stage {
-            if candidates.is_empty() {
-                return self.rest_on(surroundings);
-            }
-            self.verifying = Some(rest.outcome.clone());
-        } else if candidates.is_empty() {
-            return self.not_found(true, surroundings);
-        }
-        self.stage = Stage::Fetching { candidates, all };
+        let extent = if shortlist.is_whole() {
+            Extent::Whole
+        } else {
+            Extent::Part
+        };
+        (!candidates.is_empty()).then_some(Step::Fetch { candidates, extent })
     }
 
-    /// One agent was asked for by its id.
-    pub(crate) fn looked(&mut self, id: AgentId, agent: Option<Agent>, surroundings: &mut Surroundings<'_>) {
-        let ours = agent
-            .as_ref()
-            .is_some_and(|agent| owner(agent, surroundings.settings, surroundings.kept.started).is_us());
-        match (std::mem::replace(&mut self.stage, Stage::Listing), agent) {
-            (Stage::Pinned { named, .. }, Some(agent)) if ours => {
+    /// The agent of a step was fetched; `None`: it was answered with 404.
+    pub(crate) fn fetched(&mut self, step: Step, id: AgentId, agent: Option<Agent>, context: &mut Context) -> Progress {
+        let agent = match agent {
+            Some(agent) if context.is_ours(&agent) => Ok(agent),
+            other => Err(other),
+        };
+        match (step, agent) {
+            (Step::Pinned { named, .. }, Ok(agent)) => {
                 if named.is_some() {
-                    let sentence = sentences::several(surroundings.settings, id.0);
-                    surroundings.warnings.push((Reason::LeftUnproven, sentence));
+                    let sentence = sentences::several(&context.settings, id);
+                    context.warn(Reason::LeftUnproven, sentence);
                 }
-                self.found(agent, surroundings);
+                Progress::Found(agent)
             }
-            (Stage::Pinned { named: Some(named), .. }, pinned) => {
-                if let Some(pinned) = pinned.filter(|pinned| is_pinned(pinned, surroundings.kept)) {
-                    let sentence = sentences::changed(&pinned, surroundings.settings, true);
-                    surroundings.warnings.push((Reason::LeftUnproven, sentence));
+            (Step::Pinned { named: Some(named), .. }, Err(pinned)) => {
+                if let Some(pinned) = pinned.filter(|pinned| is_pinned(pinned, &context.snapshot)) {
+                    let sentence = sentences::changed_since_seen(&pinned, &context.settings);
+                    context.warn(Reason::LeftUnproven, sentence);
                 }
-                self.found(named, surroundings);
+                Progress::Found(named)
             }
-            // It may have registered anew since, under a name that the image invented.
-            (Stage::Pinned { named: None, .. }, None)
-                if self.terminated.is_none() && !self.delete_sent && self.sees_the_pool(surroundings.now) =>
-            {
-                self.stage = Stage::Listing;
-            }
-            (Stage::Pinned { named: None, .. }, None) => self.missing(surroundings),
-            (Stage::Pinned { named: None, .. }, Some(agent)) => {
-                self.stranger = Some(agent);
-                self.not_found(true, surroundings);
-            }
-            (Stage::Fetching { mut candidates, all }, agent) => {
+            (Step::Pinned { named: None, .. }, Err(None)) => Progress::PinnedGone,
+            (Step::Fetch { mut candidates, extent }, agent) => {
                 candidates.retain(|candidate| *candidate != id);
-                match &agent {
-                    Some(_) => self.listed = Some(surroundings.now),
-                    // Nothing was learned of those that are left, either.
-                    None if !self.sees_the_pool(surroundings.now) => return self.search(),
-                    None => {}
-                }
-                self.seen.push(id);
-                match agent {
-                    Some(agent) if ours => return self.found(agent, surroundings),
-                    Some(agent) => self.note_stranger(agent, surroundings),
-                    None => {}
-                }
-                if candidates.is_empty() {
-                    self.not_found(all, surroundings);
-                } else {
-                    self.stage = Stage::Fetching { candidates, all };
-                }
+                self.fetched_from_list(candidates, extent, id, agent, context)
             }
-            (_, Some(agent)) if ours => self.found(agent, surroundings),
-            (_, Some(agent)) => {
-                self.stranger = Some(agent);
-                self.not_found(true, surroundings);
+            (Step::ByName | Step::List, Ok(agent)) => Progress::Found(agent),
+            (Step::Pinned { .. } | Step::ByName | Step::List, Err(agent)) => {
+                self.stranger = agent;
+                Progress::NotFound(Extent::Whole)
             }
-            (stage, None) => {
-                self.stage = stage;
-                self.missing(surroundings);
+        }
+    }
+
+    fn fetched_from_list(
+        &mut self,
+        candidates: VecDeque<AgentId>,
+        extent: Extent,
+        id: AgentId,
+        agent: Result<Agent, Option<Agent>>,
+        context: &Context,
+    ) -> Progress {
+        if let Err(None) = agent {
+            if !self.sees_the_pool(context.now) {
+                // Nothing was learned of those that are left either.
+                return Progress::Next(self.start());
             }
+        } else {
+            self.last_listing = Some(context.now);
+        }
+        self.seen.push(id);
+        match agent {
+            Ok(agent) => return Progress::Found(agent),
+            Err(Some(agent)) => self.note_stranger(agent, context),
+            Err(None) => {}
+        }
+        if candidates.is_empty() {
+            Progress::NotFound(extent)
+        } else {
+            Progress::Next(Step::Fetch { candidates, extent })
         }
     }
 
     /// An agent of the list is not ours: worth a word in the outcome where it was ours, else where it has our name.
-    fn note_stranger(&mut self, agent: Agent, surroundings: &Surroundings<'_>) {
-        let was_ours = |agent: &Agent| is_pinned(agent, surroundings.kept);
+    fn note_stranger(&mut self, agent: Agent, context: &Context) {
+        let was_ours = |agent: &Agent| is_pinned(agent, &context.snapshot);
         let is_noted = self.stranger.as_ref().is_some_and(was_ours);
-        if was_ours(&agent) || agent.is_named(&surroundings.settings.agent_name) && !is_noted {
+        if was_ours(&agent) || agent.is_named(&context.settings.agent_name) && !is_noted {
             self.stranger = Some(agent);
         }
     }
 
-    /// The search ended without an agent of ours; `all`: every agent that could be ours was looked at.
-    fn not_found(&mut self, all: bool, surroundings: &mut Surroundings<'_>) {
-        if self.verifying.is_some() {
-            return self.end_verified(surroundings);
-        }
-        let settings = surroundings.settings;
-        let (reason, sentence) = match (&self.stranger, all) {
-            (Some(stranger), _) if may_have_been_ours(stranger, settings, surroundings.kept) => {
-                let was_ours = is_pinned(stranger, surroundings.kept);
-                (Reason::LeftUnproven, sentences::changed(stranger, settings, was_ours))
+    /// The agent that was found before is not ours any more.
+    pub(crate) fn lost(&mut self, agent: Agent) {
+        self.stranger = Some(agent);
+    }
+
+    /// Whether a 404 for an agent is about the agent: one of a pool that is not visible is answered with 404, too.
+    pub(crate) fn sees_the_pool(&self, now: Time) -> bool {
+        self.last_listing.is_some_and(|listing| now.since(listing) <= VISIBLE)
+    }
+
+    /// What it means that there is no agent of ours.
+    pub(crate) fn outcome(&self, extent: Extent, context: &mut Context) -> Outcome {
+        let Context { settings, snapshot, .. } = context;
+        let (reason, sentence) = match (&self.stranger, extent) {
+            (Some(stranger), _) if is_pinned(stranger, snapshot) => (
+                OutcomeReason::LeftUnproven,
+                sentences::changed_since_seen(stranger, settings),
+            ),
+            (Some(stranger), _) if may_have_been_ours(stranger, settings, snapshot) => (
+                OutcomeReason::LeftUnproven,
+                sentences::changed_before_seen(stranger, settings),
+            ),
+            (Some(stranger), _) => (OutcomeReason::NotOurs, sentences::not_ours(stranger, settings)),
+            (None, Extent::Part) => (OutcomeReason::LeftUnproven, sentences::unproven(settings)),
+            (None, Extent::Whole) if snapshot.pinned.is_some() => {
+                snapshot.disabled = None;
+                (OutcomeReason::AlreadyGone, sentences::already_gone(settings))
             }
-            (Some(stranger), _) => (Reason::NotOurs, sentences::not_ours(stranger, settings)),
-            (None, false) => (Reason::LeftUnproven, sentences::unproven(settings)),
-            (None, true) if surroundings.kept.pinned.is_some() => {
-                surroundings.kept.disabled = None;
-                (Reason::AlreadyGone, sentences::already_gone(settings))
-            }
-            (None, true) if self.was_missed => (Reason::LeftUnseen, sentences::left_unseen(settings)),
-            (None, true) => (Reason::NeverSeen, sentences::never_seen(settings)),
+            (None, Extent::Whole) => match self.registration {
+                Registration::Missed => (OutcomeReason::LeftUnseen, sentences::left_unseen(settings)),
+                Registration::Unknown | Registration::NotYet => {
+                    (OutcomeReason::NeverSeen, sentences::never_seen(settings))
+                }
+            },
         };
-        self.rest(Outcome { reason, sentence }, SOON, surroundings);
+        Outcome::verified(reason, sentence)
     }
 }
 
-/// Remembers the agent that was proven ours, and says so where it was by name and age only.
-pub(crate) fn pin(agent: &Agent, surroundings: &mut Surroundings<'_>) {
-    let new = surroundings.kept.pinned.is_none_or(|pinned| pinned.0 != agent.id);
-    if !new {
-        return;
+/// Whether agents were looked at, and none of them is ours.
+pub(crate) fn shows_nothing_of_ours(result: &Result<AdoResponse, AdoError>, context: &Context) -> bool {
+    match result {
+        Ok(AdoResponse::Agents(agents)) => !agents.iter().any(|agent| context.is_ours(agent)),
+        Ok(AdoResponse::Shortlist(shortlist)) => !shortlist.agents().any(|agent| context.is_ours(agent)),
+        Ok(AdoResponse::Tenant(_) | AdoResponse::Pool(_) | AdoResponse::MayManage(_) | AdoResponse::Done) | Err(_) => {
+            false
+        }
     }
-    if owner(agent, surroundings.settings, surroundings.kept.started) == Owner::Adoptable {
-        surroundings.warnings.push((Reason::Adopted, sentences::adopted(agent)));
-    }
-    surroundings.kept.pinned = Some((agent.id, agent.created));
 }

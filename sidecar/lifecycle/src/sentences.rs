@@ -1,8 +1,10 @@
-//! Every sentence that a user reads, in one place: what happened, where, and what to do.
+//! The machine's messages, in one place: what happened, where, and what to do. What an error of Entra or Azure DevOps means is
+//! in `azure_protocol`.
 
 use crate::Settings;
-use crate::preflight::Holder;
-use azure_protocol::{AdoContext, AdoError, AdoErrorKind, AdoRequest, Agent, EntraContext, EntraError, Explanation};
+use azure_protocol::{
+    AdoContext, AdoError, AdoErrorKind, AdoRequest, Agent, AgentId, EntraContext, EntraError, Explanation,
+};
 use contract::{AdoReason, Reason};
 
 /// Why an agent that may run is not where it is looked for.
@@ -13,6 +15,19 @@ const WHY_NOT_SEEN: &str = "It did not register (an image that reads AZP_TOKEN a
 pub(crate) struct Trouble {
     pub(crate) reason: Reason,
     pub(crate) sentence: String,
+}
+
+/// What is wrong with Azure DevOps, and the kind of error where a request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) kind: Option<AdoErrorKind>,
+    pub(crate) trouble: Trouble,
+}
+
+impl From<Trouble> for Problem {
+    fn from(trouble: Trouble) -> Self {
+        Self { kind: None, trouble }
+    }
 }
 
 impl From<Explanation<AdoReason>> for Trouble {
@@ -62,23 +77,21 @@ pub(crate) fn file_failed(trouble: &str) -> Trouble {
     }
 }
 
-/// Entra issued no token. `usable` says whether an older one is still good.
-pub(crate) fn token_refused(settings: &Settings, tenant: &str, error: &EntraError, usable: bool) -> Trouble {
+/// Entra issued no token.
+pub(crate) fn token_refused(settings: &Settings, tenant: &str, error: &EntraError) -> Trouble {
     let context = EntraContext {
         client_id: &settings.client_id,
         tenant,
     };
     let explanation = context.explain(error);
-    let then = if usable {
-        " The token that is held stays in use."
-    } else {
-        ""
-    };
     Trouble {
         reason: explanation.reason.into(),
-        sentence: format!("{}{then}", explanation.sentence),
+        sentence: explanation.sentence,
     }
 }
+
+/// Added where no newer token can be had, but the one before is still good.
+pub(crate) const TOKEN_STAYS_IN_USE: &str = " The current token stays in use.";
 
 /// The organization did not say which tenant it trusts.
 pub(crate) fn no_tenant(settings: &Settings) -> Trouble {
@@ -110,21 +123,29 @@ pub(crate) fn name_taken(settings: &Settings) -> Trouble {
     }
 }
 
-/// The name is in use, and the agent may start all the same.
-pub(crate) fn name_held(holder: &Holder, settings: &Settings) -> String {
-    let Settings { pool, agent_name, .. } = settings;
-    match holder {
-        Holder::LeftOver => format!(
-            "Pool \"{pool}\" has an offline agent \"{agent_name}\" from before; a start script that configures with --replace takes it over."
-        ),
-        Holder::Pod(pod) => format!(
-            "Agent \"{agent_name}\" of pool \"{pool}\" is online and belongs to pod {pod} of this namespace; a start script that configures with --replace takes it over, and a job that it runs may be lost. Without AZP_AGENT_NAME each pod has a name of its own."
-        ),
-    }
+/// The name belongs to an offline agent, which does not hold the agent back.
+pub(crate) fn name_of_an_offline_agent(settings: &Settings) -> String {
+    format!(
+        "Pool \"{}\" has an offline agent \"{}\" from before; a start script that configures with --replace takes it over.",
+        settings.pool, settings.agent_name
+    )
+}
+
+/// The name belongs to another pod of the namespace, which does not hold the agent back either.
+pub(crate) fn name_of_another_pod(pod: &str, settings: &Settings) -> String {
+    format!(
+        "Agent \"{}\" of pool \"{}\" is online and belongs to pod {pod} of this namespace; a start script that configures with --replace takes it over, and a job that it runs may be lost. Without AZP_AGENT_NAME each pod has a name of its own.",
+        settings.agent_name, settings.pool
+    )
 }
 
 /// A request failed. `tenant` is the one that issues the tokens.
-pub(crate) fn ask_failed(settings: &Settings, tenant: Option<&str>, request: &AdoRequest, error: &AdoError) -> Trouble {
+pub(crate) fn request_failed(
+    settings: &Settings,
+    tenant: Option<&str>,
+    request: &AdoRequest,
+    error: &AdoError,
+) -> Trouble {
     ado(settings, tenant).explain(request, error).into()
 }
 
@@ -138,7 +159,7 @@ fn ado<'a>(settings: &'a Settings, tenant: Option<&'a str>) -> AdoContext<'a> {
 }
 
 /// A response that does not fit its request.
-pub(crate) fn odd_answer() -> AdoError {
+pub(crate) fn unexpected_response() -> AdoError {
     AdoError::new(
         AdoErrorKind::UnexpectedResponse,
         "the response does not fit the request",
@@ -154,14 +175,14 @@ pub(crate) fn adopted(agent: &Agent) -> String {
     )
 }
 
-pub(crate) fn several(settings: &Settings, kept: i64) -> String {
+pub(crate) fn several(settings: &Settings, first: AgentId) -> String {
     format!(
-        "Several agents of pool \"{}\" carry this pod's marker; only the one that was seen first (id {kept}) is removed.",
-        settings.pool
+        "Several agents of pool \"{}\" carry this pod's marker; only the one that was seen first (id {}) is removed.",
+        settings.pool, first.0
     )
 }
 
-pub(crate) fn check_failed(trouble: &Trouble) -> String {
+pub(crate) fn look_failed(trouble: &Trouble) -> String {
     format!("Could not look whether the agent registered: {}", trouble.sentence)
 }
 
@@ -255,21 +276,26 @@ pub(crate) fn not_ours(agent: &Agent, settings: &Settings) -> String {
     )
 }
 
-/// An agent that was ours, or is likely to be, and does not prove it (any more).
-pub(crate) fn changed(agent: &Agent, settings: &Settings, was_ours: bool) -> String {
-    let whose = if was_ours {
-        "it is the agent that this pod registered"
-    } else {
-        "it has the name of this pod's agent and was created since this pod started"
-    };
+/// The agent that was seen as ours does not prove it any more.
+pub(crate) fn changed_since_seen(agent: &Agent, settings: &Settings) -> String {
+    changed(agent, settings, "it is the agent that this pod registered")
+}
+
+/// An agent is likely to be ours and does not prove it.
+pub(crate) fn changed_before_seen(agent: &Agent, settings: &Settings) -> String {
+    let why = "it has the name of this pod's agent and was created since this pod started";
+    changed(agent, settings, why)
+}
+
+fn changed(agent: &Agent, settings: &Settings, why_ours: &str) -> String {
     let carries = if agent.owner.is_some() {
         "another marker than this pod's"
     } else {
         "no marker"
     };
     format!(
-        "Agent \"{}\" (id {}) stays in pool \"{}\": {whose}, but it carries {carries}. Another pod took it over, or a job changed what \
-         the agent says of itself; if no running pod has this agent, remove it from the pool.",
+        "Agent \"{}\" (id {}) stays in pool \"{}\": {why_ours}, but it carries {carries}. Another pod took it over, or a job \
+         changed what the agent says of itself; if no running pod has this agent, remove it from the pool.",
         agent.name, agent.id.0, settings.pool
     )
 }
@@ -310,6 +336,9 @@ pub(crate) fn no_token() -> String {
     "There was no valid token in time.".to_owned()
 }
 
-pub(crate) fn token_expired() -> String {
-    "The token has expired and no new one was issued yet.".to_owned()
+pub(crate) fn token_expired() -> Trouble {
+    Trouble {
+        reason: Reason::EntraUnreachable,
+        sentence: "The token has expired and no new one was issued yet.".to_owned(),
+    }
 }

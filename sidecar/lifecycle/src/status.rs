@@ -1,85 +1,156 @@
 //! What probe output, termination message and log say now.
 
-use crate::Status;
-use crate::lifecycle::{Lifecycle, Phase};
+use crate::calls::Calls;
+use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::phase::Phase;
 use crate::preflight::Preflight;
 use crate::removal::Removal;
 use crate::sentences::{self, Trouble};
-use contract::Reason;
+use crate::serving::Registration;
+use crate::token::Token;
+use crate::{Outcome, Status};
+use azure_protocol::AdoErrorKind;
+use contract::{OutcomeReason, Reason};
 
-impl Lifecycle {
-    /// What the probe answers and the termination message says now.
-    pub fn status(&self) -> Status {
-        let (reason, sentence) = match &self.phase {
+/// Everything that may be wrong, and where we stand.
+pub(crate) struct View<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) phase: &'a Phase,
+    pub(crate) token: &'a Token,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) calls: &'a Calls,
+}
+
+impl View<'_> {
+    pub(crate) fn status(&self) -> Status {
+        let settings = &self.context.settings;
+        let (reason, sentence) = match self.phase {
             Phase::Refused(refusal) => (refusal.reason, refusal.sentence.clone()),
-            Phase::Starting(preflight) => match self.first_trouble() {
-                Some(trouble) => (trouble.reason, trouble.sentence),
-                None => (Reason::Starting, self.what_is_awaited(*preflight)),
-            },
-            Phase::Serving(serving) => match self.first_trouble() {
-                Some(trouble) => (trouble.reason, trouble.sentence),
-                None if self.file.was_written && serving.saw_nothing() => {
-                    (Reason::NotSeen, sentences::not_seen(&self.settings))
+            Phase::Starting(preflight) => self.trouble_or(|| (Reason::Starting, self.awaited(*preflight))),
+            Phase::Serving(serving) => self.trouble_or(|| {
+                match (self.delivery.is_delivered(), serving.registration()) {
+                    (true, Registration::Missed) => (Reason::NotSeen, sentences::not_seen(settings)),
+                    (true, Registration::Unknown | Registration::NotYet) => (Reason::Ready, sentences::ready(settings)),
+                    // A restarted sidecar: what the run before delivered is still there.
+                    (false, _) => (Reason::Starting, self.awaited(Preflight::Passed)),
                 }
-                None if self.file.was_written => (Reason::Ready, sentences::ready(&self.settings)),
-                // A restarted sidecar: the file of the run before is still there.
-                None => (Reason::Starting, self.what_is_awaited(Preflight::Passed)),
-            },
-            Phase::Leaving(removal) => (Reason::Draining, self.how_it_leaves(removal)),
-            Phase::Ended(outcome) => (outcome.reason, outcome.sentence.clone()),
+            }),
+            Phase::Draining(removal) => (Reason::Draining, self.with_trouble(self.progress(removal))),
+            Phase::NothingToRemove(outcome) => (Reason::Draining, self.with_trouble(outcome.sentence.clone())),
+            Phase::Ended(outcome) => (outcome.reason.into(), outcome.sentence.clone()),
         };
         Status {
             reason,
             sentence,
-            agent_may_start: self.kept.admitted && !matches!(self.phase, Phase::Refused(_)),
+            agent_may_start: self.context.snapshot.admitted && !matches!(self.phase, Phase::Refused(_)),
+        }
+    }
+
+    /// The outcome where the removal is not finished at the deadline.
+    pub(crate) fn outcome_at_the_deadline(&self, removal: &Removal) -> Outcome {
+        if let Some(outcome) = removal.stage.unverified() {
+            return outcome;
+        }
+        let settings = &self.context.settings;
+        let is_busy = removal.stage.target().is_some_and(|target| target.busy);
+        let (reason, why) = match self.calls.problem() {
+            _ if self.token.usable(self.context.now).is_none() => (
+                OutcomeReason::LeftWithoutToken,
+                self.token_trouble()
+                    .map_or_else(sentences::no_token, |trouble| trouble.sentence),
+            ),
+            Some(problem) => (left(problem.kind), problem.trouble.sentence.clone()),
+            None if is_busy => (OutcomeReason::JobStillAssigned, sentences::job_still_assigned(settings)),
+            None => (OutcomeReason::LeftUnreachable, sentences::no_answer(settings)),
+        };
+        let name = removal.stage.target().map(|target| target.name.as_str());
+        Outcome {
+            reason,
+            sentence: sentences::left(name, settings, &why),
+            is_verified: false,
+        }
+    }
+
+    fn trouble_or(&self, else_say: impl FnOnce() -> (Reason, String)) -> (Reason, String) {
+        self.first_trouble()
+            .map_or_else(else_say, |trouble| (trouble.reason, trouble.sentence))
+    }
+
+    fn with_trouble(&self, what: String) -> String {
+        match self.first_trouble() {
+            Some(trouble) => format!("{what} {}", trouble.sentence),
+            None => what,
         }
     }
 
     /// What is wrong, in the order in which it has to be mended.
     fn first_trouble(&self) -> Option<Trouble> {
-        let ado = || self.trouble.as_ref().map(|(_, trouble)| trouble.clone());
-        let file = || self.file.trouble.as_deref().map(sentences::file_failed);
-        if self.token.usable(self.now).is_none() {
+        let ado = || self.calls.problem().map(|problem| problem.trouble.clone());
+        let delivery = || self.delivery.trouble();
+        if self.token.usable(self.context.now).is_none() {
             // Without a token the organization can only be asked for its tenant.
-            let unknown_tenant = ado().filter(|_| self.tenant().is_none());
-            return unknown_tenant.or_else(|| self.token_trouble()).or_else(file);
+            let unknown_tenant = ado().filter(|_| self.context.tenant().is_none());
+            return unknown_tenant.or_else(|| self.token_trouble()).or_else(delivery);
         }
-        ado().or_else(file).or_else(|| self.token_trouble())
+        ado().or_else(delivery).or_else(|| self.token_trouble())
     }
 
     /// What is wrong with the token: refused, or expired while nobody answers.
-    pub(crate) fn token_trouble(&self) -> Option<Trouble> {
-        let usable = self.token.usable(self.now).is_some();
-        if let (Some(refusal), Some(tenant)) = (&self.token.refusal, self.tenant()) {
-            return Some(sentences::token_refused(&self.settings, tenant, refusal, usable));
+    fn token_trouble(&self) -> Option<Trouble> {
+        let is_usable = self.token.usable(self.context.now).is_some();
+        if let (Some(error), Some(tenant)) = (&self.token.refusal, self.context.tenant()) {
+            let mut trouble = sentences::token_refused(&self.context.settings, tenant, error);
+            if is_usable {
+                trouble.sentence.push_str(sentences::TOKEN_STAYS_IN_USE);
+            }
+            return Some(trouble);
         }
-        (!usable && self.token.newest().is_some()).then(|| Trouble {
-            reason: Reason::EntraUnreachable,
-            sentence: sentences::token_expired(),
-        })
+        (!is_usable && self.token.newest().is_some()).then(sentences::token_expired)
     }
 
-    fn what_is_awaited(&self, preflight: Preflight) -> String {
-        match self.tenant() {
-            None => sentences::asks_for_tenant(&self.settings),
-            Some(tenant) if self.token.usable(self.now).is_none() => sentences::asks_for_token(&self.settings, tenant),
+    fn awaited(&self, preflight: Preflight) -> String {
+        let settings = &self.context.settings;
+        match self.context.tenant() {
+            None => sentences::asks_for_tenant(settings),
+            Some(tenant) if self.token.usable(self.context.now).is_none() => {
+                sentences::asks_for_token(settings, tenant)
+            }
             Some(_) => match preflight {
-                Preflight::Role | Preflight::Name => sentences::checks(&self.settings),
-                Preflight::Passed => sentences::writes_file(),
+                Preflight::Role | Preflight::Name => sentences::checks(settings),
+                Preflight::Passed => self.delivery.awaited(),
             },
         }
     }
 
-    fn how_it_leaves(&self, removal: &Removal) -> String {
-        let what = match (removal.target(), removal.outcome()) {
-            (Some(target), _) if target.busy => sentences::waits_for_job(&target.name, &self.settings),
-            (Some(target), _) => sentences::removing(&target.name, &self.settings),
+    fn progress(&self, removal: &Removal) -> String {
+        let settings = &self.context.settings;
+        match (removal.stage.target(), removal.stage.outcome()) {
+            (Some(target), _) if target.busy => sentences::waits_for_job(&target.name, settings),
+            (Some(target), _) => sentences::removing(&target.name, settings),
             (None, Some(outcome)) => outcome.sentence.clone(),
-            (None, None) => sentences::searching(&self.settings),
-        };
-        match self.first_trouble() {
-            Some(trouble) => format!("{what} {}", trouble.sentence),
-            None => what,
+            (None, None) => sentences::searching(settings),
         }
+    }
+}
+
+/// What it is called that the agent stayed because of an error of this kind.
+fn left(kind: Option<AdoErrorKind>) -> OutcomeReason {
+    match kind {
+        Some(AdoErrorKind::Unauthorized) => OutcomeReason::LeftWithoutToken,
+        Some(
+            AdoErrorKind::Unreachable
+            | AdoErrorKind::UnexpectedResponse
+            | AdoErrorKind::Unavailable
+            | AdoErrorKind::Throttled,
+        ) => OutcomeReason::LeftUnreachable,
+        Some(
+            AdoErrorKind::IdentityUnknown
+            | AdoErrorKind::Forbidden
+            | AdoErrorKind::NotFound
+            | AdoErrorKind::JobRunning
+            | AdoErrorKind::Refused,
+        )
+        | None => OutcomeReason::LeftRefused,
     }
 }

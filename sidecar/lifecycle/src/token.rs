@@ -4,7 +4,7 @@
 //! applications appear late, too. So the reason of a refusal chooses pace and wording, never "give up", and a refresh
 //! that fails leaves the held token in use.
 
-use crate::backoff::{self, Jitter, LONGEST_TOLD};
+use crate::backoff::{self, Jitter, LONGEST_RETRY_AFTER};
 use crate::{Snapshot, Time, TokenId};
 use azure_protocol::{EntraError, EntraErrorKind};
 use std::time::Duration;
@@ -53,12 +53,12 @@ impl Token {
     }
 
     /// When to ask Entra; `None` while a request is under way.
-    pub(crate) fn due(&self, kept: &Snapshot) -> Option<(Time, &'static str)> {
+    pub(crate) fn due(&self, snapshot: &Snapshot) -> Option<(Time, &'static str)> {
         if self.asked.is_some() {
             return None;
         }
         let wanted = self.next.unwrap_or_default();
-        let allowed = kept.exchange_not_before.unwrap_or_default();
+        let allowed = snapshot.exchange_not_before.unwrap_or_default();
         Some((
             wanted.max(allowed),
             if self.held.is_some() {
@@ -78,7 +78,7 @@ impl Token {
         id: TokenId,
         lifetime: Duration,
         refresh_in: Option<Duration>,
-        kept: &mut Snapshot,
+        snapshot: &mut Snapshot,
         jitter: &mut Jitter,
         now: Time,
     ) {
@@ -95,23 +95,23 @@ impl Token {
         self.next = Some(issued.plus(wait).max(now.plus(LEAST_WAIT)));
         self.refusal = None;
         self.retried_at_once = false;
-        kept.exchange_failures = 0;
-        kept.exchange_not_before = None;
+        snapshot.exchange_failures = 0;
+        snapshot.exchange_not_before = None;
     }
 
-    pub(crate) fn refused(&mut self, refusal: EntraError, kept: &mut Snapshot, jitter: &mut Jitter, now: Time) {
+    pub(crate) fn refused(&mut self, refusal: EntraError, snapshot: &mut Snapshot, jitter: &mut Jitter, now: Time) {
         self.asked = None;
-        kept.exchange_failures = kept.exchange_failures.saturating_add(1);
+        snapshot.exchange_failures = snapshot.exchange_failures.saturating_add(1);
         let at_once =
             refusal.kind == EntraErrorKind::AssertionExpired && refusal.assertion_changed && !self.retried_at_once;
         let delay = if at_once {
             self.retried_at_once = true;
             Duration::ZERO
         } else {
-            delay(&refusal, kept.exchange_failures, jitter)
+            delay(&refusal, snapshot.exchange_failures, jitter)
         };
         self.next = Some(now.plus(delay));
-        kept.exchange_not_before = self.next;
+        snapshot.exchange_not_before = self.next;
         self.refusal = Some(refusal);
     }
 
@@ -157,7 +157,7 @@ fn refresh_after(lifetime: Duration, refresh_in: Option<Duration>) -> Duration {
 fn delay(refusal: &EntraError, failures: u32, jitter: &mut Jitter) -> Duration {
     if let Some(told) = refusal.retry_after {
         // What Entra asks for wins over our own pace, but nobody makes us hammer it.
-        let told = told.clamp(backoff::fast(failures), LONGEST_TOLD);
+        let told = told.clamp(backoff::fast(failures), LONGEST_RETRY_AFTER);
         return jitter.above(told.max(least(refusal.kind)), 10);
     }
     match pace(refusal.kind) {
@@ -305,34 +305,34 @@ mod tests {
 
     #[test]
     fn a_changed_assertion_is_retried_at_once_but_once() {
-        let (mut token, mut kept, mut jitter) = (Token::default(), Snapshot::default(), Jitter::new(1));
+        let (mut token, mut snapshot, mut jitter) = (Token::default(), Snapshot::default(), Jitter::new(1));
         let changed = EntraError {
             assertion_changed: true,
             ..refusal(EntraErrorKind::AssertionExpired)
         };
         token.asked(Time(seconds(5)));
-        token.refused(changed.clone(), &mut kept, &mut jitter, Time(seconds(6)));
-        assert_eq!(token.due(&kept).map(|due| due.0), Some(Time(seconds(6))));
+        token.refused(changed.clone(), &mut snapshot, &mut jitter, Time(seconds(6)));
+        assert_eq!(token.due(&snapshot).map(|due| due.0), Some(Time(seconds(6))));
         token.asked(Time(seconds(6)));
-        token.refused(changed, &mut kept, &mut jitter, Time(seconds(7)));
-        assert!(token.due(&kept).is_some_and(|due| due.0 > Time(seconds(10))));
+        token.refused(changed, &mut snapshot, &mut jitter, Time(seconds(7)));
+        assert!(token.due(&snapshot).is_some_and(|due| due.0 > Time(seconds(10))));
     }
 
     #[test]
     fn a_refused_token_is_renewed_only_five_minutes_after_its_issue() {
-        let (mut token, mut kept, mut jitter) = (Token::default(), Snapshot::default(), Jitter::new(1));
+        let (mut token, mut snapshot, mut jitter) = (Token::default(), Snapshot::default(), Jitter::new(1));
         token.asked(Time(seconds(10)));
         token.issued(
             TokenId(1),
             seconds(3600),
             None,
-            &mut kept,
+            &mut snapshot,
             &mut jitter,
             Time(seconds(11)),
         );
         token.renew(Some(TokenId(1)));
-        assert_eq!(token.due(&kept).map(|due| due.0), Some(Time(seconds(310))));
+        assert_eq!(token.due(&snapshot).map(|due| due.0), Some(Time(seconds(310))));
         token.renew(Some(TokenId(0)));
-        assert_eq!(token.due(&kept).map(|due| due.0), Some(Time(seconds(310))));
+        assert_eq!(token.due(&snapshot).map(|due| due.0), Some(Time(seconds(310))));
     }
 }

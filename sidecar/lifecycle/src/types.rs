@@ -1,7 +1,7 @@
 //! What goes in and what comes out: the whole surface between behavior and IO.
 
 use azure_protocol::{AdoError, AdoRequest, AdoResponse, AgentId, EntraError, PoolId, ServerTime};
-use contract::{Drain, Marker, Reason};
+use contract::{Drain, Marker, OutcomeReason, Reason};
 use std::time::Duration;
 
 /// A point in time: since the boot of the machine (`CLOCK_BOOTTIME`), so that it means the same to the next run of the
@@ -32,7 +32,7 @@ pub struct Settings {
     pub pool: String,
     /// Organization URL, for sentences.
     pub url: String,
-    /// Client id, for sentences.
+    /// Client ID, for sentences.
     pub client_id: String,
     /// Configured tenant; `None`: the organization is asked for it before the first exchange.
     pub tenant: Option<String>,
@@ -41,14 +41,14 @@ pub struct Settings {
     /// Whether the agent only holds a place in the pool, and stays there when the pod ends.
     pub placeholder: bool,
     /// A configuration that can never work (unknown contract version, Azure DevOps Server, host not allowed, …): the
-    /// machine then asks nobody for anything, lets no agent start and says so until it is told to end.
+    /// machine then makes no request, does not allow the agent to start, and says so until SIGTERM.
     pub refusal: Option<Refusal>,
 }
 
 /// Why nothing will work until somebody changes the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The word.
+    /// Machine-readable reason.
     pub reason: Reason,
     /// What to do, for the user.
     pub sentence: String,
@@ -90,14 +90,23 @@ pub enum Command {
     /// Log a line that is no change of status.
     Note {
         /// Whether somebody should look at it.
-        warning: bool,
-        /// The word.
+        severity: Severity,
+        /// Machine-readable reason.
         reason: Reason,
-        /// The sentence.
+        /// What happened.
         sentence: String,
     },
     /// End the process; nothing comes after it.
     Exit(Outcome),
+}
+
+/// Whether somebody should look at a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Somebody should look at it.
+    Warning,
 }
 
 /// Something that happened.
@@ -131,7 +140,7 @@ pub enum Event {
         /// `Date` of the response.
         date: Option<ServerTime>,
     },
-    /// The pod begins to leave (the `preStop` hook): T0.
+    /// The pod begins to terminate (the `preStop` hook): T0.
     PreStop,
     /// SIGTERM: the agent container has ended, or the grace is used up and 2 seconds are left.
     Terminate,
@@ -140,7 +149,7 @@ pub enum Event {
 /// What probe output, termination message and log say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The word.
+    /// Machine-readable reason.
     pub reason: Reason,
     /// One plain sentence: what, where, what to do.
     pub sentence: String,
@@ -151,19 +160,40 @@ pub struct Status {
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The word; one of the outcomes.
-    pub reason: Reason,
+    /// Machine-readable reason.
+    pub reason: OutcomeReason,
     /// One plain sentence.
     pub sentence: String,
+    /// Whether Azure DevOps confirmed it after SIGTERM, where that was needed: otherwise the agent may have registered again
+    /// since. Never where an agent may have stayed.
+    pub is_verified: bool,
 }
 
 impl Outcome {
+    /// An outcome that needs no further look at the pool.
+    pub(crate) fn verified(reason: OutcomeReason, sentence: String) -> Self {
+        Self {
+            reason,
+            sentence,
+            is_verified: true,
+        }
+    }
+
     /// Whether nothing of ours stayed in the pool.
     pub fn is_clean(&self) -> bool {
-        matches!(
-            self.reason,
-            Reason::Removed | Reason::AlreadyGone | Reason::Kept | Reason::NeverSeen | Reason::NotOurs
-        )
+        match self.reason {
+            OutcomeReason::Removed
+            | OutcomeReason::AlreadyGone
+            | OutcomeReason::Kept
+            | OutcomeReason::NeverSeen
+            | OutcomeReason::NotOurs => true,
+            OutcomeReason::JobStillAssigned
+            | OutcomeReason::LeftUnseen
+            | OutcomeReason::LeftUnreachable
+            | OutcomeReason::LeftRefused
+            | OutcomeReason::LeftUnproven
+            | OutcomeReason::LeftWithoutToken => false,
+        }
     }
 }
 
@@ -174,16 +204,16 @@ pub struct Snapshot {
     pub started: Option<ServerTime>,
     /// The agent that was first seen with our marker, with its `createdOn`.
     pub pinned: Option<(AgentId, Option<ServerTime>)>,
-    /// Pool id.
+    /// Pool ID.
     pub pool: Option<PoolId>,
-    /// Whether the agent container was ever let start: until then there can be no agent of ours.
+    /// Whether the agent container was ever allowed to start: until then there can be no agent of ours.
     pub admitted: bool,
-    /// Tenant that the organization told us.
+    /// Tenant that the organization trusts.
     pub tenant: Option<String>,
     /// The agent that we disabled ourselves.
     pub disabled: Option<AgentId>,
-    /// When the pod began to leave.
-    pub leaving_since: Option<Time>,
+    /// T0: when the pod began to terminate.
+    pub draining_since: Option<Time>,
     /// Whether the run ended by itself after SIGTERM (a restart after that begins a new life).
     pub ended: bool,
     /// Number of failed exchanges in a row, and when the next may be made: back-off is not lost by restarting.

@@ -153,7 +153,7 @@ fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
             admitted: flags[3],
             tenant: flags[4].then(|| "theirs".to_owned()),
             disabled: flags[5].then_some(agent(1).id),
-            leaving_since: flags[6].then_some(begun),
+            draining_since: flags[6].then_some(begun),
             ended: flags[0] && flags[6],
             exchange_failures: failures,
             exchange_not_before: flags[1].then_some(pause),

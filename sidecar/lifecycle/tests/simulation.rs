@@ -2,7 +2,7 @@
 
 use crate::world::plan::{AdoFault, End, Image, Naming, OnTerm, Plan, fair_weather, plan};
 use crate::world::pod::{Exit, Pod, START};
-use contract::Reason;
+use contract::OutcomeReason;
 use proptest::prelude::*;
 
 /// The most requests in any `seconds` of `times` (milliseconds).
@@ -77,30 +77,32 @@ fn pool_just_vanished(pod: &Pod, exit: &Exit) -> bool {
 
 /// In two seconds not all agents can be looked at one by one.
 fn is_out_of_time(pod: &Pod, exit: &Exit) -> bool {
-    exit.outcome.reason == Reason::LeftUnreachable
+    exit.outcome.reason == OutcomeReason::LeftUnreachable
         && exit.since_term < 2_000
         && (exit.ours.is_empty() || pod.plan.image.naming != Naming::Expected)
 }
 
+/// Whether nobody looked whether an agent that was removed registered again.
+fn is_unverified(exit: &Exit) -> bool {
+    let is_gone = matches!(exit.outcome.reason, OutcomeReason::Removed | OutcomeReason::AlreadyGone);
+    is_gone && !exit.outcome.is_verified
+}
+
 /// An outcome names what is true.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "every reason that is no outcome is wrong here"
-)]
 fn check_outcome(pod: &Pod, exit: &Exit) {
     let seen = || format!("{exit:?}\n{}", tail(pod));
     // An image that invents names and restarts in place may leave several behind; then only one is provably ours.
     let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
     match exit.outcome.reason {
-        Reason::Removed | Reason::AlreadyGone | Reason::NeverSeen | Reason::LeftUnseen => {
+        OutcomeReason::Removed | OutcomeReason::AlreadyGone | OutcomeReason::NeverSeen | OutcomeReason::LeftUnseen => {
             // It was looked for after one minute and after five.
             let lived = pod.leaving.unwrap_or(exit.at).saturating_sub(START);
             assert!(
-                exit.outcome.reason != Reason::LeftUnseen || lived > 240_000,
+                exit.outcome.reason != OutcomeReason::LeftUnseen || lived > 240_000,
                 "it was not looked for: {}",
                 seen()
             );
-            let is_unverified = exit.outcome.sentence.contains("was not seen");
+            let is_unverified = is_unverified(exit);
             assert!(
                 !is_unverified || has_faults(pod) || pod.ado_requests.len() >= 9,
                 "nothing was wrong, and there were requests to spare: {}",
@@ -119,7 +121,7 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
                 seen()
             );
         }
-        Reason::NotOurs => {
+        OutcomeReason::NotOurs => {
             assert!(
                 pod.plan.left_over || pod.plan.takeover.is_some(),
                 "nobody else has our name: {}",
@@ -131,7 +133,7 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
                 seen()
             );
         }
-        Reason::LeftUnproven => {
+        OutcomeReason::LeftUnproven => {
             assert!(
                 pod.plan.takeover.is_some() || pod.plan.marker_changes.is_some(),
                 "nobody changed a marker: {}",
@@ -139,12 +141,12 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
             );
         }
         // The last look is two seconds before the end.
-        Reason::JobStillAssigned => assert!(exit.busy || exit.since_job < 2_500, "no job: {}", seen()),
-        Reason::LeftUnreachable if is_out_of_time(pod, exit) => {}
-        Reason::LeftUnreachable | Reason::LeftRefused | Reason::LeftWithoutToken => {
+        OutcomeReason::JobStillAssigned => assert!(exit.busy || exit.since_job < 2_500, "no job: {}", seen()),
+        OutcomeReason::LeftUnreachable if is_out_of_time(pod, exit) => {}
+        OutcomeReason::LeftUnreachable | OutcomeReason::LeftRefused | OutcomeReason::LeftWithoutToken => {
             assert!(has_faults(pod), "nothing was wrong: {}", seen());
         }
-        other => panic!("{other} is no outcome of this world: {}", seen()),
+        OutcomeReason::Kept => panic!("no agent holds a place in this world: {}", seen()),
     }
 }
 
@@ -153,10 +155,10 @@ fn check_fair_weather(pod: &Pod) {
     let seen = || tail(pod);
     if pod.plan.end == End::Deleted && !pod.sidecar_lost {
         let last = pod.exits.last().unwrap_or_else(|| panic!("it never ended\n{}", seen()));
-        if last.outcome.reason != Reason::JobStillAssigned && !is_out_of_time(pod, last) {
+        if last.outcome.reason != OutcomeReason::JobStillAssigned && !is_out_of_time(pod, last) {
             let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
             let is_unprovable = pod.plan.image.scrubs && pod.plan.left_over;
-            let is_unverified = last.outcome.sentence.contains("was not seen");
+            let is_unverified = is_unverified(last);
             assert!(
                 last.ours.is_empty() || leaves_several || is_unprovable || is_unverified,
                 "{last:?}\n{}",
@@ -234,8 +236,8 @@ proptest! {
         let pod = Pod::run(&Plan { jobs: vec![(199, ends + 1)], ..plan });
         check(&pod);
         check_fair_weather(&pod);
-        let reasons: Vec<Reason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
-        prop_assert_eq!(reasons, [Reason::Removed], "{}", tail(&pod));
+        let reasons: Vec<OutcomeReason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
+        prop_assert_eq!(reasons, [OutcomeReason::Removed], "{}", tail(&pod));
         // The agent is out and its script gets SIGTERM soon after the end of the job.
         let left = if pod.plan.shortened.is_some() { 12 } else { (grace - ends) / 3 };
         let pause = ends.min(left).clamp(2, 12);
@@ -253,8 +255,8 @@ proptest! {
         let pod = Pod::run(&plan);
         check(&pod);
         check_fair_weather(&pod);
-        let reasons: Vec<Reason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
-        prop_assert_eq!(reasons, [Reason::Removed], "{}", tail(&pod));
+        let reasons: Vec<OutcomeReason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
+        prop_assert_eq!(reasons, [OutcomeReason::Removed], "{}", tail(&pod));
         let returned = pod.hook_returned.map(|at| at - START - 200_000);
         let at_once = pod.plan.late + 1_600;
         prop_assert!(
@@ -358,8 +360,8 @@ fn an_agent_of_ours_with_another_marker_is_named_rather_than_one_that_has_our_na
             ..quiet
         });
         check(&pod);
-        let reasons: Vec<Reason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
-        assert_eq!(reasons, [Reason::LeftUnproven], "{}", tail(&pod));
+        let reasons: Vec<OutcomeReason> = pod.exits.iter().map(|exit| exit.outcome.reason).collect();
+        assert_eq!(reasons, [OutcomeReason::LeftUnproven], "{}", tail(&pod));
     }
 }
 

@@ -5,8 +5,8 @@ use azure_protocol::{
     AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability, EntraError, EntraErrorKind,
     ServerTime,
 };
-use contract::{Drain, Reason};
-use lifecycle::{Command, Event, Refusal, Settings, Snapshot};
+use contract::{Drain, OutcomeReason, Reason};
+use lifecycle::{Command, Event, Refusal, Settings, Severity, Snapshot};
 use std::time::Duration;
 
 const OURS: AgentId = AgentId(7);
@@ -92,7 +92,7 @@ fn an_idle_pod_from_start_to_removed() {
 
     script.at(1004.0).event(Event::Terminate);
     script.answer(&by_name(), AdoResponse::Agents(vec![]));
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
     assert_eq!(script.questions(), 8, "requests in the life of the pod");
 }
 
@@ -123,7 +123,7 @@ fn a_busy_agent_is_disabled_waited_for_and_removed() {
     script.answer(&delete(), AdoResponse::Done);
     script.event(Event::Terminate);
     script.answer(&by_name(), AdoResponse::Agents(vec![]));
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
 }
 
 #[test]
@@ -185,15 +185,15 @@ fn at_the_very_end(last_seen: Agent) -> Script {
 #[test]
 fn two_seconds_are_enough_for_an_outcome() {
     for (meets, reason) in [
-        (Some(AdoErrorKind::JobRunning), Reason::JobStillAssigned),
-        (Some(AdoErrorKind::Unreachable), Reason::LeftUnreachable),
-        (Some(AdoErrorKind::Unavailable), Reason::LeftUnreachable),
-        (Some(AdoErrorKind::Throttled), Reason::LeftUnreachable),
-        (Some(AdoErrorKind::UnexpectedResponse), Reason::LeftUnreachable),
-        (Some(AdoErrorKind::Unauthorized), Reason::LeftWithoutToken),
-        (Some(AdoErrorKind::Forbidden), Reason::LeftRefused),
-        (Some(AdoErrorKind::Refused), Reason::LeftRefused),
-        (None, Reason::JobStillAssigned),
+        (Some(AdoErrorKind::JobRunning), OutcomeReason::JobStillAssigned),
+        (Some(AdoErrorKind::Unreachable), OutcomeReason::LeftUnreachable),
+        (Some(AdoErrorKind::Unavailable), OutcomeReason::LeftUnreachable),
+        (Some(AdoErrorKind::Throttled), OutcomeReason::LeftUnreachable),
+        (Some(AdoErrorKind::UnexpectedResponse), OutcomeReason::LeftUnreachable),
+        (Some(AdoErrorKind::Unauthorized), OutcomeReason::LeftWithoutToken),
+        (Some(AdoErrorKind::Forbidden), OutcomeReason::LeftRefused),
+        (Some(AdoErrorKind::Refused), OutcomeReason::LeftRefused),
+        (None, OutcomeReason::JobStillAssigned),
     ] {
         let mut script = at_the_very_end(busy());
         if let Some(kind) = meets {
@@ -215,7 +215,7 @@ fn a_connection_that_breaks_is_tried_once_more_within_two_seconds() {
     script.wait();
     script.answer(&look(), AdoResponse::Agents(vec![agent(7)]));
     script.answer(&delete(), AdoResponse::Done);
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
     assert!(script.now() < at(701.8), "{:?}", script.now());
 }
 
@@ -230,7 +230,7 @@ fn a_job_agent_that_ended_is_removed_within_three_requests() {
     };
     script.answer(&by_name(), AdoResponse::Agents(vec![offline]));
     script.answer(&delete(), AdoResponse::Done);
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
     assert_eq!(script.questions(), 5);
 }
 
@@ -259,7 +259,7 @@ fn a_dead_agent_with_a_job_is_disabled_and_removed_when_the_lock_has_run_out() {
         }]),
     );
     script.answer(&delete(), AdoResponse::Done);
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
 }
 
 /// Each check that fails: the word, what the sentence names, and that the machine asks again by itself.
@@ -468,7 +468,7 @@ fn a_refusal_asks_nobody_and_ends_when_told() {
     assert_eq!(script.machine.poll_timeout(), None);
     script.event(Event::PreStop);
     script.event(Event::Terminate);
-    assert_eq!(script.exit().reason, Reason::NeverSeen);
+    assert_eq!(script.exit().reason, OutcomeReason::NeverSeen);
     assert_eq!((script.questions(), script.requested_token()), (0, 0));
 }
 
@@ -478,7 +478,7 @@ fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
     script.event(Event::TokenRefused(refused(EntraErrorKind::CredentialMissing)));
     assert_eq!(script.status().reason, Reason::CredentialMissing);
     script.event(Event::PreStop).event(Event::Terminate);
-    assert_eq!(script.exit().reason, Reason::NeverSeen);
+    assert_eq!(script.exit().reason, OutcomeReason::NeverSeen);
     assert!(
         script.exit().sentence.contains("federated credential"),
         "{}",
@@ -615,7 +615,7 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
             );
         }
     }
-    assert_eq!(script.exit().reason, Reason::JobStillAssigned);
+    assert_eq!(script.exit().reason, OutcomeReason::JobStillAssigned);
 
     let mut script = Script::new(settings(), Some(script.snapshot()));
     assert!(script.status().agent_may_start, "the agent container lives on");
@@ -689,7 +689,7 @@ fn a_hook_that_comes_late_does_not_cost_the_outcome() {
             script.answer(&question, AdoResponse::Agents(vec![busy()]));
         }
     }
-    assert_eq!(script.exit().reason, Reason::JobStillAssigned);
+    assert_eq!(script.exit().reason, OutcomeReason::JobStillAssigned);
     assert!(script.now() < at(699.0), "killed at 700 s: {:?}", script.now());
 }
 
@@ -706,7 +706,7 @@ fn a_successor_that_took_the_agent_over_keeps_it() {
     script.event(Event::Terminate);
     script.answer(&by_name(), AdoResponse::Agents(vec![taken]));
     // It cannot be told from an agent of ours that a job gave another marker.
-    assert_eq!(script.exit().reason, Reason::LeftUnproven);
+    assert_eq!(script.exit().reason, OutcomeReason::LeftUnproven);
 }
 
 #[test]
@@ -721,7 +721,7 @@ fn an_agent_of_our_name_from_before_our_start_is_not_ours() {
         script.at(100.0).event(Event::Terminate);
         script.answer(&by_name(), AdoResponse::Agents(vec![before]));
         script.list(&[]);
-        assert_eq!(script.exit().reason, Reason::NotOurs);
+        assert_eq!(script.exit().reason, OutcomeReason::NotOurs);
         assert!(script.exit().is_clean());
     }
 }
@@ -793,7 +793,7 @@ fn an_agent_that_changed_its_marker_stays_and_the_end_is_not_clean() {
             let outcome = script.exit();
             assert_eq!(
                 outcome.reason,
-                Reason::LeftUnproven,
+                OutcomeReason::LeftUnproven,
                 "{changed:?}: {}",
                 outcome.sentence
             );
@@ -815,7 +815,7 @@ fn another_agent_with_the_pinned_id_is_not_ours() {
     script.answer(&by_name(), AdoResponse::Agents(vec![another.clone()]));
     script.event(Event::Terminate);
     script.answer(&by_name(), AdoResponse::Agents(vec![another]));
-    assert_eq!(script.exit().reason, Reason::NotOurs);
+    assert_eq!(script.exit().reason, OutcomeReason::NotOurs);
 }
 
 #[test]
@@ -863,7 +863,7 @@ fn an_agent_without_marker_is_adopted_only_by_name_and_age() {
         let warned = script
             .commands()
             .iter()
-            .any(|command| matches!(command, Command::Note { warning: true, sentence, .. } if sentence.contains("no marker")));
+            .any(|command| matches!(command, Command::Note { severity: Severity::Warning, sentence, .. } if sentence.contains("no marker")));
         assert_eq!(warned, adopted);
     }
 }
@@ -924,7 +924,7 @@ fn a_404_long_after_the_listing_does_not_prove_that_the_agent_is_gone() {
     script.event(Event::Terminate);
     script.answer(&by_name(), AdoResponse::Agents(vec![]));
     script.list(&[]);
-    assert_eq!(script.exit().reason, Reason::NeverSeen);
+    assert_eq!(script.exit().reason, OutcomeReason::NeverSeen);
 }
 
 #[test]
@@ -970,7 +970,7 @@ fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
     script.reply(number, Ok(AdoResponse::Agents(vec![])), None);
     assert_eq!(script.open(), Some(&delete()));
     script.answer(&delete(), AdoResponse::Done);
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
 }
 
 #[test]
@@ -986,7 +986,7 @@ fn an_answer_from_before_sigterm_counts_only_where_it_found_the_agent() {
             script.answer(&by_name(), AdoResponse::Agents(vec![agent(7)]));
         }
         script.answer(&delete(), AdoResponse::Done);
-        assert_eq!(script.exit().reason, Reason::Removed);
+        assert_eq!(script.exit().reason, OutcomeReason::Removed);
     }
 }
 
@@ -1007,7 +1007,7 @@ fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
         } else {
             script.answer(&by_name(), AdoResponse::Agents(vec![]));
         }
-        assert_eq!(script.exit().reason, Reason::Removed);
+        assert_eq!(script.exit().reason, OutcomeReason::Removed);
     }
 }
 
@@ -1021,8 +1021,8 @@ fn a_removal_that_cannot_be_looked_at_again_says_so() {
     // Entra could not be reached since, and the last token has expired.
     script.at(4000.0).event(Event::Terminate);
     let outcome = script.exit();
-    assert_eq!(outcome.reason, Reason::Removed);
-    assert!(outcome.sentence.contains("was not seen"), "{}", outcome.sentence);
+    assert_eq!(outcome.reason, OutcomeReason::Removed);
+    assert!(!outcome.is_verified, "{}", outcome.sentence);
 }
 
 #[test]
@@ -1153,9 +1153,9 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
     script.answer(&AdoRequest::Delete(POOL, id), AdoResponse::Done);
     script.event(Event::Terminate);
     script.answer(&by_name(), AdoResponse::Agents(vec![]));
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
     assert!(
-        !script.exit().sentence.contains("was not seen"),
+        script.exit().is_verified,
         "looking on uses up no request of the last look: {}",
         script.exit().sentence
     );
@@ -1183,7 +1183,7 @@ fn after_a_removal_the_agent_is_looked_for_every_half_minute() {
     }
     script.event(Event::Terminate);
     script.answer(&by_name(), AdoResponse::Agents(vec![]));
-    assert_eq!(script.exit().reason, Reason::Removed);
+    assert_eq!(script.exit().reason, OutcomeReason::Removed);
 }
 
 /// Removed before it listens, it would ask for a token forever; and its script has missed SIGTERM.
@@ -1222,7 +1222,7 @@ fn an_agent_that_registered_late_is_disabled_at_once_and_removed_when_it_listens
         script.answer(&delete(), AdoResponse::Done);
         script.event(Event::Terminate);
         script.answer(&by_name(), AdoResponse::Agents(vec![]));
-        assert_eq!(script.exit().reason, Reason::Removed);
+        assert_eq!(script.exit().reason, OutcomeReason::Removed);
     }
 }
 
@@ -1264,7 +1264,7 @@ fn the_agent_of_another_pod_of_the_namespace_does_not_hold_ours_back() {
         script.answer(&AdoRequest::MayManage(POOL), AdoResponse::MayManage(true));
         script.answer(&by_name(), AdoResponse::Agents(vec![holder.clone()]));
         assert_eq!(script.status().reason, reason, "{holder:?}");
-        let warns = |command: &Command| matches!(command, Command::Note { warning: true, sentence, .. } if sentence.contains("agent-of-before"));
+        let warns = |command: &Command| matches!(command, Command::Note { severity: Severity::Warning, sentence, .. } if sentence.contains("agent-of-before"));
         assert_eq!(
             script.commands().iter().any(warns),
             reason == Reason::Ready,
@@ -1287,17 +1287,17 @@ fn a_placeholder_leaves_its_agent_and_asks_nobody() {
     assert_eq!(script.status().reason, Reason::Draining);
     let snapshot = script.snapshot();
     script.at(101.0).event(Event::Terminate);
-    assert_eq!(script.exit().reason, Reason::Kept);
+    assert_eq!(script.exit().reason, OutcomeReason::Kept);
     assert_eq!(script.questions(), asked, "nothing is asked for the end");
     // Nor where the sidecar is started again while the pod leaves.
     let mut script = Script::restored_at(placeholder(), snapshot, 102.0);
     script.at(103.0).event(Event::Terminate);
-    assert_eq!(script.exit().reason, Reason::Kept);
+    assert_eq!(script.exit().reason, OutcomeReason::Kept);
     // Where no agent was let start there is none to keep.
     let mut script = Script::new(placeholder(), None);
     script.at(1.0).event(Event::PreStop);
     script.event(Event::Terminate);
-    assert_eq!(script.exit().reason, Reason::NeverSeen);
+    assert_eq!(script.exit().reason, OutcomeReason::NeverSeen);
 }
 
 #[test]
@@ -1319,5 +1319,5 @@ fn an_agent_that_is_nowhere_is_said_while_the_pod_runs_and_is_no_clean_end() {
     script.list(&[]);
     script.at(1001.0).event(Event::Terminate);
     script.list(&[]);
-    assert_eq!(script.exit().reason, Reason::LeftUnseen);
+    assert_eq!(script.exit().reason, OutcomeReason::LeftUnseen);
 }

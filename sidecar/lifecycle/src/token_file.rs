@@ -12,7 +12,7 @@ const LOOP_WINDOW: Duration = Duration::from_secs(300);
 
 /// What we know of the token file.
 #[derive(Debug, Default)]
-pub(crate) struct File {
+pub(crate) struct TokenFile {
     holds: Option<TokenId>,
     writing: Option<TokenId>,
     /// Whether the file was removed while it was being written: nobody knows which came first.
@@ -27,7 +27,7 @@ pub(crate) struct File {
     pub(crate) was_written: bool,
 }
 
-impl File {
+impl TokenFile {
     /// Which token to write, and when; `None`: the file is as it should be, or being written.
     pub(crate) fn due(&self, newest: Option<TokenId>) -> Option<(Time, TokenId)> {
         let token = newest?;
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn holds_the_newest_token() {
-        let mut file = File::default();
+        let mut file = TokenFile::default();
         assert_eq!(file.due(None), None);
         assert_eq!(file.due(Some(TokenId(1))), Some((at(0), TokenId(1))));
         file.writing(TokenId(1));
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_deletion_is_followed_at_once_and_a_loop_at_a_growing_distance() {
-        let mut file = File::default();
+        let mut file = TokenFile::default();
         file.removed(at(1));
         assert_eq!(file.due(None), None, "what was never there cannot be removed");
         file.writing(TokenId(1));
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_deletion_during_a_write_is_not_forgotten() {
-        let mut file = File::default();
+        let mut file = TokenFile::default();
         file.writing(TokenId(1));
         file.removed(at(5));
         file.written(TokenId(1));
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_failed_write_is_tried_again_later() {
-        let mut file = File::default();
+        let mut file = TokenFile::default();
         for (second, due) in [(10, 11), (11, 13), (13, 17)] {
             file.writing(TokenId(1));
             file.failed("no space".to_owned(), at(second));
