@@ -187,6 +187,13 @@ impl Script {
         self.reply(number, Ok(answer), None);
     }
 
+    /// These requests are sent one after the other; each gets its response.
+    pub(crate) fn expect(&mut self, exchanges: impl IntoIterator<Item = (AdoRequest, AdoResponse)>) {
+        for (request, response) in exchanges {
+            self.answer(&request, response);
+        }
+    }
+
     /// The pool's agents are to be listed; they are.
     pub(crate) fn list(&mut self, agents: &[Agent]) {
         self.list_and_pause(agents, None);

@@ -1,0 +1,161 @@
+//! While the agent runs, and what a new life of the sidecar makes of the one before.
+
+use super::{OURS, busy, by_name, delete, draining, found, look, no_agents, pool_by_name, ready, refused, serving};
+use crate::steps::{POOL, Script, agent, at, failure, settings};
+use azure_protocol::{AdoErrorKind, AdoRequest, AdoResponse, Agent, Availability, EntraErrorKind};
+use contract::{Drain, OutcomeReason, Reason};
+use lifecycle::{Event, Snapshot};
+
+#[test]
+fn a_refresh_that_fails_keeps_the_token_and_says_so() {
+    let mut script = serving();
+    script.wait();
+    assert_eq!(script.requested_token(), 1);
+    script.event(Event::TokenRefused(refused(EntraErrorKind::Unreachable)));
+    let status = script.status();
+    assert_eq!(status.reason, Reason::EntraUnreachable);
+    assert!(
+        status.agent_may_start && status.sentence.contains("stays in use"),
+        "{}",
+        status.sentence
+    );
+    script.wait();
+    assert_eq!(script.requested_token(), 2);
+    script.exchange(2, 3600);
+    script.write(2);
+    assert_eq!(script.status().reason, Reason::Ready);
+}
+
+#[test]
+fn back_off_survives_a_restart() {
+    let mut script = Script::new(settings(), None);
+    script.event(Event::TokenRefused(refused(EntraErrorKind::ApplicationUnknown)));
+    let kept = script.snapshot();
+    let mut script = Script::new(settings(), Some(kept));
+    assert_eq!(script.requested_token(), 0);
+    let (due, _) = script.wait();
+    assert!(due >= at(300.0), "{due:?}");
+    assert_eq!(script.requested_token(), 1);
+}
+
+#[test]
+fn a_token_that_azure_devops_refuses_is_replaced_but_not_at_every_refusal() {
+    let mut script = Script::new(settings(), None);
+    script.exchange(1, 3600);
+    let mut questions = 0;
+    while script.now() < at(290.0) {
+        let open = script.open().cloned();
+        if let Some(question) = open {
+            script.fail(&question, failure(AdoErrorKind::Unauthorized), None);
+            questions += 1;
+        }
+        script.wait();
+    }
+    assert!((8..14).contains(&questions), "{questions} questions in five minutes");
+    while script.requested_token() == 0 {
+        if let Some(question) = script.open().cloned() {
+            script.fail(&question, failure(AdoErrorKind::Unauthorized), None);
+        }
+        script.wait();
+    }
+    assert!(
+        (299.0..302.0).contains(&script.now().0.as_secs_f64()),
+        "{:?}",
+        script.now()
+    );
+    script.exchange(2, 3600);
+    assert_eq!(script.open(), Some(&pool_by_name()), "the new token is tried at once");
+}
+
+#[test]
+fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
+    let mut script = draining();
+    assert_eq!(script.snapshot().disabled, Some(OURS));
+    script.event(Event::Terminate);
+    script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
+    while !script.has_ended() {
+        script.wait();
+        if let Some(question) = script.open().cloned() {
+            script.answer(
+                &question,
+                found(Agent {
+                    enabled: false,
+                    ..busy()
+                }),
+            );
+        }
+    }
+    assert_eq!(script.exit().reason, OutcomeReason::JobStillAssigned);
+
+    let mut script = Script::new(settings(), Some(script.snapshot()));
+    assert!(script.status().agent_may_start, "the agent container lives on");
+    script.exchange(2, 3600);
+    script.expect([
+        (
+            look(),
+            found(Agent {
+                enabled: false,
+                ..busy()
+            }),
+        ),
+        (
+            AdoRequest::SetAvailability(POOL, OURS, Availability::Enabled),
+            AdoResponse::Done,
+        ),
+    ]);
+    assert_eq!(script.snapshot().disabled, None);
+}
+
+#[test]
+fn a_person_who_took_over_the_disabling_is_respected_by_the_next_life() {
+    let kept = Snapshot {
+        admitted: true,
+        ended: true,
+        pool: Some(POOL),
+        pinned: Some((OURS, None)),
+        disabled: Some(OURS),
+        ..Snapshot::default()
+    };
+    let mut script = Script::new(settings(), Some(kept));
+    script.exchange(1, 3600);
+    script.answer(&look(), found(agent(7)));
+    assert_eq!(script.open(), None, "it is enabled already");
+    assert_eq!(script.snapshot().disabled, None);
+}
+
+#[test]
+fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
+    let mut script = draining();
+    script.event(Event::Terminate);
+    script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
+    while !script.has_ended() {
+        script.wait();
+        if let Some(question) = script.open().cloned() {
+            script.answer(&question, found(busy()));
+        }
+    }
+    let script = Script::new(settings(), Some(script.snapshot()));
+    assert_eq!(script.shown(), Drain::Serving);
+}
+
+#[test]
+fn an_agent_that_is_nowhere_is_said_while_the_pod_runs_and_is_no_clean_end() {
+    let mut script = ready();
+    script.wait();
+    script.answer(&by_name(), no_agents());
+    assert_eq!(
+        script.status().reason,
+        Reason::Ready,
+        "the image may still download its agent"
+    );
+    script.wait();
+    script.answer(&by_name(), no_agents());
+    let status = script.status();
+    assert_eq!((status.reason, status.agent_may_start), (Reason::NotSeen, true));
+    assert!(status.sentence.contains("AZP_TOKEN_FILE"), "{}", status.sentence);
+    script.at(1000.0).event(Event::PreStop);
+    script.list(&[]);
+    script.at(1001.0).event(Event::Terminate);
+    script.list(&[]);
+    assert_eq!(script.exit().reason, OutcomeReason::LeftUnseen);
+}
