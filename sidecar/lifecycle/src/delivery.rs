@@ -22,7 +22,7 @@ impl Delivery {
     pub(crate) fn begin(&mut self, newest: Option<TokenId>, now: Time) -> Option<Command> {
         let Self::TokenFile(file) = self;
         let (_, token) = file.due(newest).filter(|(at, _)| *at <= now)?;
-        file.writing(token);
+        file.begin(token);
         Some(Command::WriteTokenFile(token))
     }
 

@@ -72,7 +72,7 @@ impl Lifecycle {
                 refresh_in,
             } => {
                 self.token.issued(token, lifetime, refresh_in, snapshot, jitter, now);
-                // What Azure DevOps refused the old token is worth asking with the new one at once.
+                // The request that was refused with the old token is sent at once with the new one.
                 if self.calls.is_unauthorized() {
                     snapshot.ado_not_before = None;
                 }
@@ -164,8 +164,6 @@ impl Lifecycle {
         matches!(self.phase, Phase::Ended(_))
     }
 
-    // What events do.
-
     fn after_failure(&mut self, open: &Open) {
         let is_unauthorized = self.calls.is_unauthorized();
         if is_unauthorized {
@@ -193,7 +191,7 @@ impl Lifecycle {
             Phase::Serving(serving) => Phase::draining(serving.registration(), &self.context),
         };
         self.calls.forgive(&mut self.context.snapshot);
-        self.token.leave(self.context.now);
+        self.token.drain(self.context.now);
     }
 
     fn terminate(&mut self) {
@@ -224,8 +222,6 @@ impl Lifecycle {
                 .hurry(self.context.now, |request| removal.stage.usefulness(request));
         }
     }
-
-    // What is due.
 
     /// Does everything that is due. What is due follows from the state alone, whatever event brought it about; each step
     /// either changes the state so that it is no longer due, or does nothing.
@@ -268,7 +264,7 @@ impl Lifecycle {
         let is_due = self.exchange_due().is_some_and(|due| due.0 <= self.context.now);
         if let (true, Some(tenant)) = (is_due, self.context.tenant()) {
             let tenant = tenant.to_owned();
-            self.token.asked(self.context.now);
+            self.token.request(self.context.now);
             self.context.push(Command::RequestToken { tenant });
         }
     }

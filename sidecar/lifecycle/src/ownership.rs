@@ -27,7 +27,7 @@ impl Owner {
     }
 }
 
-/// Decides by the newest answer; `started` is when our first run started.
+/// Decides by the newest response; `started` is when our first run started.
 pub(crate) fn owner(agent: &Agent, settings: &Settings, started: Option<ServerTime>) -> Owner {
     match &agent.owner {
         Some(text) if Marker::parse(text).as_ref() == Ok(&settings.marker) => Owner::Ours,

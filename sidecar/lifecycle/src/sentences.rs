@@ -10,7 +10,7 @@ use contract::{AdoReason, Reason};
 /// Why an agent that may run is not where it is looked for.
 const WHY_NOT_SEEN: &str = "It did not register (an image that reads AZP_TOKEN and no AZP_TOKEN_FILE cannot), it registered in another pool that its image's own environment names, or its image gives it another name.";
 
-/// Something that is wrong, in the words of log, probe output and termination message.
+/// Something that is wrong, as log, probe output and termination message say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
     pub(crate) reason: Reason,
@@ -45,20 +45,20 @@ pub(crate) fn asks_for_tenant(settings: &Settings) -> String {
 
 pub(crate) fn asks_for_token(settings: &Settings, tenant: &str) -> String {
     format!(
-        "Asking Entra for a token: tenant {tenant}, client id {}.",
+        "Asking Entra for a token: tenant {tenant}, client ID {}.",
         settings.client_id
     )
 }
 
 pub(crate) fn checks(settings: &Settings) -> String {
     format!(
-        "Checking pool \"{}\" at {}: its name, our role, the name of the agent.",
+        "Checking pool \"{}\" at {}: its name, the identity's role, the agent's name.",
         settings.pool, settings.url
     )
 }
 
 pub(crate) fn writes_file() -> String {
-    "Everything was checked; writing the token file.".to_owned()
+    "All checks passed; writing the token file.".to_owned()
 }
 
 pub(crate) fn ready(settings: &Settings) -> String {
@@ -72,7 +72,7 @@ pub(crate) fn file_failed(trouble: &str) -> Trouble {
     Trouble {
         reason: Reason::TokenFileFailed,
         sentence: format!(
-            "The token file could not be written: {trouble}. What was there before stays as it is; the sidecar tries again."
+            "The token file could not be written: {trouble}. The previous content is unchanged; the sidecar tries again."
         ),
     }
 }
@@ -168,7 +168,7 @@ pub(crate) fn unexpected_response() -> AdoError {
 
 pub(crate) fn adopted(agent: &Agent) -> String {
     format!(
-        "Agent \"{}\" (id {}) carries no marker of this pod (a start script that uses sudo drops the variable {}); it has our name and was created after our start, so it is taken as ours.",
+        "Agent \"{}\" (ID {}) carries no marker of this pod (a start script that uses sudo drops the variable {}); it has the pod's agent name and was created after the pod started, so it is treated as this pod's.",
         agent.name,
         agent.id.0,
         contract::OWNER_VARIABLE
@@ -177,32 +177,35 @@ pub(crate) fn adopted(agent: &Agent) -> String {
 
 pub(crate) fn several(settings: &Settings, first: AgentId) -> String {
     format!(
-        "Several agents of pool \"{}\" carry this pod's marker; only the one that was seen first (id {}) is removed.",
+        "Several agents of pool \"{}\" carry this pod's marker; only the one that was seen first (ID {}) is removed.",
         settings.pool, first.0
     )
 }
 
 pub(crate) fn look_failed(trouble: &Trouble) -> String {
-    format!("Could not look whether the agent registered: {}", trouble.sentence)
+    format!(
+        "The sidecar could not check whether the agent registered: {}",
+        trouble.sentence
+    )
 }
 
 pub(crate) fn searching(settings: &Settings) -> String {
     format!(
-        "The pod is leaving: looking for its agent \"{}\" in pool \"{}\".",
+        "The pod is terminating: looking for its agent \"{}\" in pool \"{}\".",
         settings.agent_name, settings.pool
     )
 }
 
 pub(crate) fn removing(name: &str, settings: &Settings) -> String {
     format!(
-        "The pod is leaving: removing agent \"{name}\" from pool \"{}\".",
+        "The pod is terminating: removing agent \"{name}\" from pool \"{}\".",
         settings.pool
     )
 }
 
 pub(crate) fn waits_for_job(name: &str, settings: &Settings) -> String {
     format!(
-        "The pod is leaving: agent \"{name}\" in pool \"{}\" gets no new jobs and is removed when its job has ended.",
+        "The pod is terminating: agent \"{name}\" in pool \"{}\" gets no new jobs and is removed when its job has ended.",
         settings.pool
     )
 }
@@ -215,7 +218,7 @@ pub(crate) fn removed(name: &str, settings: &Settings) -> String {
 }
 
 pub(crate) fn unverified(outcome: &str) -> String {
-    format!("{outcome} Whether it registered once more after that was not seen.")
+    format!("{outcome} The sidecar did not check whether it registered again afterwards.")
 }
 
 pub(crate) fn already_gone(settings: &Settings) -> String {
@@ -241,14 +244,14 @@ pub(crate) fn not_seen(settings: &Settings) -> String {
 
 pub(crate) fn left_unseen(settings: &Settings) -> String {
     format!(
-        "No agent of this pod was seen in pool \"{}\" at {}, neither while it ran nor now. {WHY_NOT_SEEN} In another pool it has stayed.",
+        "No agent of this pod was seen in pool \"{}\" at {}, neither while it ran nor now. {WHY_NOT_SEEN} If it is in another pool, it has stayed there.",
         settings.pool, settings.url
     )
 }
 
 pub(crate) fn kept(settings: &Settings) -> String {
     format!(
-        "The agent stays in pool \"{}\" at {}: annotation {} says that it only holds a place there.",
+        "The agent stays in pool \"{}\" at {}: annotation {} says that it is only a placeholder.",
         settings.pool,
         settings.url,
         contract::PLACEHOLDER_ANNOTATION
@@ -256,7 +259,7 @@ pub(crate) fn kept(settings: &Settings) -> String {
 }
 
 pub(crate) fn never_started(why: &str) -> String {
-    let what = "No agent was let start, so there is nothing to remove.";
+    let what = "The agent container was never allowed to start; there is no agent to remove.";
     if why.is_empty() {
         what.to_owned()
     } else {
@@ -268,10 +271,10 @@ pub(crate) fn not_ours(agent: &Agent, settings: &Settings) -> String {
     let whose = if agent.owner.is_some() {
         "carries the marker of another pod"
     } else {
-        "carries no marker and was not created since this pod started"
+        "carries no marker and was created before this pod started"
     };
     format!(
-        "Agent \"{}\" (id {}) stays in pool \"{}\": it {whose}.",
+        "Agent \"{}\" (ID {}) stays in pool \"{}\": it {whose}.",
         agent.name, agent.id.0, settings.pool
     )
 }
@@ -294,15 +297,15 @@ fn changed(agent: &Agent, settings: &Settings, why_ours: &str) -> String {
         "no marker"
     };
     format!(
-        "Agent \"{}\" (id {}) stays in pool \"{}\": {why_ours}, but it carries {carries}. Another pod took it over, or a job \
-         changed what the agent says of itself; if no running pod has this agent, remove it from the pool.",
+        "Agent \"{}\" (ID {}) stays in pool \"{}\": {why_ours}, but it carries {carries}. Another pod took it over, or a job \
+         changed its marker; if no running pod has this agent, remove it from the pool.",
         agent.name, agent.id.0, settings.pool
     )
 }
 
 pub(crate) fn unproven(settings: &Settings) -> String {
     format!(
-        "None of the newest agents of pool \"{}\" at {} carries this pod's marker, and not all of them were looked at; an agent of this pod may have stayed.",
+        "None of the newest agents of pool \"{}\" at {} carries this pod's marker, and not all of them could be checked; an agent of this pod may have stayed.",
         settings.pool, settings.url
     )
 }
@@ -320,20 +323,20 @@ pub(crate) fn left(name: Option<&str>, settings: &Settings, why: &str) -> String
 
 pub(crate) fn no_answer(settings: &Settings) -> String {
     format!(
-        "{} did not answer every question in the time that was left.",
+        "{} did not respond to every request in the remaining time.",
         settings.url
     )
 }
 
 pub(crate) fn job_still_assigned(settings: &Settings) -> String {
     format!(
-        "Azure DevOps at {} still has a job assigned to it; it can be removed once the job has ended or its lock has run out, about ten minutes after the agent's last sign of life.",
+        "Azure DevOps at {} still has a job assigned to it; it can be removed once the job has ended or its lock has run out, about ten minutes after the agent's last heartbeat.",
         settings.url
     )
 }
 
 pub(crate) fn no_token() -> String {
-    "There was no valid token in time.".to_owned()
+    "No valid token could be obtained in time.".to_owned()
 }
 
 pub(crate) fn token_expired() -> Trouble {

@@ -1,17 +1,17 @@
 //! The access token: when to ask for one, when to replace it, how fast to try again.
 //!
 //! Nothing is final: Entra answers "no such federated credential" for minutes after one was created, and unknown
-//! applications appear late, too. So the reason of a refusal chooses pace and wording, never "give up", and a refresh
-//! that fails leaves the held token in use.
+//! applications appear late as well. So the kind of an error sets pace and wording, never "give up", and a refresh
+//! that fails leaves the current token in use.
 
 use crate::backoff::{self, Jitter, LONGEST_RETRY_AFTER};
 use crate::{Snapshot, Time, TokenId};
 use azure_protocol::{EntraError, EntraErrorKind};
 use std::time::Duration;
 
-/// How old a token may be when the pod begins to leave without being exchanged once more.
-const FRESH_ENOUGH_TO_LEAVE: Duration = Duration::from_secs(180);
-/// A token that Azure DevOps refuses is replaced, but not within this time of its issue: a new one would fare no better.
+/// How old a token may be when the pod begins to terminate without being exchanged once more.
+const FRESH_ENOUGH: Duration = Duration::from_secs(180);
+/// Minimum age before a token that Azure DevOps refuses is replaced; a newer one would be refused as well.
 const REFUSED_RENEWAL: Duration = Duration::from_secs(300);
 
 /// No token lives longer; what claims to is refreshed as if it lived this long.
@@ -32,7 +32,7 @@ pub(crate) struct Held {
 pub(crate) struct Token {
     held: Option<Held>,
     /// When the request that is under way was made.
-    asked: Option<Time>,
+    requested: Option<Time>,
     /// When to exchange next; `None` before the first exchange: at once.
     next: Option<Time>,
     /// The last refusal, until a token is issued.
@@ -47,14 +47,14 @@ impl Token {
         self.held.filter(|held| now < held.expires).map(|held| held.id)
     }
 
-    /// The newest token, expired or not: what belongs into the file.
+    /// The newest token, expired or not: what belongs in the file.
     pub(crate) fn newest(&self) -> Option<Held> {
         self.held
     }
 
     /// When to ask Entra; `None` while a request is under way.
     pub(crate) fn due(&self, snapshot: &Snapshot) -> Option<(Time, &'static str)> {
-        if self.asked.is_some() {
+        if self.requested.is_some() {
             return None;
         }
         let wanted = self.next.unwrap_or_default();
@@ -69,8 +69,8 @@ impl Token {
         ))
     }
 
-    pub(crate) fn asked(&mut self, now: Time) {
-        self.asked = Some(now);
+    pub(crate) fn request(&mut self, now: Time) {
+        self.requested = Some(now);
     }
 
     pub(crate) fn issued(
@@ -83,7 +83,7 @@ impl Token {
         now: Time,
     ) {
         // The lifetime counts from before the request was sent.
-        let issued = self.asked.take().unwrap_or(now);
+        let issued = self.requested.take().unwrap_or(now);
         let lifetime = lifetime.min(LONGEST_LIFE);
         let wait = jitter.around(refresh_after(lifetime, refresh_in), 10);
         self.held = Some(Held {
@@ -100,7 +100,7 @@ impl Token {
     }
 
     pub(crate) fn refused(&mut self, refusal: EntraError, snapshot: &mut Snapshot, jitter: &mut Jitter, now: Time) {
-        self.asked = None;
+        self.requested = None;
         snapshot.exchange_failures = snapshot.exchange_failures.saturating_add(1);
         let at_once =
             refusal.kind == EntraErrorKind::AssertionExpired && refusal.assertion_changed && !self.retried_at_once;
@@ -115,12 +115,9 @@ impl Token {
         self.refusal = Some(refusal);
     }
 
-    /// The pod begins to leave: one more exchange while the assertion lives, as the kubelet no longer rotates it.
-    pub(crate) fn leave(&mut self, now: Time) {
-        if self
-            .held
-            .is_some_and(|held| now.since(held.issued) >= FRESH_ENOUGH_TO_LEAVE)
-        {
+    /// The pod begins to terminate: one more exchange while the assertion is valid, as the kubelet no longer rotates it.
+    pub(crate) fn drain(&mut self, now: Time) {
+        if self.held.is_some_and(|held| now.since(held.issued) >= FRESH_ENOUGH) {
             self.next = Some(now);
         }
     }
@@ -155,10 +152,10 @@ fn refresh_after(lifetime: Duration, refresh_in: Option<Duration>) -> Duration {
 
 /// How long to wait after the `failures`-th refusal in a row.
 fn delay(refusal: &EntraError, failures: u32, jitter: &mut Jitter) -> Duration {
-    if let Some(told) = refusal.retry_after {
+    if let Some(pause) = refusal.retry_after {
         // What Entra asks for wins over our own pace, but nobody makes us hammer it.
-        let told = told.clamp(backoff::fast(failures), LONGEST_RETRY_AFTER);
-        return jitter.above(told.max(least(refusal.kind)), 10);
+        let pause = pause.clamp(backoff::fast(failures), LONGEST_RETRY_AFTER);
+        return jitter.above(pause.max(least(refusal.kind)), 10);
     }
     match pace(refusal.kind) {
         Pace::Fast => jitter.around(backoff::fast(failures), 20),
@@ -285,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_told_pause_wins_within_reason() {
+    fn retry_after_wins_within_reason() {
         let mut jitter = Jitter::new(7);
         for (kind, told, failures, low, high) in [
             (EntraErrorKind::Throttled, 20, 1, 20.0, 22.0),
@@ -310,10 +307,10 @@ mod tests {
             assertion_changed: true,
             ..refusal(EntraErrorKind::AssertionExpired)
         };
-        token.asked(Time(seconds(5)));
+        token.request(Time(seconds(5)));
         token.refused(changed.clone(), &mut snapshot, &mut jitter, Time(seconds(6)));
         assert_eq!(token.due(&snapshot).map(|due| due.0), Some(Time(seconds(6))));
-        token.asked(Time(seconds(6)));
+        token.request(Time(seconds(6)));
         token.refused(changed, &mut snapshot, &mut jitter, Time(seconds(7)));
         assert!(token.due(&snapshot).is_some_and(|due| due.0 > Time(seconds(10))));
     }
@@ -321,7 +318,7 @@ mod tests {
     #[test]
     fn a_refused_token_is_renewed_only_five_minutes_after_its_issue() {
         let (mut token, mut snapshot, mut jitter) = (Token::default(), Snapshot::default(), Jitter::new(1));
-        token.asked(Time(seconds(10)));
+        token.request(Time(seconds(10)));
         token.issued(
             TokenId(1),
             seconds(3600),

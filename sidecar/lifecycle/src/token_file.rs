@@ -1,20 +1,20 @@
 //! The token file: which token it should hold, and when to write it.
 //!
-//! The file is never removed or emptied by us. Some images delete it after they registered, so it is written again at
-//! once; an image that deletes it in a loop is followed at a growing distance.
+//! The sidecar never removes or empties the file. Some images delete it after they registered, so it is written again at
+//! once; where an image deletes it in a loop, with growing pauses.
 
 use crate::backoff;
 use crate::{Time, TokenId};
 use std::time::Duration;
 
-/// Deletions further apart than this are no loop.
+/// Deletions this far apart do not count as a delete loop.
 const LOOP_WINDOW: Duration = Duration::from_secs(300);
 
 /// What we know of the token file.
 #[derive(Debug, Default)]
 pub(crate) struct TokenFile {
     holds: Option<TokenId>,
-    writing: Option<TokenId>,
+    under_way: Option<TokenId>,
     /// Whether the file was removed while it was being written: nobody knows which came first.
     removed_meanwhile: bool,
     failures: u32,
@@ -31,16 +31,16 @@ impl TokenFile {
     /// Which token to write, and when; `None`: the file is as it should be, or being written.
     pub(crate) fn due(&self, newest: Option<TokenId>) -> Option<(Time, TokenId)> {
         let token = newest?;
-        (self.writing.is_none() && self.holds != Some(token)).then_some((self.not_before, token))
+        (self.under_way.is_none() && self.holds != Some(token)).then_some((self.not_before, token))
     }
 
-    pub(crate) fn writing(&mut self, token: TokenId) {
-        self.writing = Some(token);
+    pub(crate) fn begin(&mut self, token: TokenId) {
+        self.under_way = Some(token);
         self.removed_meanwhile = false;
     }
 
     pub(crate) fn written(&mut self, token: TokenId) {
-        self.writing = None;
+        self.under_way = None;
         self.holds = (!self.removed_meanwhile).then_some(token);
         self.failures = 0;
         self.trouble = None;
@@ -48,14 +48,14 @@ impl TokenFile {
     }
 
     pub(crate) fn failed(&mut self, trouble: String, now: Time) {
-        self.writing = None;
+        self.under_way = None;
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.not_before = self.not_before.max(now.plus(backoff::fast(self.failures)));
     }
 
     pub(crate) fn removed(&mut self, now: Time) {
-        if self.holds.is_none() && self.writing.is_none() {
+        if self.holds.is_none() && self.under_way.is_none() {
             return;
         }
         self.holds = None;
@@ -83,11 +83,11 @@ mod tests {
         let mut file = TokenFile::default();
         assert_eq!(file.due(None), None);
         assert_eq!(file.due(Some(TokenId(1))), Some((at(0), TokenId(1))));
-        file.writing(TokenId(1));
+        file.begin(TokenId(1));
         assert_eq!(file.due(Some(TokenId(2))), None, "one write at a time");
         file.written(TokenId(1));
         assert_eq!(file.due(Some(TokenId(2))), Some((at(0), TokenId(2))));
-        file.writing(TokenId(2));
+        file.begin(TokenId(2));
         file.written(TokenId(2));
         assert_eq!(file.due(Some(TokenId(2))), None);
     }
@@ -97,7 +97,7 @@ mod tests {
         let mut file = TokenFile::default();
         file.removed(at(1));
         assert_eq!(file.due(None), None, "what was never there cannot be removed");
-        file.writing(TokenId(1));
+        file.begin(TokenId(1));
         file.written(TokenId(1));
         let mut now = at(1000);
         let mut writes = 0;
@@ -108,7 +108,7 @@ mod tests {
                 assert_eq!(due, now);
             }
             now = now.max(due);
-            file.writing(token);
+            file.begin(token);
             file.written(token);
             writes += 1;
         }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_deletion_during_a_write_is_not_forgotten() {
         let mut file = TokenFile::default();
-        file.writing(TokenId(1));
+        file.begin(TokenId(1));
         file.removed(at(5));
         file.written(TokenId(1));
         assert_eq!(file.due(Some(TokenId(1))).map(|due| due.1), Some(TokenId(1)));
@@ -128,7 +128,7 @@ mod tests {
     fn a_failed_write_is_tried_again_later() {
         let mut file = TokenFile::default();
         for (second, due) in [(10, 11), (11, 13), (13, 17)] {
-            file.writing(TokenId(1));
+            file.begin(TokenId(1));
             file.failed("no space".to_owned(), at(second));
             assert_eq!(file.due(Some(TokenId(1))), Some((at(due), TokenId(1))));
         }

@@ -54,7 +54,7 @@ fn check(pod: &Pod) {
     for (at, status) in &pod.statuses {
         assert!(
             status.agent_may_start || !may_start,
-            "{at}: an agent that was let start is taken back\n{}",
+            "{at}: an agent that was allowed to start is taken back\n{}",
             tail(pod)
         );
         may_start |= status.agent_may_start;

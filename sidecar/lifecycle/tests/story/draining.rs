@@ -255,7 +255,7 @@ fn a_placeholder_leaves_its_agent_and_asks_nobody() {
     let mut script = Script::restored_at(placeholder(), snapshot, 102.0);
     script.at(103.0).event(Event::Terminate);
     assert_eq!(script.exit().reason, OutcomeReason::Kept);
-    // Where no agent was let start there is none to keep.
+    // Where no agent was allowed to start there is none to keep.
     let mut script = Script::new(placeholder(), None);
     script.at(1.0).event(Event::PreStop);
     script.event(Event::Terminate);

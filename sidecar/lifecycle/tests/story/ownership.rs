@@ -112,7 +112,7 @@ fn an_agent_that_changed_its_marker_stays_and_the_end_is_not_clean() {
                 outcome.sentence
             );
             assert!(!outcome.is_clean());
-            assert!(outcome.sentence.contains("(id 7) stays"), "{}", outcome.sentence);
+            assert!(outcome.sentence.contains("(ID 7) stays"), "{}", outcome.sentence);
         }
     }
 }
