@@ -9,25 +9,12 @@ use crate::deadline::Deadline;
 use crate::rest::{RARELY, Rest, SOON};
 use crate::search::{Extent, Naming, Progress, Search, Step, shows_nothing_of_ours};
 use crate::serving::Registration;
-use crate::stage::{PROOF, Purpose, Stage};
-use crate::target::Target;
+use crate::stage::{Deletion, PROOF, Purpose, Stage};
+use crate::target::{STARTED, Target};
 use crate::{Outcome, Time, sentences};
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability};
 use contract::OutcomeReason;
 use std::time::Duration;
-
-/// How long an agent that registered late is left to begin listening. Removed before that, it asks for a token forever, and
-/// its start script, which has missed SIGTERM, does not end either.
-const STARTED: Duration = Duration::from_secs(30);
-
-/// What became of the request to remove the agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deletion {
-    NotSent,
-    Sent,
-    /// It was on its way when SIGTERM came, so the agent may have registered again behind it.
-    Overtaken,
-}
 
 /// SIGTERM came.
 #[derive(Debug)]
@@ -87,9 +74,7 @@ impl Removal {
                 self.start_search(Purpose::First);
             }
         } else if let Some(target) = self.stage.target().cloned() {
-            if self.deletion == Deletion::Sent {
-                self.deletion = Deletion::Overtaken;
-            }
+            self.deletion.overtake();
             self.stage = if context.now.since(target.proven) <= PROOF {
                 Stage::Delete(target)
             } else {
@@ -316,16 +301,8 @@ impl Removal {
     /// The agent is not there any more.
     fn gone(&mut self, context: &mut Context) {
         context.snapshot.disabled = None;
-        let settings = &context.settings;
-        let (reason, sentence) = match self.deletion {
-            Deletion::NotSent => (OutcomeReason::AlreadyGone, sentences::already_gone(settings)),
-            Deletion::Sent | Deletion::Overtaken => {
-                let target = self.stage.target();
-                let name = target.map_or(settings.agent_name.as_str(), |target| target.name.as_str());
-                (OutcomeReason::Removed, sentences::removed(name, settings))
-            }
-        };
-        let outcome = Outcome::verified(reason, sentence);
+        let name = self.stage.target().map(|target| target.name.as_str());
+        let outcome = self.deletion.outcome(name, &context.settings);
         if self.deletion == Deletion::Overtaken {
             self.deletion = Deletion::Sent;
             self.verify(outcome, context);

@@ -5,8 +5,9 @@ use crate::context::Context;
 use crate::rest::{Look, Rest};
 use crate::search::{FETCHES, LAST_FETCHES, Search, Step};
 use crate::target::Target;
-use crate::{Outcome, Time, sentences};
+use crate::{Outcome, Settings, Time, sentences};
 use azure_protocol::{AdoRequest, Availability, PoolId};
+use contract::OutcomeReason;
 use std::time::Duration;
 
 /// How old the proof of ownership may be when we act on it.
@@ -35,6 +36,35 @@ pub(crate) enum Stage {
     Watch { target: Target, at: Time },
     /// Nothing is left to do, except to look on.
     Rest(Rest),
+}
+
+/// What became of the request to remove the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    NotSent,
+    Sent,
+    /// It was on its way when SIGTERM came, so the agent may have registered again behind it.
+    Overtaken,
+}
+
+impl Deletion {
+    /// SIGTERM came before the agent was gone.
+    pub(crate) fn overtake(&mut self) {
+        if *self == Self::Sent {
+            *self = Self::Overtaken;
+        }
+    }
+
+    /// What it means that the agent, by this name where it was found, is gone.
+    pub(crate) fn outcome(self, name: Option<&str>, settings: &Settings) -> Outcome {
+        match self {
+            Self::NotSent => Outcome::verified(OutcomeReason::AlreadyGone, sentences::already_gone(settings)),
+            Self::Sent | Self::Overtaken => {
+                let name = name.unwrap_or(&settings.agent_name);
+                Outcome::verified(OutcomeReason::Removed, sentences::removed(name, settings))
+            }
+        }
+    }
 }
 
 impl Stage {

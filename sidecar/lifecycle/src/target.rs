@@ -11,6 +11,9 @@ use std::time::Duration;
 const WATCH: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(12));
 /// How often an agent that registered late is looked at until it listens.
 const STARTING: Duration = Duration::from_secs(3);
+/// How long an agent that registered late is left to begin listening. Removed before that, it asks for a token forever, and
+/// its start script, which has missed SIGTERM, does not end either.
+pub(crate) const STARTED: Duration = Duration::from_secs(30);
 
 /// An agent that a response proved ours.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -85,7 +85,7 @@ fn any_duration() -> impl Strategy<Value = Duration> {
     ]
 }
 
-/// What happens: an event with a number relative to the newest question, or the next deadline.
+/// What happens: an event with a number relative to the newest request, or the next deadline.
 fn any_event() -> impl Strategy<Value = Option<Event>> {
     let date = prop::option::of(prop::sample::select(vec![i64::MIN, 1_700_000_000, i64::MAX]));
     prop_oneof![
@@ -163,7 +163,7 @@ fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
     ))
 }
 
-/// Takes all commands; returns the number of the newest question and whether the process ended.
+/// Takes all commands; returns the number of the newest request and whether the process ended.
 fn drain(machine: &mut Lifecycle, newest: &mut u64) -> bool {
     let mut ended = false;
     while let Some(command) = machine.poll_command() {

@@ -93,12 +93,12 @@ impl Script {
         while let Some(command) = self.machine.poll_command() {
             if let Command::CallAdo {
                 number,
-                request: question,
-                timeout: patience,
+                request,
+                timeout,
                 ..
             } = &command
             {
-                self.open = vec![(*number, question.clone(), *patience)];
+                self.open = vec![(*number, request.clone(), *timeout)];
                 self.asked += 1;
             }
             if let Command::RequestToken { .. } = &command {
@@ -171,19 +171,19 @@ impl Script {
         self.event(Event::TokenFileWritten(TokenId(id)));
     }
 
-    fn take(&mut self, question: &AdoRequest) -> u64 {
+    fn take(&mut self, request: &AdoRequest) -> u64 {
         let (number, asked, _) = self
             .open
             .pop()
-            .unwrap_or_else(|| panic!("{question:?} is to be asked, but nothing is; {:?}", self.machine));
-        assert_eq!(&asked, question);
+            .unwrap_or_else(|| panic!("{request:?} is to be asked, but nothing is; {:?}", self.machine));
+        assert_eq!(&asked, request);
         self.open.clear();
         number
     }
 
-    /// This question is open; it is answered.
-    pub(crate) fn answer(&mut self, question: &AdoRequest, answer: AdoResponse) {
-        let number = self.take(question);
+    /// This request is open; it is answered.
+    pub(crate) fn answer(&mut self, request: &AdoRequest, answer: AdoResponse) {
+        let number = self.take(request);
         self.reply(number, Ok(answer), None);
     }
 
@@ -217,15 +217,15 @@ impl Script {
         self.reply(number, Ok(AdoResponse::Shortlist(shortlist)), pause);
     }
 
-    /// This question is open; it fails.
-    pub(crate) fn fail(&mut self, question: &AdoRequest, failure: AdoError, retry_after: Option<Duration>) {
-        let number = self.take(question);
+    /// This request is open; it fails.
+    pub(crate) fn fail(&mut self, request: &AdoRequest, failure: AdoError, retry_after: Option<Duration>) {
+        let number = self.take(request);
         self.reply(number, Err(failure), retry_after);
     }
 
     /// It is answered, and a pause is asked for.
-    pub(crate) fn answer_and_pause(&mut self, question: &AdoRequest, answer: AdoResponse, pause: Duration) {
-        let number = self.take(question);
+    pub(crate) fn answer_and_pause(&mut self, request: &AdoRequest, answer: AdoResponse, pause: Duration) {
+        let number = self.take(request);
         self.reply(number, Ok(answer), Some(pause));
     }
 
@@ -233,14 +233,14 @@ impl Script {
         self.now
     }
 
-    /// Number of the open question.
+    /// Number of the open request.
     pub(crate) fn number(&self) -> u64 {
-        self.open.last().expect("a question is open").0
+        self.open.last().expect("a request is open").0
     }
 
-    /// Patience of the open question.
-    pub(crate) fn patience(&self) -> Duration {
-        self.open.last().expect("a question is open").2
+    /// Patience of the open request.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.open.last().expect("a request is open").2
     }
 
     pub(crate) fn reply(&mut self, number: u64, result: Result<AdoResponse, AdoError>, retry_after: Option<Duration>) {
@@ -254,14 +254,14 @@ impl Script {
     }
 
     pub(crate) fn open(&self) -> Option<&AdoRequest> {
-        self.open.last().map(|(_, question, _)| question)
+        self.open.last().map(|(_, request, _)| request)
     }
 
     pub(crate) fn status(&self) -> Status {
         self.machine.status()
     }
 
-    pub(crate) fn questions(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.asked
     }
 

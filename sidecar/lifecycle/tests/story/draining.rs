@@ -29,7 +29,7 @@ fn an_idle_pod_from_start_to_removed() {
     script.at(1004.0).event(Event::Terminate);
     script.answer(&by_name(), no_agents());
     assert_eq!(script.exit().reason, OutcomeReason::Removed);
-    assert_eq!(script.questions(), 8, "requests in the life of the pod");
+    assert_eq!(script.requests(), 8, "requests in the life of the pod");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_job_agent_that_ended_is_removed_within_three_requests() {
     };
     script.expect([(by_name(), found(offline)), (delete(), AdoResponse::Done)]);
     assert_eq!(script.exit().reason, OutcomeReason::Removed);
-    assert_eq!(script.questions(), 5);
+    assert_eq!(script.requests(), 5);
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn an_agent_that_a_person_disabled_is_removed_but_not_touched_otherwise() {
 
 #[test]
 fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
-    let kept = draining().snapshot();
-    let mut script = Script::restored_at(settings(), kept, 130.0);
+    let snapshot = draining().snapshot();
+    let mut script = Script::restored_at(settings(), snapshot, 130.0);
     assert_eq!(script.status().reason, Reason::Draining);
     script.exchange(2, 3600);
     script.expect([(by_name(), found(busy())), (disable(), AdoResponse::Done)]);
@@ -169,8 +169,8 @@ fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
     let mut last = script.now();
     while !script.has_ended() {
         last = script.wait().0;
-        if let Some(question) = script.open().cloned() {
-            script.answer(&question, found(busy()));
+        if let Some(request) = script.open().cloned() {
+            script.answer(&request, found(busy()));
         }
     }
     assert!(
@@ -185,9 +185,9 @@ fn a_long_drain_keeps_the_token_fresh() {
     let mut issued = 1;
     while script.now() < at(3500.0) {
         script.wait();
-        if let Some(question) = script.open().cloned() {
+        if let Some(request) = script.open().cloned() {
             script.answer(
-                &question,
+                &request,
                 found(Agent {
                     enabled: false,
                     ..busy()
@@ -244,13 +244,13 @@ fn a_placeholder_leaves_its_agent_and_asks_nobody() {
     let mut script = ready_with(placeholder());
     script.wait();
     script.answer(&by_name(), found(agent(7)));
-    let asked = script.questions();
+    let asked = script.requests();
     script.at(100.0).event(Event::PreStop);
     assert_eq!(script.status().reason, Reason::Draining);
     let snapshot = script.snapshot();
     script.at(101.0).event(Event::Terminate);
     assert_eq!(script.exit().reason, OutcomeReason::Kept);
-    assert_eq!(script.questions(), asked, "nothing is asked for the end");
+    assert_eq!(script.requests(), asked, "nothing is asked for the end");
     // Nor where the sidecar is started again while the pod leaves.
     let mut script = Script::restored_at(placeholder(), snapshot, 102.0);
     script.at(103.0).event(Event::Terminate);

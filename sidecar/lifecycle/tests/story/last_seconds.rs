@@ -17,7 +17,7 @@ fn at_the_very_end(last_seen: Agent) -> Script {
     }
     script.event(Event::Terminate);
     assert_eq!(script.open(), Some(&delete()), "the removal goes out at once");
-    assert_eq!(script.patience(), Duration::from_millis(1500));
+    assert_eq!(script.timeout(), Duration::from_millis(1500));
     script
 }
 
@@ -68,8 +68,8 @@ fn a_hook_that_comes_late_does_not_cost_the_outcome() {
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     while !script.has_ended() {
         script.wait();
-        if let Some(question) = script.open().cloned() {
-            script.answer(&question, found(busy()));
+        if let Some(request) = script.open().cloned() {
+            script.answer(&request, found(busy()));
         }
     }
     assert_eq!(script.exit().reason, OutcomeReason::JobStillAssigned);
@@ -83,7 +83,7 @@ fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
     let number = script.number();
     assert_eq!(script.open(), Some(&look()));
     script.at(due.0.as_secs_f64() + 5.0).event(Event::Terminate);
-    assert_eq!(script.open(), Some(&delete()), "the open question is given up");
+    assert_eq!(script.open(), Some(&delete()), "the open request is given up");
     script.reply(number, Ok(no_agents()), None);
     assert_eq!(script.open(), Some(&delete()));
     script.answer(&delete(), AdoResponse::Done);
@@ -99,7 +99,7 @@ fn an_answer_from_before_sigterm_counts_only_where_it_found_the_agent() {
         let agents = if is_there { vec![agent(7)] } else { vec![] };
         script.answer(&by_name(), AdoResponse::Agents(agents));
         if !is_there {
-            // It registered behind the question.
+            // It registered behind the request.
             script.answer(&by_name(), found(agent(7)));
         }
         script.answer(&delete(), AdoResponse::Done);

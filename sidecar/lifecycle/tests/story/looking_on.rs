@@ -15,7 +15,7 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
     script.at(20.0).event(Event::PreStop);
     script.answer(&by_name(), no_agents());
     script.list(&[]);
-    let questions = script.questions();
+    let requests = script.requests();
     for pause in [1, 2, 4, 8, 16, 30] {
         let before = script.now();
         let (due, _) = script.wait();
@@ -50,7 +50,7 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
     script.wait();
     script.list(&[late("invented")]);
     assert_eq!(script.open(), None, "whose it is is known");
-    assert_eq!(script.questions(), questions + 9);
+    assert_eq!(script.requests(), requests + 9);
 
     script.wait();
     let id = AgentId(8);

@@ -245,13 +245,13 @@ fn a_404_long_after_the_listing_does_not_prove_that_the_agent_is_gone() {
 
 #[test]
 fn of_several_with_our_marker_only_the_first_seen_is_removed() {
-    let kept = Snapshot {
+    let snapshot = Snapshot {
         admitted: true,
         pool: Some(POOL),
         pinned: Some((OURS, None)),
         ..Snapshot::default()
     };
-    let mut script = Script::new(settings(), Some(kept));
+    let mut script = Script::new(settings(), Some(snapshot));
     script.exchange(1, 3600);
     script.event(Event::PreStop);
     script.expect([

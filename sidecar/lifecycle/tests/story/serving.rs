@@ -30,8 +30,8 @@ fn a_refresh_that_fails_keeps_the_token_and_says_so() {
 fn back_off_survives_a_restart() {
     let mut script = Script::new(settings(), None);
     script.event(Event::TokenRefused(refused(EntraErrorKind::ApplicationUnknown)));
-    let kept = script.snapshot();
-    let mut script = Script::new(settings(), Some(kept));
+    let snapshot = script.snapshot();
+    let mut script = Script::new(settings(), Some(snapshot));
     assert_eq!(script.requested_token(), 0);
     let (due, _) = script.wait();
     assert!(due >= at(300.0), "{due:?}");
@@ -42,19 +42,19 @@ fn back_off_survives_a_restart() {
 fn a_token_that_azure_devops_refuses_is_replaced_but_not_at_every_refusal() {
     let mut script = Script::new(settings(), None);
     script.exchange(1, 3600);
-    let mut questions = 0;
+    let mut requests = 0;
     while script.now() < at(290.0) {
         let open = script.open().cloned();
-        if let Some(question) = open {
-            script.fail(&question, failure(AdoErrorKind::Unauthorized), None);
-            questions += 1;
+        if let Some(request) = open {
+            script.fail(&request, failure(AdoErrorKind::Unauthorized), None);
+            requests += 1;
         }
         script.wait();
     }
-    assert!((8..14).contains(&questions), "{questions} questions in five minutes");
+    assert!((8..14).contains(&requests), "{requests} requests in five minutes");
     while script.requested_token() == 0 {
-        if let Some(question) = script.open().cloned() {
-            script.fail(&question, failure(AdoErrorKind::Unauthorized), None);
+        if let Some(request) = script.open().cloned() {
+            script.fail(&request, failure(AdoErrorKind::Unauthorized), None);
         }
         script.wait();
     }
@@ -75,9 +75,9 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     while !script.has_ended() {
         script.wait();
-        if let Some(question) = script.open().cloned() {
+        if let Some(request) = script.open().cloned() {
             script.answer(
-                &question,
+                &request,
                 found(Agent {
                     enabled: false,
                     ..busy()
@@ -108,7 +108,7 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
 
 #[test]
 fn a_person_who_took_over_the_disabling_is_respected_by_the_next_life() {
-    let kept = Snapshot {
+    let snapshot = Snapshot {
         admitted: true,
         ended: true,
         pool: Some(POOL),
@@ -116,7 +116,7 @@ fn a_person_who_took_over_the_disabling_is_respected_by_the_next_life() {
         disabled: Some(OURS),
         ..Snapshot::default()
     };
-    let mut script = Script::new(settings(), Some(kept));
+    let mut script = Script::new(settings(), Some(snapshot));
     script.exchange(1, 3600);
     script.answer(&look(), found(agent(7)));
     assert_eq!(script.open(), None, "it is enabled already");
@@ -130,8 +130,8 @@ fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
     while !script.has_ended() {
         script.wait();
-        if let Some(question) = script.open().cloned() {
-            script.answer(&question, found(busy()));
+        if let Some(request) = script.open().cloned() {
+            script.answer(&request, found(busy()));
         }
     }
     let script = Script::new(settings(), Some(script.snapshot()));

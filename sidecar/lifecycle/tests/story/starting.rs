@@ -96,7 +96,7 @@ fn every_failed_check_says_what_to_do_and_recovers() {
         ),
         (by_name(), Ok(found(stranger)), Reason::NameTaken, "AZP_AGENT_NAME"),
     ];
-    for (question, result, reason, names) in cases {
+    for (request, result, reason, names) in cases {
         let mut script = Script::new(settings(), None);
         script.exchange(1, 3600);
         script.write(1);
@@ -105,19 +105,19 @@ fn every_failed_check_says_what_to_do_and_recovers() {
             (AdoRequest::MayManage(POOL), AdoResponse::MayManage(true)),
             (by_name(), no_agents()),
         ];
-        for (earlier, answer) in hopes.iter().take_while(|(earlier, _)| *earlier != question) {
+        for (earlier, answer) in hopes.iter().take_while(|(earlier, _)| *earlier != request) {
             script.answer(earlier, answer.clone());
         }
         assert!(
-            script.patience() < Duration::from_secs(5),
+            script.timeout() < Duration::from_secs(5),
             "a failure is said within five seconds"
         );
         match result.clone() {
-            Ok(answer) => script.answer(&question, answer),
-            Err(failure) => script.fail(&question, failure, None),
+            Ok(answer) => script.answer(&request, answer),
+            Err(failure) => script.fail(&request, failure, None),
         }
         let status = script.status();
-        assert_eq!(status.reason, reason, "{question:?} {result:?}");
+        assert_eq!(status.reason, reason, "{request:?} {result:?}");
         assert!(status.sentence.contains(names), "{}", status.sentence);
         assert!(!status.agent_may_start);
         assert!(script.commands().contains(&Command::Report(status)), "it is reported");
@@ -132,7 +132,7 @@ fn every_failed_check_says_what_to_do_and_recovers() {
                 .clone();
             script.answer(&open, answer);
         }
-        assert_eq!(script.status().reason, Reason::Ready, "after {question:?} {result:?}");
+        assert_eq!(script.status().reason, Reason::Ready, "after {request:?} {result:?}");
     }
 }
 
@@ -205,7 +205,7 @@ fn a_refusal_asks_nobody_and_ends_when_told() {
     script.event(Event::PreStop);
     script.event(Event::Terminate);
     assert_eq!(script.exit().reason, OutcomeReason::NeverSeen);
-    assert_eq!((script.questions(), script.requested_token()), (0, 0));
+    assert_eq!((script.requests(), script.requested_token()), (0, 0));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
         "{}",
         script.exit().sentence
     );
-    assert_eq!(script.questions(), 0);
+    assert_eq!(script.requests(), 0);
 }
 
 #[test]

@@ -92,10 +92,10 @@ impl Ado {
         })
     }
 
-    /// Answers a question; `token` says whether its token is good.
+    /// Answers a request; `token` says whether its token is good.
     pub(crate) fn answer(
         &mut self,
-        question: &AdoRequest,
+        request: &AdoRequest,
         token_is_good: bool,
         fault: Option<AdoFault>,
         now: u64,
@@ -105,19 +105,19 @@ impl Ado {
         match fault {
             Some(AdoFault::Hang | AdoFault::Reset) => return refuse(AdoErrorKind::Unreachable, None),
             Some(AdoFault::LostAnswer) => {
-                let _lost = self.perform(question, token_is_good, false, now);
+                let _lost = self.perform(request, token_is_good, false, now);
                 return refuse(AdoErrorKind::Unreachable, None);
             }
             Some(AdoFault::Html) => return refuse(AdoErrorKind::UnexpectedResponse, None),
             Some(AdoFault::Unavailable) => return refuse(AdoErrorKind::Unavailable, None),
             Some(AdoFault::Throttled(seconds)) => return refuse(AdoErrorKind::Throttled, Some(seconds)),
             Some(AdoFault::Unauthorized) => return refuse(AdoErrorKind::Unauthorized, None),
-            Some(AdoFault::IdentityUnknown) if *question != AdoRequest::Tenant => {
+            Some(AdoFault::IdentityUnknown) if *request != AdoRequest::Tenant => {
                 return refuse(AdoErrorKind::IdentityUnknown, None);
             }
             Some(AdoFault::PoolMissing) => {
-                return match question {
-                    AdoRequest::Tenant => (self.perform(question, token_is_good, false, now), None),
+                return match request {
+                    AdoRequest::Tenant => (self.perform(request, token_is_good, false, now), None),
                     AdoRequest::PoolByName(_) => (Ok(AdoResponse::Pool(None)), None),
                     AdoRequest::MayManage(_)
                     | AdoRequest::AgentByName(..)
@@ -128,25 +128,25 @@ impl Ado {
                 };
             }
             Some(AdoFault::RetryAfterOnSuccess(seconds)) => {
-                return (self.perform(question, token_is_good, false, now), Some(pause(seconds)));
+                return (self.perform(request, token_is_good, false, now), Some(pause(seconds)));
             }
-            Some(AdoFault::RoleMissing) => return (self.perform(question, token_is_good, true, now), None),
+            Some(AdoFault::RoleMissing) => return (self.perform(request, token_is_good, true, now), None),
             Some(AdoFault::IdentityUnknown) | None => {}
         }
-        (self.perform(question, token_is_good, false, now), None)
+        (self.perform(request, token_is_good, false, now), None)
     }
 
     fn perform(
         &mut self,
-        question: &AdoRequest,
+        request: &AdoRequest,
         token_is_good: bool,
         may_only_read: bool,
         now: u64,
     ) -> Result<AdoResponse, AdoError> {
-        if *question != AdoRequest::Tenant && !token_is_good {
+        if *request != AdoRequest::Tenant && !token_is_good {
             return Err(failure(AdoErrorKind::Unauthorized));
         }
-        match question {
+        match request {
             AdoRequest::Tenant => Ok(AdoResponse::Tenant(Some("tenant".to_owned()))),
             AdoRequest::PoolByName(_) => Ok(AdoResponse::Pool(Some(POOL))),
             AdoRequest::MayManage(_) => Ok(AdoResponse::MayManage(!may_only_read)),

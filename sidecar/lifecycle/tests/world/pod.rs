@@ -268,7 +268,7 @@ impl Pod {
             Happening::ToSidecar(run, event) if run == self.run => self.tell(event),
             Happening::WriteFile(run, token) if run == self.run => self.write(token),
             Happening::Wake(_) | Happening::ToSidecar(..) | Happening::WriteFile(..) => {}
-            Happening::Arrive(run, number, question, token, left) => self.arrive(run, number, &question, token, left),
+            Happening::Arrive(run, number, request, token, left) => self.arrive(run, number, &request, token, left),
             Happening::StartSidecar => self.start_sidecar(),
             Happening::CrashSidecar => self.lose_sidecar(10_000),
             Happening::EditSidecar => self.edit_sidecar(),

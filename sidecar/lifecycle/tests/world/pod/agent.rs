@@ -43,8 +43,8 @@ impl Pod {
             // invented its name. A restarted kubelet makes the sidecar begin again.
             let by_every_look = image.naming == Naming::Expected && !self.plan.left_over;
             let again = if self.plan.kubelet_restart.is_some() { 80_000 } else { 0 };
-            let patience = again + if by_every_look { 40_000 } else { 80_000 };
-            self.after(patience, Happening::OutOfService(id));
+            let timeout = again + if by_every_look { 40_000 } else { 80_000 };
+            self.after(timeout, Happening::OutOfService(id));
         }
         self.agent = Container::Running { registered: Some(id) };
         if image.deletes_file && self.file.take().is_some() {

@@ -87,13 +87,13 @@ impl Pod {
             Command::CallAdo {
                 number,
                 token,
-                request: question,
-                timeout: patience,
+                request,
+                timeout,
             } => {
                 self.ado_requests.push(self.now);
-                let patience = u64::try_from(patience.as_millis()).expect("a short patience");
+                let timeout = u64::try_from(timeout.as_millis()).expect("a short timeout");
                 let way = 20 + self.draw(200);
-                self.after(way, Happening::Arrive(run, number, question, token, patience));
+                self.after(way, Happening::Arrive(run, number, request, token, timeout));
             }
             Command::WriteDrainFile(drain) => {
                 let beats = matches!(drain, Drain::Draining { .. }) && drain != self.shown;
@@ -153,23 +153,16 @@ impl Pod {
         self.tell(Event::TokenFileWritten(token));
     }
 
-    pub(super) fn arrive(
-        &mut self,
-        run: u32,
-        number: u64,
-        question: &AdoRequest,
-        token: Option<TokenId>,
-        patience: u64,
-    ) {
+    pub(super) fn arrive(&mut self, run: u32, number: u64, request: &AdoRequest, token: Option<TokenId>, timeout: u64) {
         let fault = self.ado_fault();
         let good = self.token_is_good(token);
         let before = self.ado.ours();
-        let (result, retry_after) = self.ado.answer(question, good, fault, self.now);
+        let (result, retry_after) = self.ado.answer(request, good, fault, self.now);
         let way = 20 + self.draw(300);
-        let is_late = matches!(fault, Some(AdoFault::Hang | AdoFault::LostAnswer)) || way > patience;
+        let is_late = matches!(fault, Some(AdoFault::Hang | AdoFault::LostAnswer)) || way > timeout;
         let (delay, event) = if is_late {
             let result = Err(failure(AdoErrorKind::Unreachable));
-            (patience, (result, None, None))
+            (timeout, (result, None, None))
         } else {
             let date = (!matches!(fault, Some(AdoFault::Reset | AdoFault::Html))).then(|| Ado::date(self.now));
             (way, (result, retry_after, date))
