@@ -76,8 +76,13 @@ pub fn cargo() -> Command {
 fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--message-format=json"]);
-    cargo.args(["--package=webhook", "--package=sidecar", "--package=stub-agent"]);
-    cargo.args(["--bin=ado-agent-webhook", "--bin=ado-agent-sidecar", "--bin=stub-agent"]);
+    // Of the whole workspace, so that dependencies have the features that `cargo test --workspace` has compiled them with.
+    cargo.args([
+        "--workspace",
+        "--bin=ado-agent-webhook",
+        "--bin=ado-agent-sidecar",
+        "--bin=stub-agent",
+    ]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
