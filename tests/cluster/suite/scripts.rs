@@ -5,7 +5,7 @@ use crate::case::Case;
 use crate::usual::{all_succeeded, apply_all, delete_all, in_a_folder_of_its_own, online, queue, short_grace};
 use crate::workload::{agent, pod, template};
 use anyhow::Result;
-use contract::{DEFAULT_AUDIENCE, DEFAULT_AUTHORITY, TOKEN_FILE};
+use contract::{DEFAULT_AUDIENCE, DEFAULT_AUTHORITY, DRAIN_FILE, TOKEN_FILE};
 use serde_json::{Value, json};
 
 /// Who the agent's container runs as.
@@ -47,7 +47,7 @@ fn users() -> [User; 4] {
 }
 
 /// A job that looks for its user and for a token file of the right mode that it can read. Some scripts delete the file, and
-/// it comes back at once.
+/// it comes back at once. The drain file is the sidecar's: only root can delete, rename or touch it.
 fn look_around(user: &User) -> String {
     let uid = &user.security["runAsUser"];
     let (format, expected) = user.token_file;
@@ -56,7 +56,11 @@ fn look_around(user: &User) -> String {
          for _ in $(seq 50); do [ -s {TOKEN_FILE} ] && break; sleep 0.1; done
          [ \"$(id -u)\" = {uid} ]
          [ \"$(stat -c '{format}' {TOKEN_FILE})\" = '{expected}' ]
-         [ -n \"$(cat {TOKEN_FILE})\" ]"
+         [ -n \"$(cat {TOKEN_FILE})\" ]
+         [ -e {DRAIN_FILE} ]
+         [ {uid} = 0 ] || for change in 'rm -f {DRAIN_FILE}' 'mv {DRAIN_FILE} {DRAIN_FILE}.old' 'touch {DRAIN_FILE}'; do
+             if $change; then exit 1; fi
+         done"
     )
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use contract::AZWI_CLIENT_ID_ANNOTATION;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::apiserver::review::of_pod;
 use tests::apiserver::webhook::Webhook;
@@ -266,7 +267,7 @@ async fn at_most_eight_accounts_are_read_at_once_and_two_of_a_namespace() {
             .await;
             live_reads(&api) - before
         };
-        let (responses, reads) = tokio::join!(futures_of(reviews), looked);
+        let (responses, reads) = tokio::join!(join_all(reviews), looked);
         assert!(
             responses
                 .iter()
@@ -283,7 +284,7 @@ async fn whoever_names_unknown_accounts_fills_the_queue_of_one_namespace() {
     api.set_mood(Mood::Hanging);
     let refused = Cell::new(0);
     // As long as the API server may wait, so that the queue fills on a busy machine, too.
-    let flood = futures_of((0..70).map(|number| {
+    let flood = join_all((0..70).map(|number| {
         let (webhook, refused) = (&webhook, &refused);
         async move {
             let review = of_pod("flood", &pod_of(&format!("unknown-{number}")));
@@ -308,25 +309,6 @@ async fn whoever_names_unknown_accounts_fills_the_queue_of_one_namespace() {
         _ = flood => panic!("nobody waits for the API server, which does not answer"),
         () = others => {}
     }
-}
-
-/// Runs them all at once.
-async fn futures_of<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        for (future, result) in waiting.iter_mut().filter(|(_, result)| result.is_none()) {
-            if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
-                *result = Some(value);
-            }
-        }
-        if waiting.iter().all(|(_, result)| result.is_some()) {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    waiting.into_iter().filter_map(|(_, result)| result).collect()
 }
 
 #[tokio::test]

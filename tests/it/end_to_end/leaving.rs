@@ -322,16 +322,3 @@ async fn a_job_that_deletes_the_drain_file_loses_only_itself() {
     assert_ended_with(&pod, &[Reason::Removed, Reason::AlreadyGone]);
     assert!(stage.world.pool.agents().is_empty());
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_not_root_cannot_delete_the_drain_file() {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
-    let pod = stage.start(Workload::Deployment, AgentImage::EXAMPLE).await.unwrap();
-    online(&stage, &pod).await;
-    let script = format!("! rm {DRAIN_FILE} && ! mv {DRAIN_FILE} {DRAIN_FILE}.old && ! touch {DRAIN_FILE}");
-    let job = stage.world.pool.queue_job(JobSpec::script(&script)).unwrap();
-    succeeded(&stage, &pod, job).await;
-    pod.delete(None);
-    over(&pod).await;
-    assert_ended_with(&pod, &GONE);
-}
