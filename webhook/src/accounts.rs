@@ -18,14 +18,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
-use crate::cluster::sentence;
+use crate::cluster::message;
 use crate::metrics::{Lookup, Metrics};
 use known::Known;
 use turns::Turns;
 
-/// How long the answer "no account" or "no client id" is kept.
+/// How long the answer "no account" or "no client ID" is cached.
 const REMEMBERED: Duration = Duration::from_secs(2);
-/// Misses that are kept; the names come from whoever asks.
+/// Misses that are cached; the names come from pods.
 const MOST_REMEMBERED: usize = 1024;
 /// An account that was applied together with its pod may be moments away (an account without client id: its annotation).
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
@@ -146,7 +146,7 @@ impl Accounts {
         match api.get_opt(key.name()).await {
             Ok(Some(object)) => found(&object.metadata),
             Ok(None) => ServiceAccount::Missing,
-            Err(error) => ServiceAccount::Unreadable(sentence(&error)),
+            Err(error) => ServiceAccount::Unreadable(message(&error)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One review, from bytes to bytes: decode, look the ServiceAccount up, decide, log one line.
 //!
 //! What a review becomes in memory is many times its text, so it never waits for anything: where the ServiceAccount has to
-//! be read live, only the text is kept meanwhile, and the review is read a second time.
+//! be read live, only the text is held meanwhile, and the review is parsed a second time.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use inject::review::{Error, Incoming};
-use inject::{Decision, Inspection, ServiceAccount, Settings};
+use inject::{ClusterFacts, Context, Decision, Inspection, ServiceAccount};
 
 use crate::accounts::Key;
 use crate::body::{Received, busy};
@@ -19,18 +19,17 @@ use crate::router::Shared;
 /// Answers a review; `deadline` is when the API server stops waiting.
 ///
 /// # Errors
-/// The answer to give instead: the bytes are no review that could be answered, or too many others are being answered.
+/// The answer to give instead: the bytes cannot be answered as a review, or too many others are being answered.
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
     body: Received,
-    settings: Arc<Settings>,
+    cluster: Arc<ClusterFacts>,
     client: &Client,
     deadline: Instant,
 ) -> Result<String, Response> {
     let mut review = Review {
         shared: Arc::clone(shared),
-        is_last_source: settings.client_id.is_none(),
-        settings,
+        cluster,
         body,
         started: Instant::now(),
     };
@@ -44,14 +43,18 @@ pub(crate) async fn answer(
             Step::NeedsAccount(key) => key,
         };
         client.set(Activity::LookingUp);
-        account = Some(shared.accounts.read(&key, review.is_last_source, deadline).await);
+        account = Some(
+            shared
+                .accounts
+                .read(&key, shared.settings.client_id.is_none(), deadline)
+                .await,
+        );
     }
 }
 
 struct Review {
     shared: Arc<Shared>,
-    settings: Arc<Settings>,
-    is_last_source: bool,
+    cluster: Arc<ClusterFacts>,
     body: Received,
     started: Instant,
 }
@@ -84,7 +87,7 @@ impl Review {
         match step {
             Ok(step) => Ok((review, step)),
             Err(error) => {
-                tracing::warn!(bytes = review.body.bytes().len(), "a request was no review: {error}");
+                tracing::warn!(bytes = review.body.bytes().len(), "a request was not a review: {error}");
                 Err((StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())
             }
         }
@@ -92,7 +95,11 @@ impl Review {
 
     fn decide(&self, account: Option<ServiceAccount>) -> Result<Step, Error> {
         let incoming = Incoming::parse(self.body.bytes())?;
-        let decision = match incoming.inspect(&self.settings) {
+        let context = Context {
+            settings: &self.shared.settings,
+            cluster: &self.cluster,
+        };
+        let decision = match incoming.inspect(context) {
             Inspection::Decided(decision) => decision,
             Inspection::NeedsAccount(pending) => {
                 let key = Key::new(incoming.subject().namespace, pending.account());
@@ -141,7 +148,7 @@ fn operation(word: &str) -> &'static str {
         .unwrap_or("other")
 }
 
-/// The start of a name, as long as Kubernetes' names can be: whoever reaches our port must not fill the log with one line.
+/// The start of a name, as long as Kubernetes' names can be: a client must not be able to fill the log with one line.
 fn short(name: &str) -> &str {
     &name[..name.floor_char_boundary(253)]
 }

@@ -1,14 +1,14 @@
-//! What the API server tells about the cluster: its identity and whether it keeps native sidecars.
+//! What the API server says about the cluster: its identity, and whether it keeps native sidecars.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use inject::Settings;
+use inject::ClusterFacts;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
-/// The namespace whose UID names the cluster: it is as old as the cluster and nobody can recreate it.
+/// The namespace whose UID names the cluster: it is as old as the cluster and cannot be recreated.
 const NAMESPACE: &str = "kube-system";
 /// Kubernetes 1.29 is the first that keeps `restartPolicy` of init containers without a feature gate (KEP-753).
 const NATIVE_SIDECARS: (u32, u32) = (1, 29);
@@ -18,40 +18,43 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const UPGRADE_CHECK: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// The settings as far as they are known.
+/// The facts as far as they are known.
 ///
 /// The identity of the cluster is needed for every decision, so nothing is decided before it is known. The version is not:
-/// until the API server has told it, native sidecars are assumed, since every supported Kubernetes has them and a pod
+/// until the API server has given it, native sidecars are assumed, since every supported Kubernetes has them and a pod
 /// that was denied wrongly would be worse.
 #[derive(Clone)]
 pub(crate) struct Cluster(Arc<RwLock<State>>);
 
 struct State {
-    settings: Arc<Settings>,
+    facts: Arc<ClusterFacts>,
     is_identified: bool,
     problem: String,
 }
 
 impl Cluster {
-    /// What is known without the API server.
-    pub(crate) fn new(mut settings: Settings, cluster: Option<String>) -> Self {
-        let is_identified = cluster.is_some();
-        settings.cluster = cluster.unwrap_or_default();
+    /// What is known without the API server: the operator may have named the cluster.
+    pub(crate) fn new(id: Option<String>) -> Self {
+        let is_identified = id.is_some();
+        let facts = ClusterFacts {
+            id: id.unwrap_or_default(),
+            native_sidecars: true,
+        };
         Self(Arc::new(RwLock::new(State {
-            settings: Arc::new(settings),
+            facts: Arc::new(facts),
             is_identified,
             problem: format!("the UID of namespace {NAMESPACE} is not known yet"),
         })))
     }
 
-    /// The settings for a decision.
+    /// What a decision has to know.
     ///
     /// # Errors
-    /// The sentence for `/readyz` while the identity of the cluster is unknown.
-    pub(crate) fn settings(&self) -> Result<Arc<Settings>, String> {
+    /// The message for `/readyz` while the identity of the cluster is unknown.
+    pub(crate) fn facts(&self) -> Result<Arc<ClusterFacts>, String> {
         let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if state.is_identified {
-            Ok(Arc::clone(&state.settings))
+            Ok(Arc::clone(&state.facts))
         } else {
             Err(state.problem.clone())
         }
@@ -62,7 +65,7 @@ impl Cluster {
     }
 
     fn set_native_sidecars(&self, native_sidecars: bool) {
-        self.update(|state| Arc::make_mut(&mut state.settings).native_sidecars = native_sidecars);
+        self.update(|state| Arc::make_mut(&mut state.facts).native_sidecars = native_sidecars);
     }
 
     /// Asks until both are known, and an API server without native sidecars once a minute.
@@ -71,7 +74,7 @@ impl Cluster {
     }
 
     async fn identify(&self, client: Client) {
-        if self.settings().is_ok() {
+        if self.facts().is_ok() {
             return;
         }
         let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client);
@@ -82,14 +85,14 @@ impl Cluster {
                     Some(uid) => {
                         tracing::info!(cluster = %uid, "the UID of {NAMESPACE} names the cluster");
                         self.update(|state| {
-                            Arc::make_mut(&mut state.settings).cluster = uid;
+                            Arc::make_mut(&mut state.facts).id = uid;
                             state.is_identified = true;
                         });
                         return;
                     }
                     None => "the API server's answer has no uid".to_owned(),
                 },
-                Ok(Err(error)) => sentence(&error),
+                Ok(Err(error)) => message(&error),
                 Err(_) => "the API server did not answer within 5 s".to_owned(),
             };
             let problem =
@@ -122,7 +125,7 @@ impl Cluster {
                     }
                 },
                 Ok(Err(error)) => {
-                    tracing::warn!(retry_in = ?delay, "the API server's version is not known: {}", sentence(&error))
+                    tracing::warn!(retry_in = ?delay, "the API server's version is not known: {}", message(&error))
                 }
                 Err(_) => {
                     tracing::warn!(retry_in = ?delay, "the API server's version is not known: no answer within 5 s")
@@ -141,7 +144,7 @@ fn has_native_sidecars(major: &str, minor: &str) -> Option<bool> {
 }
 
 /// What the API server said, or why it could not be asked, for the person who reads a denial or `/readyz`.
-pub(crate) fn sentence(error: &kube::Error) -> String {
+pub(crate) fn message(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return match status.code {
             401 => "the API server does not accept the webhook's credentials (401)".to_owned(),

@@ -1,9 +1,9 @@
 //! The admission server of ado-agent-injector: a thin shell around the decisions of [`inject`].
 //!
-//! [`run`] serves `/mutate` over TLS and `/livez`, `/readyz` and `/metrics` on a plain port until it is told to end.
+//! [`run`] serves `/mutate` over TLS and `/livez`, `/readyz` and `/metrics` on a plain port until it is shut down.
 //! `config.rs` is what an operator types, `router.rs` what HTTP refuses, `admission.rs` one review from bytes to bytes,
 //! `accounts.rs` the one API read, `tls.rs` the certificate that is swapped while serving. `memory.rs` has every bound on
-//! memory, `connections.rs` who has to go where there is no room.
+//! memory, `connections.rs` which connection is closed when there is no room.
 //!
 //! **Invariant:** no state but caches, no writes to the API server, no secrets in answers. **Invariant:** a certificate pair
 //! that cannot be used never replaces one that can, and never ends the process.
@@ -53,13 +53,13 @@ pub enum Error {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// The operating system's word.
+        /// What the operating system said.
         source: io::Error,
     },
     /// The kubeconfig file cannot be used.
     #[error("the file of --kubeconfig cannot be used")]
     Kubeconfig(#[source] kube::config::KubeconfigError),
-    /// This is no pod of a cluster, and no kubeconfig was given.
+    /// The process is not in a pod of a cluster, and no kubeconfig was given.
     #[error("this process has no ServiceAccount of a cluster; outside of one, give it a --kubeconfig")]
     NotInCluster(#[source] kube::config::InClusterError),
     /// The credentials for the API server cannot be used.
@@ -132,7 +132,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     let acceptor = certificates.server_config(provider).map_err(Error::Tls)?;
     let client = client(&config).await?;
     let accounts = Arc::new(Accounts::new(client.clone(), Arc::clone(&metrics)));
-    let cluster = Cluster::new(config.settings, config.cluster);
+    let cluster = Cluster::new(config.settings.cluster_id.clone());
     let (phase, phases) = watch::channel(Phase::Serving);
     let (plain_phase, plain_phases) = watch::channel(Phase::Serving);
     let connections = Connections::new(Port::Tls, limits.connections, Arc::clone(&metrics));
@@ -145,6 +145,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
         large: Arc::new(Semaphore::new(1)),
         metrics: Arc::clone(&metrics),
         phase: phases.clone(),
+        settings: config.settings,
     });
     let mut background = JoinSet::new();
     background.spawn(reloader.run(limits.certificate_poll));

@@ -11,25 +11,33 @@ use webhook::config::{Config, Error, LogFormat};
 /// `EX_USAGE` of sysexits.h: the configuration is wrong, a restart does not help.
 const WRONG_CONFIGURATION: u8 = 64;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = match Config::read(std::env::args(), |name| std::env::var(name).ok()) {
         Ok(config) => config,
         Err(Error::Usage(usage)) => {
-            usage.print()?;
-            return Ok(if usage.use_stderr() {
+            // Without a terminal there is nobody to read it.
+            let _ = usage.print();
+            return if usage.use_stderr() {
                 ExitCode::from(WRONG_CONFIGURATION)
             } else {
                 ExitCode::SUCCESS
-            });
+            };
         }
-        Err(error @ Error::Values(_)) => {
-            log(tracing::Level::INFO, LogFormat::Text);
-            tracing::error!("{error}");
-            return Ok(ExitCode::from(WRONG_CONFIGURATION));
+        Err(Error::Values(problems)) => {
+            log(tracing::Level::INFO, problems.log_format);
+            tracing::error!("{problems}");
+            return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
     log(config.log_level, config.log_format);
+    start(config).unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start(config: Config) -> anyhow::Result<ExitCode> {
     // One thread: a review takes microseconds, and handing it from one thread to another costs as much. And one for large
     // reviews: the C library keeps a heap for each.
     let runtime = tokio::runtime::Builder::new_current_thread()

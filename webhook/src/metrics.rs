@@ -1,191 +1,22 @@
 //! What `/metrics` says, in Prometheus' text format. No label holds a name from the cluster, so the size is bounded.
 
+mod family;
+mod label;
+
+pub use family::{Metric, reference};
+pub use label::{Closed, Lookup, Port};
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use family::{
+    ACCOUNTS, BODY, BUILD, CONNECTIONS, CONNECTIONS_CLOSED, DURATION, HANDSHAKES_FAILED, IN_FLIGHT, LARGE_BODIES,
+    LOOKUPS, NOT_AFTER, REJECTED, RELOADS, REQUESTS,
+};
 use inject::Decision;
-
-/// One metric, as it stands in `/metrics` and in the reference.
-#[derive(Debug, Clone, Copy)]
-pub struct Metric {
-    /// Full name.
-    pub name: &'static str,
-    /// `counter`, `gauge` or `histogram`.
-    pub kind: &'static str,
-    /// What it counts, with its labels.
-    pub help: &'static str,
-}
-
-const REQUESTS: Metric = Metric {
-    name: "ado_agent_webhook_requests_total",
-    kind: "counter",
-    help: "Reviews that were answered, by operation, outcome (injected, skipped, denied) and reason.",
-};
-const REJECTED: Metric = Metric {
-    name: "ado_agent_webhook_rejected_total",
-    kind: "counter",
-    help: "HTTP requests to /mutate that were no review or could not be answered, by HTTP status (code).",
-};
-const DURATION: Metric = Metric {
-    name: "ado_agent_webhook_request_duration_seconds",
-    kind: "histogram",
-    help: "Time from the complete body of a review to its answer.",
-};
-const BODY: Metric = Metric {
-    name: "ado_agent_webhook_request_body_bytes",
-    kind: "histogram",
-    help: "Size of reviews.",
-};
-const IN_FLIGHT: Metric = Metric {
-    name: "ado_agent_webhook_requests_in_flight",
-    kind: "gauge",
-    help: "Requests to /mutate that are being answered.",
-};
-const CONNECTIONS: Metric = Metric {
-    name: "ado_agent_webhook_connections",
-    kind: "gauge",
-    help: "Open TLS connections, handshakes included.",
-};
-const CONNECTIONS_CLOSED: Metric = Metric {
-    name: "ado_agent_webhook_connections_closed_total",
-    kind: "counter",
-    help: "Connections that the webhook closed, by port (tls, plain) and reason: never-asked (no request in time), slow-head, idle, unread (the answer), evicted (for a newcomer, or for its share of the memory), no-room (the newcomer).",
-};
-const LARGE_BODIES: Metric = Metric {
-    name: "ado_agent_webhook_large_bodies_bytes",
-    kind: "gauge",
-    help: "Memory that is held for reviews and answers of more than 32 KiB.",
-};
-const HANDSHAKES_FAILED: Metric = Metric {
-    name: "ado_agent_webhook_tls_handshakes_failed_total",
-    kind: "counter",
-    help: "Connections that ended before TLS was agreed.",
-};
-const RELOADS: Metric = Metric {
-    name: "ado_agent_webhook_tls_reload_total",
-    kind: "counter",
-    help: "Certificate pairs that were found changed, by result: loaded, or failed (the old pair stays in use).",
-};
-const NOT_AFTER: Metric = Metric {
-    name: "ado_agent_webhook_cert_not_after_seconds",
-    kind: "gauge",
-    help: "End of the serving certificate's validity in seconds since 1970; 0 while there is none.",
-};
-const LOOKUPS: Metric = Metric {
-    name: "ado_agent_webhook_account_lookups_total",
-    kind: "counter",
-    help: "ServiceAccounts that a decision needed, by result: cached, live, missing, remembered (a recent miss) or unreadable.",
-};
-const ACCOUNTS: Metric = Metric {
-    name: "ado_agent_webhook_accounts_cached",
-    kind: "gauge",
-    help: "ServiceAccounts with a client id that are held in memory.",
-};
-const BUILD: Metric = Metric {
-    name: "ado_agent_webhook_build_info",
-    kind: "gauge",
-    help: "Always 1; the version is a label.",
-};
-
-const ALL: [Metric; 14] = [
-    REQUESTS,
-    REJECTED,
-    DURATION,
-    BODY,
-    IN_FLIGHT,
-    CONNECTIONS,
-    CONNECTIONS_CLOSED,
-    LARGE_BODIES,
-    HANDSHAKES_FAILED,
-    RELOADS,
-    NOT_AFTER,
-    LOOKUPS,
-    ACCOUNTS,
-    BUILD,
-];
-
-/// Every metric, for the reference.
-pub fn reference() -> &'static [Metric] {
-    &ALL
-}
-
-/// Where the answer about a ServiceAccount came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lookup {
-    /// From the watch.
-    Cached,
-    /// From a read of its own.
-    Live,
-    /// From a read that found no such account.
-    Missing,
-    /// From a read of the last seconds that found no client id or no account.
-    Remembered,
-    /// The API server gave no answer.
-    Unreadable,
-}
-
-impl Lookup {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Cached => "cached",
-            Self::Live => "live",
-            Self::Missing => "missing",
-            Self::Remembered => "remembered",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
-/// One of the two ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Port {
-    /// Of `/mutate`.
-    Tls,
-    /// Of probes and metrics.
-    Plain,
-}
-
-impl Port {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Tls => "tls",
-            Self::Plain => "plain",
-        }
-    }
-}
-
-/// Why the webhook closed a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Closed {
-    /// No request came in time.
-    NeverAsked,
-    /// The head of a request began and did not end.
-    SlowHead,
-    /// There was no request for long.
-    Idle,
-    /// The client did not read its answer.
-    Unread,
-    /// Another one needed its place or its share of the memory.
-    Evicted,
-    /// It was the newcomer, and every other connection was being answered.
-    NoRoom,
-}
-
-impl Closed {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::NeverAsked => "never-asked",
-            Self::SlowHead => "slow-head",
-            Self::Idle => "idle",
-            Self::Unread => "unread",
-            Self::Evicted => "evicted",
-            Self::NoRoom => "no-room",
-        }
-    }
-}
 
 /// All counters of one webhook.
 #[derive(Default)]

@@ -11,6 +11,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use inject::Settings;
 use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::Accounts;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) large: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) settings: Settings,
 }
 
 /// What is served over TLS.
@@ -65,7 +67,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let problems: Vec<String> = [
         (*shared.phase.borrow() != Phase::Serving).then(|| "the webhook is ending".to_owned()),
         shared.certificates.problem(SystemTime::now()),
-        shared.cluster.settings().err(),
+        shared.cluster.facts().err(),
     ]
     .into_iter()
     .flatten()
@@ -93,7 +95,7 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     response
 }
 
-/// An answer that is no review; the rest of the request is not read.
+/// Rejects the request with a plain HTTP error and closes the connection.
 pub(crate) fn refuse(status: StatusCode, message: String) -> Response {
     (status, [(CONNECTION, "close")], message + "\n").into_response()
 }
@@ -103,7 +105,7 @@ async fn mutate(
     Extension(in_request): Extension<Arc<InRequest>>,
     request: Request,
 ) -> Response {
-    let deadline = Instant::now() + patience(request.uri());
+    let deadline = Instant::now() + timeout(request.uri());
     match answer(&shared, &in_request, request, deadline).await {
         Ok((text, charge)) => {
             let answer = Bytes::from_owner(Answer {
@@ -144,11 +146,11 @@ async fn answer(
     let client = &in_request.0;
     let by = deadline.min(Instant::now() + shared.body_timeout);
     let body = body::receive(body, &shared.budget, client, by).await?;
-    let settings = shared.cluster.settings().map_err(|problem| {
+    let cluster = shared.cluster.facts().map_err(|problem| {
         // Not a decision: the manifest's failurePolicy says what becomes of the pod.
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {problem}\n")).into_response()
     })?;
-    let text = admission::answer(shared, body, settings, client, deadline).await?;
+    let text = admission::answer(shared, body, cluster, client, deadline).await?;
     // The body is gone by now; nearly every answer fits where it was.
     let charge = match text.capacity() {
         0..=SMALL_BODY => None,
@@ -167,7 +169,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// How long the API server waits, less the way back: `?timeout=` as Go writes durations (`5s`, `1m0s`, `500ms`).
-fn patience(uri: &Uri) -> Duration {
+fn timeout(uri: &Uri) -> Duration {
     let timeout = uri
         .query()
         .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("timeout=")))
@@ -208,14 +210,14 @@ mod tests {
 
     #[test]
     fn the_api_servers_time_is_read_from_the_query() {
-        let patience = |uri: &str| patience(&uri.parse().unwrap());
-        assert_eq!(patience("/mutate?timeout=5s"), Duration::from_millis(4500));
-        assert_eq!(patience("/mutate"), Duration::from_millis(4500));
-        assert_eq!(patience("/mutate?x=y&timeout=1m0s"), Duration::from_millis(29_500));
-        assert_eq!(patience("/mutate?timeout=800ms"), Duration::from_millis(400));
+        let timeout = |uri: &str| timeout(&uri.parse().unwrap());
+        assert_eq!(timeout("/mutate?timeout=5s"), Duration::from_millis(4500));
+        assert_eq!(timeout("/mutate"), Duration::from_millis(4500));
+        assert_eq!(timeout("/mutate?x=y&timeout=1m0s"), Duration::from_millis(29_500));
+        assert_eq!(timeout("/mutate?timeout=800ms"), Duration::from_millis(400));
         for nonsense in ["-5s", "5", "s", "5y", "", "1e9s", "0s", "99999999999999999999999h"] {
             assert!(
-                patience(&format!("/mutate?timeout={nonsense}")) <= Duration::from_millis(29_500),
+                timeout(&format!("/mutate?timeout={nonsense}")) <= Duration::from_millis(29_500),
                 "{nonsense}"
             );
         }

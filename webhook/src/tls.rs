@@ -31,16 +31,16 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// The operating system's word.
+        /// What the operating system said.
         source: std::io::Error,
     },
-    /// The certificates are no PEM, or there are none.
+    /// The certificates are not PEM, or there are none.
     #[error("{path} holds no PEM certificate")]
     Certificate {
         /// The file.
         path: PathBuf,
     },
-    /// The key is no PEM key.
+    /// The key is not a PEM key.
     #[error("{path} holds no PEM private key")]
     Key {
         /// The file.
@@ -51,7 +51,7 @@ pub enum Error {
     Pair {
         /// The folder.
         folder: PathBuf,
-        /// rustls' word.
+        /// What rustls said.
         source: rustls::Error,
     },
     /// The certificate has no readable end.
@@ -70,7 +70,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Reads a pair from the text of its two files; the folder is for sentences.
+    /// Reads a pair from the text of its two files; the folder is for messages.
     ///
     /// # Errors
     /// What is wrong with either, or with both together.
@@ -118,7 +118,7 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl Certificates {
-    /// `None` if there is a pair that is valid at `now`, else what is wrong, in plain words.
+    /// What is wrong with the certificate at `now`, for `/readyz`; `None` if there is a valid pair.
     pub fn problem(&self, now: SystemTime) -> Option<String> {
         let pair = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -129,6 +129,10 @@ impl Certificates {
             }
             Some(_) => None,
         }
+    }
+
+    fn has_pair(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// rustls' server side: TLS 1.2 and 1.3, HTTP/1.1, no client certificates.
@@ -199,7 +203,12 @@ impl Reloader {
                 Ok(pair) => self.swap(pair),
                 Err(sentence) => {
                     self.metrics.certificate_failed();
-                    tracing::error!(problem = %sentence, "the certificate pair cannot be used; one that was loaded before stays in use");
+                    let consequence = if self.certificates.has_pair() {
+                        "the previous one stays in use"
+                    } else {
+                        "not ready until there is one that can"
+                    };
+                    tracing::error!(problem = %sentence, "the certificate pair cannot be used; {consequence}");
                 }
             }
             self.last = Some(contents);
@@ -215,14 +224,8 @@ impl Reloader {
     }
 
     fn report_expiry(&mut self) {
-        let is_loaded = self
-            .certificates
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some();
         if let Some(problem) = self.certificates.problem(SystemTime::now())
-            && is_loaded
+            && self.certificates.has_pair()
             && !self.expiry_reported
         {
             self.expiry_reported = true;
@@ -254,5 +257,61 @@ impl Reloader {
                 Pair::read(&self.folder, certificate, key, &self.provider).map_err(|error| error.to_string())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a reload logs.
+    fn logged(reloader: &mut Reloader) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || reloader.reload());
+        String::from_utf8(std::mem::take(&mut log.0.lock().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn a_previous_pair_is_spoken_of_only_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut reloader = Reloader::new(folder.path(), provider, Arc::default());
+        let missing = logged(&mut reloader);
+        assert!(
+            missing.contains("cannot be used; not ready until there is one"),
+            "{missing}"
+        );
+        assert!(!missing.contains("previous"), "{missing}");
+        assert_eq!(logged(&mut reloader), "", "the same is not said again");
+
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        std::fs::write(folder.path().join(CERTIFICATE_FILE), certificate.pem()).unwrap();
+        std::fs::write(folder.path().join(KEY_FILE), key.serialize_pem()).unwrap();
+        assert!(logged(&mut reloader).contains("certificate pair loaded"));
+
+        std::fs::write(folder.path().join(KEY_FILE), "not a key").unwrap();
+        let broken = logged(&mut reloader);
+        assert!(
+            broken.contains("cannot be used; the previous one stays in use"),
+            "{broken}"
+        );
     }
 }

@@ -134,6 +134,11 @@ impl HostList {
         })
     }
 
+    /// The entries, separated by commas alone: the value of a variable.
+    pub fn to_variable(&self) -> String {
+        self.0.join(",")
+    }
+
     /// The entry that covers a host.
     pub fn entry_for(&self, host: &str) -> Option<&str> {
         self.0

@@ -123,7 +123,7 @@ pub(crate) async fn without_a_choice_the_pod_is_denied(case: Case) -> Result<()>
     let denied = case.apply(&workload::pod("undecided", &labeled("gen3", None)));
     let sentence = denied.err().context("the pod was created")?.to_string();
     for part in [
-        "carries azwi's label azure.workload.identity/use",
+        "has label azure.workload.identity/use of Azure Workload Identity",
         "ado-agent.dev/federated-token",
         "\"hide\"",
         "\"keep\"",
@@ -205,7 +205,8 @@ pub(crate) async fn where_azwi_is_called_first_hide_takes_the_token_out_again(ca
 async fn called_first(case: &Case) -> Result<()> {
     let said = case.apply(&workload::pod("late", &labeled("gen3", Some("hide"))))?;
     ensure!(
-        said.error.contains("azwi's federated token taken out again"),
+        said.error
+            .contains("the federated token of Azure Workload Identity was removed again"),
         "no warning: {}",
         said.error
     );

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use tests::apiserver::review::{Caller, of_pod};
 use tests::apiserver::webhook::Webhook;
 use tests::apiserver::{ApiServer, Mood};
@@ -184,6 +185,54 @@ async fn a_wrong_configuration_ends_with_64_and_names_every_mistake() {
     }
 }
 
+#[tokio::test]
+async fn what_keeps_it_from_starting_is_said_in_the_format_of_the_log() {
+    let program = tokio::task::spawn_blocking(|| tests::programs::program("ado-agent-webhook"));
+    let program = program.await.unwrap().unwrap();
+    let here = ["--tls-address=127.0.0.1:0", "--plain-address=127.0.0.1:0"];
+    for (flags, code, part) in [
+        (
+            ["--sidecar-cpu=lots", "", ""],
+            64,
+            "--sidecar-cpu (ADO_AGENT_WEBHOOK_SIDECAR_CPU) is \"lots\"",
+        ),
+        (
+            [IMAGE, "--kubeconfig=/nonexistent", ""],
+            1,
+            "the file of --kubeconfig cannot be used",
+        ),
+        // An address for documentation (RFC 5737), which no machine has.
+        (
+            [IMAGE, "--kubeconfig=/nonexistent", "--tls-address=192.0.2.1:443"],
+            1,
+            "cannot listen on 192.0.2.1:443",
+        ),
+    ] {
+        for format in ["json", "text"] {
+            let output = tokio::process::Command::new(&program)
+                .env_clear()
+                .args(here)
+                .arg(format!("--log-format={format}"))
+                .args(flags.iter().filter(|flag| !flag.is_empty()))
+                .stdin(std::process::Stdio::null())
+                .output()
+                .await
+                .unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            if format == "json" {
+                let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+                let last = lines.last().unwrap();
+                assert_eq!(last["level"], "ERROR", "{said}");
+                assert!(last["message"].as_str().unwrap().contains(part), "{said}");
+            } else {
+                assert!(said.contains(" ERROR ") && said.contains(part), "{said}");
+                assert!(!said.contains("\nError: ") && !said.contains("backtrace"), "{said}");
+            }
+        }
+    }
+}
+
 fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
     let argv = std::iter::once("ado-agent-webhook")
         .chain(flags.iter().copied())
@@ -275,7 +324,7 @@ fn each_wrong_value_is_named_with_its_form() {
             "33554431",
             "at least 32Mi, which --sidecar-memory",
         ),
-        ("allow-sidecar-run-as-user", "no", "true or false"),
+        ("allow-sidecar-run-as-user", "no", "\"true\" or \"false\""),
         ("grace-period", "-1", "seconds"),
         ("url", "https://tfs.example/tfs", "tfs.example"),
         ("client-id", "app", "GUID"),
@@ -286,9 +335,9 @@ fn each_wrong_value_is_named_with_its_form() {
         ("allowed-hosts", "https://dev.azure.com", "host names"),
         ("allowed-hosts", ",", "host names"),
         ("ca-file", "/nonexistent.pem", "PEM"),
-        ("allow-ca-config-map", "yes", "true or false"),
-        ("federated-token", "maybe", "hide or keep"),
-        ("allow-federated-token", "hide,maybe", "hide or keep"),
+        ("allow-ca-config-map", "yes", "\"true\" or \"false\""),
+        ("federated-token", "maybe", "keep"),
+        ("allow-federated-token", "hide,maybe", "keep"),
         ("https-proxy", "http://user:insecure@proxy.example", "without user name"),
         ("tls-address", "10250", "IP address"),
         ("drain-delay", "1h", "seconds"),

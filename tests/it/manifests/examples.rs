@@ -216,14 +216,16 @@ fn every_example_is_injected_and_stays_restricted() {
 
 /// What the webhook makes of a pod in the examples' namespace, or its denial.
 fn inject(pod: &Value, settings: &inject::Settings) -> Result<Value, String> {
-    let request = inject::Request {
-        namespace: NAMESPACE,
-        operation: "CREATE",
-        group: "",
-        resource: "pods",
-        subresource: "",
+    let request = inject::Request::create_pod(NAMESPACE);
+    let cluster = inject::ClusterFacts {
+        id: "cluster".to_owned(),
+        native_sidecars: true,
     };
-    let inject::Inspection::NeedsAccount(pending) = inject::inspect(pod, &request, settings) else {
+    let context = inject::Context {
+        settings,
+        cluster: &cluster,
+    };
+    let inject::Inspection::NeedsAccount(pending) = inject::inspect(pod, &request, context) else {
         panic!("the identity of an example is its ServiceAccount's");
     };
     assert_eq!(pending.account(), "azp-agent");

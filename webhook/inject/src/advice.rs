@@ -1,4 +1,4 @@
-//! What is injected and will nonetheless not do what its owner expects: each a warning that names the cure.
+//! Pods that are injected and may still not do what their owner expects: each a warning that names the remedy.
 
 use crate::environment::{Environment, Found, unescape};
 use crate::node;

@@ -42,7 +42,7 @@ pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides<'_>) ->
     }
 }
 
-/// Volumes that the webhook adds. What mounts them, the webhook says.
+/// Volumes that the webhook adds. Only the webhook decides what mounts them.
 const VOLUMES: [&str; 5] = [
     contract::ASSERTION_VOLUME,
     contract::HANDOFF_VOLUME,
@@ -103,7 +103,7 @@ pub(crate) fn check_agent(agent: &Container<'_>) -> Result<(), Denial> {
         return Err(Denial::new(
             DenyReason::MalformedPod,
             format!(
-                "{}.name is {}, which is no name of a container",
+                "{}.name is {}; expected the name of a container (a DNS label)",
                 agent.place(),
                 quote(agent.name)
             ),
@@ -141,7 +141,7 @@ fn clash(sentence: String) -> Denial {
 }
 
 /// Whether a mount path is the directory or below it. Empty segments and `.` do not count; `/var/run` is `/run` in most
-/// images. Of a path only as many segments are kept as the directory has.
+/// images. Only as many segments of a path are stored as the directory has.
 fn is_at_or_below(path: &str, directory: &str) -> bool {
     let wanted = directory.split('/').filter(|segment| !segment.is_empty());
     let length = wanted.clone().count();

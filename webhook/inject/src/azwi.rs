@@ -1,4 +1,4 @@
-//! The Azure Workload Identity webhook (azwi) beside us: what it will do to the pod, and what we ask it not to do.
+//! The Azure Workload Identity webhook (azwi): what it will do to the pod, and what we ask it not to do.
 //!
 //! azwi mounts a federated token into every container of a pod with its label, except those on `skip-containers`. Our
 //! configuration sorts before azwi's, so it sees what we write; where it ran first nonetheless, `hide` also takes the
@@ -13,7 +13,7 @@ use crate::{Denial, FederatedToken, Settings};
 use contract::DenyReason;
 use std::collections::BTreeSet;
 
-/// Longest list of containers that is read and written anew, in bytes: more than a hundred names.
+/// Longest list of containers that is read and rewritten, in bytes: more than a hundred names.
 const SKIP_LIST_BYTES_MAX: usize = 8 * 1024;
 
 /// What azwi does to this pod.
@@ -92,7 +92,7 @@ pub(crate) fn read<'a>(
         return Err(Denial::new(
             DenyReason::NoIdentity,
             format!(
-                "annotation {} lists {}, but annotation {} leaves the sidecar's identity to azwi; remove one of them",
+                "annotation {} lists {}, but annotation {} leaves the sidecar's identity to Azure Workload Identity; remove one of them",
                 contract::AZWI_SKIP_CONTAINERS_ANNOTATION,
                 contract::SIDECAR_CONTAINER,
                 contract::AZWI_BINDING_ANNOTATION
@@ -104,8 +104,8 @@ pub(crate) fn read<'a>(
         return Err(Denial::new(
             DenyReason::FederatedTokenChoice,
             format!(
-                "the federated token cannot be hidden from the agent container: annotation {} (of any value) makes azwi add a \
-                 proxy that gives tokens to every container of the pod; remove it, or set annotation {} to \"keep\"",
+                "the federated token cannot be hidden from the agent container: annotation {} (of any value) makes Azure \
+                 Workload Identity add a proxy that gives tokens to every container of the pod; remove it, or set annotation {} to \"keep\"",
                 contract::AZWI_PROXY_ANNOTATION,
                 contract::FEDERATED_TOKEN_ANNOTATION
             ),
@@ -151,7 +151,7 @@ fn choice(
             Denial::new(
                 DenyReason::FederatedTokenChoice,
                 format!(
-                    "the pod carries azwi's label {}, so every job in container {} could use its identity; set annotation {key} \
+                    "the pod has label {} of Azure Workload Identity, so every job in container {} could use its identity; set annotation {key} \
                      to \"hide\" (jobs cannot) or \"keep\" (for scripts that do their own exchange, jobs that use az login). Or \
                      remove the label: the sidecar has a token of its own and does not need it",
                     contract::AZWI_USE_LABEL,
@@ -169,7 +169,7 @@ fn skip_list<'a>(pod: &Pod<'a>) -> Result<BTreeSet<&'a str>, Denial> {
         return Err(Denial::new(
             DenyReason::PatchTooLarge,
             format!(
-                "annotation {key} has {} bytes, and the webhook writes at most {SKIP_LIST_BYTES_MAX} anew; remove names that no \
+                "annotation {key} has {} bytes, and the webhook rewrites at most {SKIP_LIST_BYTES_MAX}; remove names that no \
                  container of the pod has",
                 value.len()
             ),

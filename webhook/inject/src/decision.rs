@@ -5,11 +5,11 @@ use crate::eligibility::creates_pod;
 use crate::identity::{self, Identity};
 use crate::plan::Plan;
 use crate::review::MOST_VALUES;
-use crate::{Denial, Settings, patch};
+use crate::{Context, Denial, patch};
 use contract::{DenyReason, SkipReason};
 use serde_json::Value;
 
-/// What the admission request says beside the object.
+/// What the admission request says besides the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     /// Namespace of the request; the object's own may be missing.
@@ -22,6 +22,19 @@ pub struct Request<'a> {
     pub resource: &'a str,
     /// Subresource, empty for none.
     pub subresource: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// The creation of a pod.
+    pub const fn create_pod(namespace: &'a str) -> Self {
+        Self {
+            namespace,
+            operation: "CREATE",
+            group: "",
+            resource: "pods",
+            subresource: "",
+        }
+    }
 }
 
 /// What is known of the pod's ServiceAccount.
@@ -120,7 +133,7 @@ pub struct Pending<'a> {
     candidate: Candidate<'a>,
     object: &'a Value,
     namespace: &'a str,
-    settings: &'a Settings,
+    context: Context<'a>,
 }
 
 /// What is decided about an object that has too many values to be read: such a pod is denied, since the API server sends
@@ -141,8 +154,8 @@ pub(crate) fn decide_too_large(values: usize, request: &Request<'_>) -> Decision
 }
 
 /// Inspects the object, and decides where that needs no ServiceAccount.
-pub fn inspect<'a>(object: &'a Value, request: &Request<'a>, settings: &'a Settings) -> Inspection<'a> {
-    let candidate = match Candidate::find(object, request, settings) {
+pub fn inspect<'a>(object: &'a Value, request: &Request<'a>, context: Context<'a>) -> Inspection<'a> {
+    let candidate = match Candidate::find(object, request, context) {
         Ok(candidate) => candidate,
         Err(decision) => return Inspection::Decided(decision),
     };
@@ -150,7 +163,7 @@ pub fn inspect<'a>(object: &'a Value, request: &Request<'a>, settings: &'a Setti
         candidate,
         object,
         namespace: request.namespace,
-        settings,
+        context,
     };
     match identity::of_pod(&pending.candidate.overrides, &pending.candidate.azwi) {
         Some(identity) => Inspection::Decided(pending.inject(&identity)),
@@ -159,8 +172,8 @@ pub fn inspect<'a>(object: &'a Value, request: &Request<'a>, settings: &'a Setti
 }
 
 /// Decides what happens to the object where its ServiceAccount is known already.
-pub fn decide(object: &Value, request: &Request<'_>, account: &ServiceAccount, settings: &Settings) -> Decision {
-    match inspect(object, request, settings) {
+pub fn decide(object: &Value, request: &Request<'_>, account: &ServiceAccount, context: Context<'_>) -> Decision {
+    match inspect(object, request, context) {
         Inspection::Decided(decision) => decision,
         Inspection::NeedsAccount(pending) => pending.decide(account),
     }
@@ -178,7 +191,7 @@ impl Pending<'_> {
             &self.candidate.overrides,
             self.candidate.account,
             account,
-            self.settings,
+            self.context.settings,
         ) {
             Ok(identity) => self.inject(&identity),
             Err(denial) => denial.into(),
@@ -186,7 +199,7 @@ impl Pending<'_> {
     }
 
     fn inject(self, identity: &Identity<'_>) -> Decision {
-        match Plan::new(self.candidate, identity, self.namespace, self.settings) {
+        match Plan::new(self.candidate, identity, self.namespace, self.context) {
             Ok(plan) => Decision::Inject(Injection {
                 patch: patch::patch(&plan, self.object),
                 warnings: plan.warnings,

@@ -4,7 +4,7 @@ use crate::json::Node;
 use crate::pod::Pod;
 use crate::text::quote;
 use crate::values::is_label;
-use crate::{Decision, Denial, Request, Settings, injected, node};
+use crate::{ClusterFacts, Decision, Denial, Request, injected, node};
 use contract::{DenyReason, SkipReason};
 use serde_json::Value;
 
@@ -73,11 +73,11 @@ fn metadata<'a, T>(
 }
 
 /// Whether the sidecar can work in this pod at all.
-pub(crate) fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings) -> Result<(), Decision> {
+pub(crate) fn can_run(pod: &Pod<'_>, request: &Request<'_>, cluster: &ClusterFacts) -> Result<(), Decision> {
     // It becomes part of the ownership marker and of the path of an API call.
     if !is_label(request.namespace) {
         return Err(malformed(format!(
-            "the request's namespace is {}, which is no name of a namespace",
+            "the request's namespace is {}; expected the name of a namespace (a DNS label)",
             quote(request.namespace)
         )));
     }
@@ -90,11 +90,11 @@ pub(crate) fn can_run(pod: &Pod<'_>, request: &Request<'_>, settings: &Settings)
             ),
         )));
     }
-    if !settings.native_sidecars {
+    if !cluster.native_sidecars {
         return Err(Decision::Deny(Denial::new(
             DenyReason::NoNativeSidecars,
-            "the API server does not keep an init container's restartPolicy, so the pod would wait for the sidecar forever; \
-             the sidecar needs Kubernetes 1.29 or later"
+            "this API server does not support native sidecars (it drops the restartPolicy of init containers), so the pod would never \
+             start; Kubernetes 1.29 or later is required"
                 .to_owned(),
         )));
     }

@@ -4,10 +4,10 @@ mod copies;
 mod expansion;
 
 use crate::Denial;
+use crate::env_var::{EnvVar, EnvVarSource, KeySelector};
 use crate::pod::{Container, EnvEntry};
 use crate::text::quote;
 use crate::values::{is_config_map_key, is_subdomain};
-use crate::variable::{KeyRef, ValueFrom, Variable};
 use contract::DenyReason;
 use expansion::references;
 use std::borrow::Cow;
@@ -68,7 +68,7 @@ impl<'a> Environment<'a> {
                     return Err(Denial::new(
                         DenyReason::MalformedPod,
                         format!(
-                            "{}.envFrom[{index}].{key}.name is {}, which is no name of an object",
+                            "{}.envFrom[{index}].{key}.name is {}; expected the name of an object (a DNS subdomain)",
                             container.place(),
                             quote(object)
                         ),
@@ -137,7 +137,7 @@ impl<'a> Environment<'a> {
 
     /// Optional references to the variable's key in every `envFrom` source that could set it, under the names that the
     /// contract has for them.
-    pub(crate) fn brought(&self, name: &'a str) -> impl Iterator<Item = Variable<'a>> {
+    pub(crate) fn brought(&self, name: &'a str) -> impl Iterator<Item = EnvVar<'a>> {
         let prefix = contract::ENV_FROM_VARIABLE_PREFIX;
         self.sources
             .iter()
@@ -146,7 +146,7 @@ impl<'a> Environment<'a> {
 
     /// Optional references to the variable's key in every `envFrom` source that could set it, as variables
     /// `<target>_<index of the source>`.
-    pub(crate) fn numbered_references(&self, name: &'a str, target: &str) -> Vec<Variable<'a>> {
+    pub(crate) fn numbered_references(&self, name: &'a str, target: &str) -> Vec<EnvVar<'a>> {
         self.sources
             .iter()
             .filter_map(|source| source.reference(name, format!("{target}_{}", source.index).into()))
@@ -161,17 +161,17 @@ impl<'a> Source<'a> {
     }
 
     /// An optional reference to the key from which this source would set the variable.
-    fn reference(&self, name: &'a str, target: Cow<'a, str>) -> Option<Variable<'a>> {
-        let reference = KeyRef {
+    fn reference(&self, name: &'a str, target: Cow<'a, str>) -> Option<EnvVar<'a>> {
+        let reference = KeySelector {
             name: self.object,
             key: self.key(name)?,
             optional: true,
         };
-        Some(Variable::Found {
+        Some(EnvVar::Reference {
             name: target,
             value_from: match self.kind {
-                Kind::ConfigMap => ValueFrom::ConfigMap(reference),
-                Kind::Secret => ValueFrom::Secret(reference),
+                Kind::ConfigMap => EnvVarSource::ConfigMap(reference),
+                Kind::Secret => EnvVarSource::Secret(reference),
             },
         })
     }

@@ -3,6 +3,7 @@
 //! Kubernetes also lets a container whose liveness or startup probe failed have that period before it is killed
 //! (kubernetes/kubernetes `pkg/kubelet/kuberuntime`, `killContainer`), unless the probe has one of its own.
 
+use crate::origin::Origin;
 use crate::overrides::Overrides;
 use crate::pod::{ContainerList, Pod, Probe};
 use crate::text::list;
@@ -15,11 +16,11 @@ const API_SECONDS: i64 = 30;
 const PROBES_MAX: usize = 20;
 
 /// The pod's grace period: the annotation's, else the pod's own, else the operator's. The API's default of 30 seconds
-/// counts as none: nobody can tell the two apart.
+/// counts as none: the two cannot be told apart.
 #[derive(Debug)]
 pub(crate) struct Grace<'a> {
     pub(crate) seconds: i64,
-    pub(crate) source: &'static str,
+    pub(crate) origin: Origin,
     /// The value to set, where it is another than the pod's.
     pub(crate) change: Option<i64>,
     /// Where it was raised: probes that keep the period that they had.
@@ -48,14 +49,14 @@ impl<'a> Grace<'a> {
         settings: &Settings,
     ) -> Result<Self, Denial> {
         let own = pod.grace_seconds;
-        let (seconds, source) = match (overrides.grace_seconds, own) {
-            (Some(seconds), _) => (seconds, "annotation"),
-            (None, Some(seconds)) if seconds != API_SECONDS => (seconds, "pod"),
-            (None, Some(_) | None) => (settings.grace_seconds, "operator"),
+        let (seconds, origin) = match (overrides.grace_seconds, own) {
+            (Some(seconds), _) => (seconds, Origin::Annotation),
+            (None, Some(seconds)) if seconds != API_SECONDS => (seconds, Origin::Pod),
+            (None, Some(_) | None) => (settings.grace_seconds, Origin::Operator),
         };
         let mut grace = Self {
             seconds,
-            source,
+            origin,
             change: (own != Some(seconds)).then_some(seconds),
             probes: Vec::new(),
             beside: Vec::new(),

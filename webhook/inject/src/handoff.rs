@@ -2,10 +2,10 @@
 
 use crate::Denial;
 use crate::azwi::Exposed;
+use crate::env_var::{EnvVar, literal};
 use crate::environment::Environment;
-use crate::kubernetes::Mount;
+use crate::kubernetes::VolumeMount;
 use crate::text::quote;
-use crate::variable::{Variable, literal};
 use contract::{AZURE_FEDERATED_TOKEN_FILE_VARIABLE, DenyReason};
 
 /// Most entries that are removed from the agent container. Each is an operation of the patch, and the API server moves the
@@ -23,8 +23,8 @@ pub(crate) struct Edits<T> {
 /// Changes of the agent container and what is said about them.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Changes<'a> {
-    pub(crate) variables: Edits<Variable<'a>>,
-    pub(crate) mounts: Edits<Mount>,
+    pub(crate) variables: Edits<EnvVar<'a>>,
+    pub(crate) mounts: Edits<VolumeMount>,
     /// Names of variables that were removed, replaced, or set to the empty string.
     pub(crate) removed: Vec<&'static str>,
     pub(crate) replaced: Vec<&'static str>,
@@ -32,12 +32,13 @@ pub(crate) struct Changes<'a> {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Makes the changes, or denies a pod that needs too many: `owner` are the marker and what it refers to, `settings` what the start script needs and lacks.
+/// Computes the edits to the agent container, or denies a pod that needs too many. `owner`: the marker and the downward-API variables
+/// that it references. `settings`: variables that the start script needs and the container does not set.
 pub(crate) fn changes<'a>(
     agent: &str,
     environment: &Environment<'_>,
-    owner: &[Variable<'a>],
-    settings: Vec<(Option<usize>, Variable<'a>)>,
+    owner: &[EnvVar<'a>],
+    settings: Vec<(Option<usize>, EnvVar<'a>)>,
     exposed: Exposed,
 ) -> Result<Changes<'a>, Denial> {
     let mut changes = Changes {
@@ -49,7 +50,7 @@ pub(crate) fn changes<'a>(
         mounts: Edits {
             replace: Vec::new(),
             remove: Vec::new(),
-            append: vec![Mount {
+            append: vec![VolumeMount {
                 name: contract::HANDOFF_VOLUME,
                 mount_path: contract::HANDOFF_DIR,
                 read_only: false,
@@ -129,7 +130,7 @@ impl Changes<'_> {
         self.remove_all(agent, AZURE_FEDERATED_TOKEN_FILE_VARIABLE, exposed.variables)?;
         self.mounts.remove.extend(exposed.mounts);
         self.warnings.push(format!(
-            "container {}: azwi's federated token taken out again; the webhook configuration {} should sort before azwi's",
+            "container {}: the federated token of Azure Workload Identity was removed again; webhook configuration {} should sort before azwi's",
             quote(agent),
             contract::WEBHOOK_CONFIGURATION
         ));

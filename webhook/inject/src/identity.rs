@@ -1,43 +1,41 @@
-//! Whose identity the sidecar uses: pod annotations, then the ServiceAccount, then the operator's defaults.
+//! Which identity the sidecar uses: pod annotations, then the ServiceAccount, then the operator's defaults.
 
 use crate::azwi::Azwi;
-use crate::overrides::{CLIENT_ID_FORM, Overrides, TENANT_FORM};
+use crate::forms::{self, TextForm};
+use crate::origin::Origin;
+use crate::overrides::Overrides;
 use crate::text::{foreign, quote};
-use crate::values::{is_guid, is_tenant};
 use crate::{Denial, ServiceAccount, Settings};
 use contract::DenyReason;
-
-/// Where a value was found, as the status annotation says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    Annotation,
-    ServiceAccount,
-    Operator,
-}
-
-impl Source {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Annotation => "annotation",
-            Self::ServiceAccount => "service-account",
-            Self::Operator => "operator",
-        }
-    }
-}
 
 /// The identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Identity<'a> {
     /// Our own projected token, traded for this client.
     Own {
-        client_id: (&'a str, Source),
+        client_id: (&'a str, Origin),
         /// `None`: the sidecar learns it from the organization.
-        tenant_id: Option<(&'a str, Source)>,
+        tenant_id: Option<(&'a str, Origin)>,
         /// What could not be found out.
         warning: Option<String>,
     },
     /// Everything comes from azwi (identity binding).
     Azwi,
+}
+
+impl Identity<'_> {
+    /// Where client ID and tenant ID were found.
+    pub(crate) fn origins(&self) -> (Origin, Origin) {
+        match self {
+            Self::Own {
+                client_id, tenant_id, ..
+            } => {
+                let tenant = tenant_id.as_ref().map(|(_, origin)| *origin);
+                (client_id.1, tenant.unwrap_or(Origin::Organization))
+            }
+            Self::Azwi => (Origin::Azwi, Origin::Azwi),
+        }
+    }
 }
 
 /// The identity that the pod names itself; `None` where its ServiceAccount has to be read.
@@ -46,8 +44,8 @@ pub(crate) fn of_pod<'a>(overrides: &Overrides<'a>, azwi: &Azwi<'_>) -> Option<I
         return Some(Identity::Azwi);
     }
     Some(Identity::Own {
-        client_id: (overrides.client_id?, Source::Annotation),
-        tenant_id: Some((overrides.tenant_id?, Source::Annotation)),
+        client_id: (overrides.client_id?, Origin::Annotation),
+        tenant_id: Some((overrides.tenant_id?, Origin::Annotation)),
         warning: None,
     })
 }
@@ -77,39 +75,30 @@ pub(crate) fn of_account<'a>(
         ServiceAccount::Missing => return Err(missing(name)),
         ServiceAccount::Unreadable(why) => return Err(unreadable(name, why)),
     };
-    let from_account = |value: Option<&'a str>, key: &str, form: &str, is_valid: fn(&str) -> bool| match value {
+    let from_account = |value: Option<&'a str>, key: &str, form: &TextForm| match value {
         None | Some("") => Ok(None),
-        Some(value) if is_valid(value) => Ok(Some((value, Source::ServiceAccount))),
+        Some(value) if (form.is_valid)(value) => Ok(Some((value, Origin::ServiceAccount))),
         Some(value) => Err(Denial::new(
             DenyReason::BadIdentity,
             format!(
-                "ServiceAccount {}: annotation {key} is {}; expected {form}",
+                "ServiceAccount {}: annotation {key} is {}; expected {}",
                 quote(name),
-                quote(value)
+                quote(value),
+                form.expected
             ),
         )),
     };
-    let annotation = |value: Option<&'a str>| value.map(|value| (value, Source::Annotation));
-    let operator = |value: &'a Option<String>| value.as_deref().map(|value| (value, Source::Operator));
+    let annotation = |value: Option<&'a str>| value.map(|value| (value, Origin::Annotation));
+    let operator = |value: &'a Option<String>| value.as_deref().map(|value| (value, Origin::Operator));
     let client_id = match annotation(overrides.client_id) {
         Some(found) => Some(found),
-        None => from_account(
-            account_client,
-            contract::AZWI_CLIENT_ID_ANNOTATION,
-            CLIENT_ID_FORM,
-            is_guid,
-        )?
-        .or_else(|| operator(&settings.client_id)),
+        None => from_account(account_client, contract::AZWI_CLIENT_ID_ANNOTATION, &forms::CLIENT_ID)?
+            .or_else(|| operator(&settings.client_id)),
     };
     let tenant_id = match annotation(overrides.tenant_id) {
         Some(found) => Some(found),
-        None => from_account(
-            account_tenant,
-            contract::AZWI_TENANT_ID_ANNOTATION,
-            TENANT_FORM,
-            is_tenant,
-        )?
-        .or_else(|| operator(&settings.tenant_id)),
+        None => from_account(account_tenant, contract::AZWI_TENANT_ID_ANNOTATION, &forms::TENANT_ID)?
+            .or_else(|| operator(&settings.tenant_id)),
     };
     Ok(Identity::Own {
         client_id: client_id.ok_or_else(|| no_identity(name))?,
@@ -134,7 +123,7 @@ fn unreadable(name: &str, why: &str) -> Denial {
     Denial::new(
         DenyReason::AccountUnreadable,
         format!(
-            "ServiceAccount {} could not be read for the client id: {}; try again, or set annotation {} on the pod",
+            "ServiceAccount {} could not be read for the client ID: {}; try again, or set annotation {} on the pod",
             quote(name),
             foreign(why),
             contract::CLIENT_ID_ANNOTATION
@@ -146,10 +135,11 @@ fn no_identity(name: &str) -> Denial {
     Denial::new(
         DenyReason::NoIdentity,
         format!(
-            "no client id: set annotation {} on ServiceAccount {} or {} on the pod; it is {CLIENT_ID_FORM}",
+            "no client ID: set annotation {} on ServiceAccount {} or {} on the pod; it is {}",
             contract::AZWI_CLIENT_ID_ANNOTATION,
             quote(name),
-            contract::CLIENT_ID_ANNOTATION
+            contract::CLIENT_ID_ANNOTATION,
+            forms::CLIENT_ID.expected
         ),
     )
 }

@@ -1,11 +1,11 @@
-//! A pod that has something of an injection already: the API server asks twice, and people copy pods.
+//! A pod that was injected before, in whole or in part: the API server may call the webhook twice, and people copy pods.
 
 use crate::pod::{Container, Pod};
 use crate::text::bounded;
 use crate::{Decision, Denial, advice};
 use contract::{DenyReason, SkipReason};
 
-/// What happens to the pod, unless it has nothing of ours.
+/// What happens to the pod, unless it has neither our container nor our annotation.
 pub(crate) fn before(pod: &Pod<'_>) -> Option<Decision> {
     let container = pod
         .init_containers
@@ -27,7 +27,7 @@ pub(crate) fn before(pod: &Pod<'_>) -> Option<Decision> {
     Some(Decision::Deny(Denial::new(
         DenyReason::HalfInjected,
         format!(
-            "the pod has {has} but no {lacks}, so it is half of an injected pod; remove what is left of the injection, and the webhook does it anew"
+            "the pod is only partly injected: it has {has} but no {lacks}; remove the {has}, and create the pod again"
         ),
     )))
 }

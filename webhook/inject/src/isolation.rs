@@ -71,7 +71,7 @@ impl Weaknesses {
     }
 }
 
-/// Finds them. Containers that run beside the agent count, too: jobs talk to them (Docker in Docker, token proxies).
+/// Finds them. Containers that run next to the agent count as well: jobs talk to them (Docker in Docker, token proxies).
 pub(crate) fn weaknesses(pod: &Pod<'_>, agent: &Container<'_>, azwi: &Azwi<'_>, exposed: &Exposed) -> Weaknesses {
     let mut found = Weaknesses::default();
     let sharing = &pod.sharing;
@@ -128,7 +128,7 @@ impl Display for Place<'_> {
     }
 }
 
-/// What is being looked through.
+/// What was found so far.
 struct Inspection<'a> {
     has_own_users: bool,
     /// Volumes that no container mounts so far, with the reason why none should.

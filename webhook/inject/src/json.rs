@@ -1,4 +1,4 @@
-//! Reading JSON whose shape nobody has checked.
+//! Reading JSON whose shape has not been checked.
 //!
 //! `null` is read as absent, as the API server does. A wrong type is a [`Denial`] that names the place.
 

@@ -3,7 +3,7 @@
 //! They borrow from the pod and the settings, and are written as they are: the patch is the only copy. The tests read
 //! every patched pod with the API's full types.
 
-use crate::variable::Variable;
+use crate::env_var::EnvVar;
 use serde::Serialize;
 
 /// A container.
@@ -15,27 +15,27 @@ pub(crate) struct Container<'a> {
     pub(crate) command: [&'static str; 1],
     pub(crate) args: [&'static str; 1],
     pub(crate) restart_policy: &'static str,
-    pub(crate) env: Vec<Variable<'a>>,
+    pub(crate) env: Vec<EnvVar<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) resources: Option<Resources<'a>>,
+    pub(crate) resources: Option<ResourceRequirements<'a>>,
     pub(crate) security_context: SecurityContext,
     pub(crate) startup_probe: Probe,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) termination_message_policy: &'static str,
-    pub(crate) volume_mounts: Vec<Mount>,
+    pub(crate) volume_mounts: Vec<VolumeMount>,
 }
 
 /// What a container may use.
 #[derive(Debug, PartialEq, Serialize)]
-pub(crate) struct Resources<'a> {
-    pub(crate) requests: Amounts<'a>,
-    pub(crate) limits: Amounts<'a>,
+pub(crate) struct ResourceRequirements<'a> {
+    pub(crate) requests: ResourceList<'a>,
+    pub(crate) limits: ResourceList<'a>,
 }
 
 /// Quantities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Amounts<'a> {
+pub(crate) struct ResourceList<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub(crate) struct SeccompProfile {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Probe {
-    pub(crate) exec: Exec,
+    pub(crate) exec: ExecAction,
     pub(crate) period_seconds: i32,
     pub(crate) failure_threshold: i32,
     pub(crate) timeout_seconds: i32,
@@ -87,25 +87,25 @@ pub(crate) struct Probe {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Lifecycle {
-    pub(crate) pre_stop: Handler,
+    pub(crate) pre_stop: LifecycleHandler,
 }
 
 /// An action.
 #[derive(Debug, PartialEq, Serialize)]
-pub(crate) struct Handler {
-    pub(crate) exec: Exec,
+pub(crate) struct LifecycleHandler {
+    pub(crate) exec: ExecAction,
 }
 
 /// A program and its arguments.
 #[derive(Debug, PartialEq, Serialize)]
-pub(crate) struct Exec {
+pub(crate) struct ExecAction {
     pub(crate) command: &'static [&'static str],
 }
 
 /// Where a container mounts a volume.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Mount {
+pub(crate) struct VolumeMount {
     pub(crate) name: &'static str,
     pub(crate) mount_path: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -129,7 +129,7 @@ pub(crate) enum VolumeSource<'a> {
         size_limit: &'static str,
     },
     Projected {
-        sources: [Projection<'a>; 1],
+        sources: [VolumeProjection<'a>; 1],
     },
     ConfigMap {
         name: &'a str,
@@ -140,7 +140,7 @@ pub(crate) enum VolumeSource<'a> {
 /// A source of a projected volume.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(crate) enum Projection<'a> {
+pub(crate) enum VolumeProjection<'a> {
     ServiceAccountToken {
         audience: &'a str,
         expiration_seconds: i64,

@@ -1,6 +1,6 @@
 //! What the operator lets pods choose for their sidecar.
 
-use crate::overrides::{Overrides, RunAsUser};
+use crate::overrides::Overrides;
 use crate::text::{list, quote};
 use crate::values::{image_matches, quantity};
 use crate::{Denial, Settings};
@@ -54,16 +54,11 @@ pub(crate) fn check(overrides: &Overrides<'_>, settings: &Settings) -> Result<()
         }
     }
     let user = overrides.sidecar_run_as_user;
-    if let Some(user) =
-        user.filter(|user| !settings.allow_sidecar_run_as_user && user.id() != settings.sidecar_run_as_user)
+    if let Some(user) = user.filter(|user| !settings.allow_sidecar_run_as_user && *user != settings.sidecar_run_as_user)
     {
-        let value = match user {
-            RunAsUser::Platform => "none".to_owned(),
-            RunAsUser::Id(id) => id.to_string(),
-        };
         return Err(denied(
             contract::SIDECAR_RUN_AS_USER_ANNOTATION,
-            &value,
+            &user.to_string(),
             "but the operator does not let pods choose the user",
             "allow-sidecar-run-as-user",
         ));

@@ -1,26 +1,19 @@
 //! The annotations that a person puts on a pod, read once into types. Every bad value is a [`Denial`].
 
+use crate::forms::{self, Form, TextForm};
 use crate::pod::Pod;
 use crate::text::{list, quote};
-use crate::url::organization_url;
-use crate::values::{Quantity, is_config_map_key, is_guid, is_image, is_subdomain, is_tenant, quantity};
-use crate::{Denial, FederatedToken, LogLevel, Settings};
-use contract::{DenyReason, Handoff};
+use crate::values::{is_config_map_key, is_subdomain};
+use crate::{Denial, FederatedToken, LogLevel, RunAsUser, Settings};
+use contract::{DenyReason, Handoff, OrganizationUrl};
 
-/// Longest grace period that an annotation may ask for: 30 days.
-const MAX_GRACE_SECONDS: i64 = 30 * 24 * 3600;
-/// Less memory than this does not start a container.
-const MIN_MEMORY: Quantity = Quantity::bytes(4 * 1024 * 1024);
-/// Longest name of a pool that is believed. It is written into two containers.
-const POOL_BYTES_MAX: usize = 256;
-const POOL_FORM: &str = "the name of an agent pool, of at most 256 bytes";
 /// Handoffs of later versions, so that the denial can say so.
 const LATER_HANDOFFS: [&str; 2] = ["credentials", "env"];
 
 /// What the pod's annotations ask for; `None` leaves it to the next source.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Overrides<'a> {
-    pub(crate) url: Option<String>,
+    pub(crate) url: Option<OrganizationUrl>,
     pub(crate) pool: Option<&'a str>,
     pub(crate) client_id: Option<&'a str>,
     pub(crate) tenant_id: Option<&'a str>,
@@ -46,115 +39,33 @@ pub(crate) struct ConfigMapKey<'a> {
     pub(crate) key: &'a str,
 }
 
-/// Who the sidecar runs as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RunAsUser {
-    /// The platform chooses.
-    Platform,
-    /// This user and group.
-    Id(i64),
-}
-
-impl RunAsUser {
-    /// The id, if there is one.
-    pub(crate) fn id(self) -> Option<i64> {
-        match self {
-            Self::Platform => None,
-            Self::Id(id) => Some(id),
-        }
-    }
-}
-
 impl<'a> Overrides<'a> {
     /// Reads every known annotation.
     pub(crate) fn read(pod: &Pod<'a>, settings: &Settings) -> Result<Self, Denial> {
         Ok(Self {
             url: url(pod, settings)?,
-            pool: parsed(pod, contract::POOL_ANNOTATION, POOL_FORM, |value| {
-                let value = value.trim();
-                let is_name =
-                    !value.is_empty() && value.len() <= POOL_BYTES_MAX && !value.chars().any(char::is_control);
-                is_name.then_some(value)
-            })?,
-            client_id: parsed(pod, contract::CLIENT_ID_ANNOTATION, CLIENT_ID_FORM, |value| {
-                is_guid(value).then_some(value)
-            })?,
-            tenant_id: parsed(pod, contract::TENANT_ID_ANNOTATION, TENANT_FORM, |value| {
-                is_tenant(value).then_some(value)
-            })?,
-            agent_container: parsed(
-                pod,
-                contract::AGENT_CONTAINER_ANNOTATION,
-                "the name of a container",
-                Some,
-            )?,
+            pool: pool(pod)?,
+            client_id: text(pod, contract::CLIENT_ID_ANNOTATION, &forms::CLIENT_ID)?,
+            tenant_id: text(pod, contract::TENANT_ID_ANNOTATION, &forms::TENANT_ID)?,
+            agent_container: pod.annotations.get(contract::AGENT_CONTAINER_ANNOTATION),
             handoff: handoff(pod)?,
-            federated_token: parsed(
-                pod,
-                contract::FEDERATED_TOKEN_ANNOTATION,
-                "\"hide\" or \"keep\"",
-                FederatedToken::parse,
-            )?,
-            grace_seconds: parsed(
-                pod,
-                contract::GRACE_SECONDS_ANNOTATION,
-                "a whole number of seconds from 0 to 2592000, for instance \"3600\"",
-                |value| digits(value).filter(|seconds| *seconds <= MAX_GRACE_SECONDS),
-            )?,
-            placeholder: parsed(
-                pod,
-                contract::PLACEHOLDER_ANNOTATION,
-                "\"true\" or \"false\"",
-                |value| value.parse().ok(),
-            )?,
+            federated_token: value(pod, contract::FEDERATED_TOKEN_ANNOTATION, &forms::FEDERATED_TOKEN)?,
+            grace_seconds: value(pod, contract::GRACE_SECONDS_ANNOTATION, &forms::GRACE_SECONDS)?,
+            placeholder: value(pod, contract::PLACEHOLDER_ANNOTATION, &forms::BOOLEAN)?,
             ca_config_map: ca_config_map(pod, settings)?,
-            sidecar_image: parsed(
-                pod,
-                contract::SIDECAR_IMAGE_ANNOTATION,
-                "an image reference, for instance \"registry.example/ado-agent-sidecar:0.1.0\"",
-                |value| is_image(value).then_some(value),
-            )?,
-            sidecar_cpu: parsed(
-                pod,
-                contract::SIDECAR_CPU_ANNOTATION,
-                "a Kubernetes quantity of at least 1m, for instance \"100m\"",
-                |value| quantity(value).filter(|cpu| *cpu >= Quantity::MILLI).map(|_| value),
-            )?,
-            sidecar_memory: parsed(
-                pod,
-                contract::SIDECAR_MEMORY_ANNOTATION,
-                "a Kubernetes quantity of at least 4Mi, for instance \"32Mi\"",
-                |value| quantity(value).filter(|memory| *memory >= MIN_MEMORY).map(|_| value),
-            )?,
-            sidecar_ephemeral_storage: parsed(
+            sidecar_image: text(pod, contract::SIDECAR_IMAGE_ANNOTATION, &forms::SIDECAR_IMAGE)?,
+            sidecar_cpu: text(pod, contract::SIDECAR_CPU_ANNOTATION, &forms::SIDECAR_CPU)?,
+            sidecar_memory: text(pod, contract::SIDECAR_MEMORY_ANNOTATION, &forms::SIDECAR_MEMORY)?,
+            sidecar_ephemeral_storage: text(
                 pod,
                 contract::SIDECAR_EPHEMERAL_STORAGE_ANNOTATION,
-                "a Kubernetes quantity above zero, for instance \"16Mi\"",
-                |value| quantity(value).filter(|size| *size > Quantity::ZERO).map(|_| value),
+                &forms::SIDECAR_EPHEMERAL_STORAGE,
             )?,
-            sidecar_log_level: parsed(
-                pod,
-                contract::SIDECAR_LOG_LEVEL_ANNOTATION,
-                "one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
-                LogLevel::parse,
-            )?,
-            sidecar_run_as_user: parsed(
-                pod,
-                contract::SIDECAR_RUN_AS_USER_ANNOTATION,
-                "a user id from 1 to 2147483647 (the sidecar does not run as root), or \"none\" to leave it to the platform",
-                |value| match value {
-                    "none" => Some(RunAsUser::Platform),
-                    id => digits(id)
-                        .filter(|id| (1..=i64::from(i32::MAX)).contains(id))
-                        .map(RunAsUser::Id),
-                },
-            )?,
+            sidecar_log_level: value(pod, contract::SIDECAR_LOG_LEVEL_ANNOTATION, &forms::LOG_LEVEL)?,
+            sidecar_run_as_user: value(pod, contract::SIDECAR_RUN_AS_USER_ANNOTATION, &forms::RUN_AS_USER)?,
         })
     }
 }
-
-pub(crate) const CLIENT_ID_FORM: &str = "the client id (a GUID) of an application or managed identity, for instance \"11111111-2222-3333-4444-555555555555\"";
-pub(crate) const TENANT_FORM: &str = "an Entra tenant, as a GUID or a domain";
 
 fn bad(key: &str, value: &str, form: &str) -> Denial {
     Denial::new(
@@ -175,22 +86,30 @@ fn parsed<'a, T>(
         .transpose()
 }
 
-/// A whole number without a sign.
-fn digits(value: &str) -> Option<i64> {
-    value
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| value.parse().ok())
-        .flatten()
+/// An annotation that is used as it was written.
+fn text<'a>(pod: &Pod<'a>, key: &str, form: &TextForm) -> Result<Option<&'a str>, Denial> {
+    parsed(pod, key, form.expected, |value| (form.is_valid)(value).then_some(value))
 }
 
-fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<String>, Denial> {
+/// An annotation that is read into a value.
+fn value<T>(pod: &Pod<'_>, key: &str, form: &Form<T>) -> Result<Option<T>, Denial> {
+    parsed(pod, key, form.expected, form.parse)
+}
+
+fn pool<'a>(pod: &Pod<'a>) -> Result<Option<&'a str>, Denial> {
+    parsed(pod, contract::POOL_ANNOTATION, forms::POOL.expected, |name| {
+        let name = name.trim();
+        (forms::POOL.is_valid)(name).then_some(name)
+    })
+}
+
+fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<OrganizationUrl>, Denial> {
     let key = contract::URL_ANNOTATION;
     pod.annotations
         .get(key)
         .map(|value| {
-            organization_url(value, &settings.allowed_hosts)
-                .map_err(|sentence| Denial::new(DenyReason::BadUrl, format!("annotation {key} is {sentence}")))
+            OrganizationUrl::parse(value, &settings.allowed_hosts)
+                .map_err(|error| Denial::new(DenyReason::BadUrl, format!("annotation {key} is {error}")))
         })
         .transpose()
 }

@@ -1,18 +1,18 @@
 //! What will be added to a pod, as values: the sidecar, its volumes, and what the handoff needs in the agent container.
 
 use crate::candidate::Candidate;
+use crate::env_var::EnvVar;
 use crate::grace::Grace;
 use crate::handoff::{self, Changes};
-use crate::identity::{Identity, Source};
+use crate::identity::Identity;
 use crate::kubernetes::{Container, Volume};
-use crate::organization::shared_name_warning;
 use crate::overrides::Overrides;
 use crate::pre_stop::PreStop;
-use crate::status::{Added, Sources, Status};
+use crate::registration::shared_name_warning;
+use crate::status::{Added, Sources, Status, texts};
 use crate::text::bounded;
 use crate::unknown_keys::UnknownKeys;
-use crate::variable::Variable;
-use crate::{Denial, Settings, advice, azwi, isolation, sidecar};
+use crate::{Context, Denial, advice, azwi, isolation, sidecar};
 use serde::{Serialize, Serializer};
 
 /// What will be added to the pod, before it is a patch.
@@ -44,7 +44,7 @@ impl<'a> Plan<'a> {
         candidate: Candidate<'a>,
         identity: &Identity<'a>,
         namespace: &str,
-        settings: &'a Settings,
+        context: Context<'a>,
     ) -> Result<Self, Denial> {
         let Candidate {
             pod,
@@ -52,19 +52,18 @@ impl<'a> Plan<'a> {
             overrides,
             azwi,
             environment,
-            organization,
+            registration,
+            variables,
             account: _,
         } = candidate;
         let agent = &pod.containers[position];
-        let owner = sidecar::owner(namespace, settings);
+        let Context { settings, cluster } = context;
+        let owner = sidecar::owner(namespace, cluster);
         let exposed = azwi::exposed(&pod, agent, &environment, &azwi);
         let weaknesses = isolation::weaknesses(&pod, agent, &azwi, &exposed);
-        let changes = handoff::changes(agent.name, &environment, &owner, organization.agent, exposed)?;
+        let changes = handoff::changes(agent.name, &environment, &owner, registration.containers.agent, exposed)?;
         let pre_stop = PreStop::find(agent);
         let grace = Grace::find(&pod, agent.name, &overrides, settings)?;
-        let has_resources = pod.has_resources;
-        let user = sidecar::user(&overrides, settings);
-        let advice = advice::warnings(&pod, agent, &environment, &overrides, user);
         let unknown = UnknownKeys::find(&pod);
 
         let mut env = owner.to_vec();
@@ -75,17 +74,17 @@ impl<'a> Plan<'a> {
             pod.has_fs_group,
             settings,
         ));
-        env.extend(organization.sidecar);
+        env.extend(variables);
         let (volumes, mounts): (Vec<_>, Vec<_>) = sidecar::volumes(identity, &overrides, settings).into_iter().unzip();
-        let container = sidecar::container(env, mounts, &overrides, has_resources, settings);
+        let container = sidecar::container(env, mounts, &overrides, pod.has_resources, settings);
 
         let mut warnings = changes.warnings.clone();
-        warnings.extend(organization.warnings);
-        let [_, _, name_source] = organization.sources;
-        warnings.extend(shared_name_warning(agent.name, name_source, pod.sharing.host_network));
+        warnings.extend(registration.containers.warnings);
+        warnings.extend(shared_name_warning(agent.name, registration.name, &pod.sharing));
         warnings.extend(identity_warning(identity, &overrides));
-        warnings.extend(sidecar::resources_warning(&overrides, has_resources));
-        warnings.extend(advice);
+        warnings.extend(sidecar::resources_warning(&overrides, pod.has_resources));
+        let user = sidecar::user(&overrides, settings);
+        warnings.extend(advice::warnings(&pod, agent, &environment, &overrides, user));
         warnings.extend(weaknesses.warning(agent.name));
         warnings.extend(pre_stop.warning(agent.name));
         warnings.extend(grace.warning());
@@ -102,35 +101,40 @@ impl<'a> Plan<'a> {
                 .0
                 .push((contract::SAFE_TO_EVICT_ANNOTATION, "false".to_owned()));
         }
-        let [url, pool, agent_name] = organization.sources;
-        let (client_id, tenant_id) = identity_sources(identity);
+        let (client_id, tenant_id) = identity.origins();
         let status = Status {
             version: contract::VERSION,
-            agent_container: agent.name,
-            handoff: overrides.handoff.as_str(),
+            agent_container: agent.name.into(),
+            handoff: overrides.handoff.as_str().into(),
             sources: Sources {
-                client_id,
-                tenant_id,
-                url,
-                pool,
-                agent_name,
-                grace_seconds: grace.source,
+                client_id: client_id.into(),
+                tenant_id: tenant_id.into(),
+                url: registration.url.into(),
+                pool: registration.pool.into(),
+                agent_name: registration.name.into(),
+                grace_seconds: grace.origin.into(),
             },
             grace_seconds: grace.seconds,
-            pre_stop: pre_stop.as_str(),
-            probes: grace.probe_names(),
-            added: added(&volumes, &changes, &annotations),
-            removed: &changes.removed,
-            replaced: &changes.replaced,
-            shadowed: &changes.shadowed,
-            federated_token: azwi.token().map(|token| token.as_str()),
+            pre_stop: pre_stop.as_str().into(),
+            probes: grace.probe_names().into_iter().map(Into::into).collect(),
+            added: Added {
+                containers: texts([contract::SIDECAR_CONTAINER]),
+                volumes: texts(volumes.iter().map(|volume| volume.name)),
+                variables: texts(changes.variables.append.iter().map(EnvVar::name)),
+                annotations: texts(annotations.0.iter().map(|(key, _)| *key)),
+            },
+            removed: texts(changes.removed.iter().copied()),
+            replaced: texts(changes.replaced.iter().copied()),
+            shadowed: texts(changes.shadowed.iter().copied()),
+            federated_token: azwi.token().map(|token| token.as_str().into()),
             isolated: weaknesses.listed.is_empty(),
-            not_isolated: weaknesses.listed,
+            not_isolated: texts(weaknesses.listed.iter().map(String::as_str)),
             unknown_keys_omitted: unknown.more,
-            unknown_keys: unknown.into_keys(),
-            warnings: &warnings,
+            unknown_keys: unknown.into_keys().into_iter().map(Into::into).collect(),
+            warnings: texts(warnings.iter().map(String::as_str)),
         };
-        annotations.0.push((contract::STATUS_ANNOTATION, status.to_json()));
+        let status = status.to_json();
+        annotations.0.push((contract::STATUS_ANNOTATION, status));
         Ok(Self {
             annotations,
             volumes,
@@ -144,40 +148,15 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn added<'a>(volumes: &[Volume<'_>], changes: &'a Changes<'_>, annotations: &Annotations) -> Added<'a> {
-    Added {
-        containers: [contract::SIDECAR_CONTAINER],
-        volumes: volumes.iter().map(|volume| volume.name).collect(),
-        variables: changes.variables.append.iter().map(Variable::name).collect(),
-        annotations: annotations.0.iter().map(|(key, _)| *key).collect(),
-    }
-}
-
 fn identity_warning(identity: &Identity<'_>, overrides: &Overrides<'_>) -> Option<String> {
     match identity {
         Identity::Own { warning, .. } => warning.clone(),
         Identity::Azwi if overrides.client_id.is_some() || overrides.tenant_id.is_some() => Some(format!(
-            "annotations {} and {} are ignored: annotation {} leaves the identity to azwi",
+            "annotations {} and {} are ignored: annotation {} leaves the identity to Azure Workload Identity",
             contract::CLIENT_ID_ANNOTATION,
             contract::TENANT_ID_ANNOTATION,
             contract::AZWI_BINDING_ANNOTATION
         )),
         Identity::Azwi => None,
-    }
-}
-
-fn identity_sources(identity: &Identity<'_>) -> (&'static str, &'static str) {
-    match identity {
-        Identity::Own {
-            client_id,
-            tenant_id,
-            warning: _,
-        } => (
-            client_id.1.as_str(),
-            tenant_id
-                .as_ref()
-                .map_or("organization", |(_, source): &(&str, Source)| source.as_str()),
-        ),
-        Identity::Azwi => ("azwi", "azwi"),
     }
 }

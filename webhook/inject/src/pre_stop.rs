@@ -1,6 +1,6 @@
 //! The hook that holds SIGTERM back from the agent container while a job runs.
 
-use crate::kubernetes::{Exec, Handler, Lifecycle};
+use crate::kubernetes::{ExecAction, Lifecycle, LifecycleHandler};
 use crate::pod::Container;
 use crate::text::quote;
 
@@ -29,14 +29,16 @@ impl PreStop {
     pub(crate) fn lifecycle(self) -> Option<Lifecycle> {
         let command = &["sh", "-c", contract::PRE_STOP_SCRIPT, "pre-stop", contract::DRAIN_FILE];
         (self == Self::Added).then_some(Lifecycle {
-            pre_stop: Handler { exec: Exec { command } },
+            pre_stop: LifecycleHandler {
+                exec: ExecAction { command },
+            },
         })
     }
 
     pub(crate) fn warning(self, agent: &str) -> Option<String> {
         (self == Self::Kept).then(|| {
             format!(
-                "container {}: its own preStop hook is kept, so nothing of ours holds SIGTERM back from a running job; see \
+                "container {} keeps its own preStop hook, so the webhook adds none that holds SIGTERM back from a running job; see \
                  \"SIGTERM waits for the job\" in docs/lifecycle.md",
                 quote(agent)
             )

@@ -2,9 +2,8 @@
 
 use crate::environment::{Environment, Found, unescape};
 use crate::text::quote;
-use crate::url::organization_url;
 use crate::{Denial, Settings};
-use contract::DenyReason;
+use contract::{DenyReason, OrganizationUrl};
 
 /// A variable of some recipe.
 pub(crate) struct Spelling {
@@ -73,14 +72,14 @@ pub(crate) fn check_literals(agent: &str, environment: &Environment<'_>, setting
             return Err(Denial::new(
                 DenyReason::BadUrl,
                 format!(
-                    "{place} is no name of an organization; expected the name alone, of which the start script makes \
+                    "{place} is not the name of an organization; expected the name alone, from which the start script makes \
                      https://NAME.visualstudio.com"
                 ),
             ));
         }
         if URLS.iter().any(|url| url.variable == spelling.variable) {
-            organization_url(&spelling.value(literal), &settings.allowed_hosts)
-                .map_err(|sentence| Denial::new(DenyReason::BadUrl, format!("{place} is {sentence}")))?;
+            OrganizationUrl::parse(&spelling.value(literal), &settings.allowed_hosts)
+                .map_err(|error| Denial::new(DenyReason::BadUrl, format!("{place} is {error}")))?;
         }
     }
     Ok(())

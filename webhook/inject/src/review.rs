@@ -1,7 +1,7 @@
-//! The admission review on the wire: what the API server posts and what it wants back.
+//! The admission review on the wire: what the API server posts and what it expects back.
 //!
 //! The object stays as it came, as a JSON value: a typed pod would drop what our types do not know. Only its managed fields
-//! are left out, which take long to read and decide nothing, and an object of too many values is counted instead of kept.
+//! are left out, which take long to read and decide nothing, and an object of too many values is counted but not stored.
 //! Shapes: `admission.k8s.io/v1` and `v1beta1`, which agree in everything that is read here.
 
 mod answer;
@@ -10,7 +10,7 @@ mod object;
 pub use object::MOST_VALUES;
 use object::Object;
 
-use crate::{Decision, Inspection, Request, Settings, decision};
+use crate::{Context, Decision, Inspection, Request, decision};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,14 +19,14 @@ const LONGEST_UID: usize = 256;
 const VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
 const KIND: &str = "AdmissionReview";
 
-/// Why the bytes are no review that could be answered.
+/// Why the bytes cannot be answered as a review.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No text.
-    #[error("this is no AdmissionReview: {0}")]
+    /// Not UTF-8.
+    #[error("not an AdmissionReview: {0}")]
     Text(#[source] std::str::Utf8Error),
-    /// No JSON, or not of the shape.
-    #[error("this is no AdmissionReview: {0}")]
+    /// Not JSON, or not of the shape.
+    #[error("not an AdmissionReview: {0}")]
     Json(#[source] serde_json::Error),
     /// Another kind or version.
     #[error("expected kind AdmissionReview of admission.k8s.io/v1 or v1beta1, not {kind:?} of {version:?}")]
@@ -39,7 +39,7 @@ pub enum Error {
     /// There is nothing to answer.
     #[error("the review has no request")]
     NoRequest,
-    /// There is no way to say to what we answer.
+    /// The response must echo `request.uid`, and the request has none.
     #[error("the request has no uid, or one that is longer than 256 bytes")]
     Uid,
 }
@@ -100,7 +100,7 @@ impl Incoming {
     /// # Errors
     /// What is wrong with it, for the body of a 400.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        // At once for all of it: `from_slice` would look at every string by itself.
+        // All of it at once: `from_slice` would check every string separately.
         let text = std::str::from_utf8(body).map_err(Error::Text)?;
         let review: Review = serde_json::from_str(text).map_err(Error::Json)?;
         let version = VERSIONS.into_iter().find(|version| *version == review.api_version);
@@ -156,9 +156,9 @@ impl Incoming {
     }
 
     /// Inspects the object, and decides where that needs no ServiceAccount.
-    pub fn inspect<'a>(&'a self, settings: &'a Settings) -> Inspection<'a> {
+    pub fn inspect<'a>(&'a self, context: Context<'a>) -> Inspection<'a> {
         match &self.request.object {
-            Object::Read(object) => decision::inspect(object, &self.subject(), settings),
+            Object::Read(object) => decision::inspect(object, &self.subject(), context),
             Object::TooLarge(values) => Inspection::Decided(decision::decide_too_large(*values, &self.subject())),
         }
     }
@@ -251,10 +251,10 @@ mod tests {
     #[test]
     fn what_cannot_be_answered_is_an_error() {
         for (body, error) in [
-            (&b""[..], "no AdmissionReview"),
-            (b"\xff", "no AdmissionReview"),
+            (&b""[..], "not an AdmissionReview"),
+            (b"\xff", "not an AdmissionReview"),
             (b"{}", "expected kind"),
-            (b"[]", "no AdmissionReview"),
+            (b"[]", "not an AdmissionReview"),
             (
                 br#"{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview"}"#,
                 "v2",

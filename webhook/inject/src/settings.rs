@@ -1,6 +1,35 @@
-//! What the operator fixed, as plain values. The webhook's `config.rs` fills it from flags and variables.
+//! What the operator decided for all pods, and what is true of the cluster.
 
-/// The operator's settings. Every field is validated before it gets here.
+mod problem;
+mod read;
+mod table;
+
+pub use problem::Problem;
+pub use table::{SETTINGS, Setting, VARIABLE_PREFIX, variable};
+
+use crate::forms::digits;
+use contract::{HostList, OrganizationUrl};
+use std::fmt;
+
+/// What a decision depends on besides the pod and its ServiceAccount.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What the operator decided.
+    pub settings: &'a Settings,
+    /// What is true of the cluster.
+    pub cluster: &'a ClusterFacts,
+}
+
+/// What is true of the cluster, whatever the operator decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// Identifies the cluster in ownership markers: [`Settings::cluster_id`], else the UID of namespace `kube-system`.
+    pub id: String,
+    /// Whether the API server keeps `restartPolicy` on init containers (Kubernetes 1.29 and later).
+    pub native_sidecars: bool,
+}
+
+/// The operator's settings, which [`Settings::read`] has validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Image of the sidecar.
@@ -13,9 +42,9 @@ pub struct Settings {
     pub sidecar_ephemeral_storage: Option<String>,
     /// Log level of the sidecar.
     pub sidecar_log_level: LogLevel,
-    /// User id of the sidecar; `None` leaves it to the platform (OpenShift assigns one).
-    pub sidecar_run_as_user: Option<i64>,
-    /// Images of the sidecar that a pod may name beside [`Self::sidecar_image`]: references, or beginnings that end in `*`.
+    /// The user that the sidecar runs as.
+    pub sidecar_run_as_user: RunAsUser,
+    /// Images of the sidecar that a pod may name besides [`Self::sidecar_image`]: references, or beginnings that end in `*`.
     pub allowed_sidecar_images: Vec<String>,
     /// The most CPU that a pod may ask for its sidecar, a quantity; `None` is no limit.
     pub max_sidecar_cpu: Option<String>,
@@ -27,13 +56,13 @@ pub struct Settings {
     pub allow_sidecar_run_as_user: bool,
     /// Grace period in seconds for pods that have none of their own, or the API's default of 30.
     pub grace_seconds: i64,
-    /// Identifies the cluster in ownership markers: the UID of `kube-system`, or what the operator set.
-    pub cluster: String,
+    /// Identifies the cluster in ownership markers instead of the UID of namespace `kube-system`.
+    pub cluster_id: Option<String>,
     /// Organization URL where the pod names none.
-    pub url: Option<String>,
+    pub url: Option<OrganizationUrl>,
     /// Pool where the pod names none.
     pub pool: Option<String>,
-    /// Client id where neither pod nor ServiceAccount name one.
+    /// Client ID where neither pod nor ServiceAccount name one.
     pub client_id: Option<String>,
     /// Tenant where neither pod nor ServiceAccount name one.
     pub tenant_id: Option<String>,
@@ -44,10 +73,11 @@ pub struct Settings {
     /// Scope of the access token.
     pub scope: String,
     /// Hosts that may get the Azure DevOps token.
-    pub allowed_hosts: Vec<String>,
+    pub allowed_hosts: HostList,
     /// Hosts that may get the service-account token.
-    pub allowed_authorities: Vec<String>,
-    /// Private CA bundle, PEM, that travels in the sidecar's environment.
+    pub allowed_authorities: HostList,
+    /// Private CA bundle, PEM, that every sidecar gets in its environment. It is not a setting to read: whoever reads the settings
+    /// reads the file, and sets this.
     pub ca_pem: Option<String>,
     /// Whether a pod may name a ConfigMap with a CA bundle.
     pub allow_ca_config_map: bool,
@@ -59,8 +89,15 @@ pub struct Settings {
     pub https_proxy: Option<String>,
     /// Hosts that the sidecar reaches without it, where the agent container names none.
     pub no_proxy: Option<String>,
-    /// Whether the API server keeps `restartPolicy` on init containers (Kubernetes 1.29 and later).
-    pub native_sidecars: bool,
+}
+
+/// The user that the sidecar runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunAsUser {
+    /// The platform chooses (OpenShift assigns one).
+    Platform,
+    /// This user and group.
+    Id(i64),
 }
 
 /// Log level of the sidecar.
@@ -85,6 +122,34 @@ pub enum FederatedToken {
     Hide,
     /// The agent container keeps it, for scripts that do their own exchange and jobs that use `az login`.
     Keep,
+}
+
+impl RunAsUser {
+    /// The ID, if it is not left to the platform.
+    pub fn id(self) -> Option<i64> {
+        match self {
+            Self::Platform => None,
+            Self::Id(id) => Some(id),
+        }
+    }
+
+    /// Reads `none`, or an ID as Kubernetes takes it, except root's.
+    pub fn parse(value: &str) -> Option<Self> {
+        if value == "none" {
+            return Some(Self::Platform);
+        }
+        let id = digits(value).filter(|id| (1..=i64::from(i32::MAX)).contains(id));
+        id.map(Self::Id)
+    }
+}
+
+impl fmt::Display for RunAsUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => f.write_str("none"),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
 }
 
 impl LogLevel {

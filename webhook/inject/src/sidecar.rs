@@ -1,22 +1,22 @@
 //! The sidecar container and its volumes.
 
-use crate::Settings;
+use crate::env_var::{EnvVar, escape, field, literal};
 use crate::identity::Identity;
 use crate::kubernetes::{
-    Amounts, Capabilities, Container, Exec, Handler, KeyToPath, Lifecycle, Mount, Probe, Projection, Resources,
-    SeccompProfile, SecurityContext, Volume, VolumeSource,
+    Capabilities, Container, ExecAction, KeyToPath, Lifecycle, LifecycleHandler, Probe, ResourceList,
+    ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount, VolumeProjection, VolumeSource,
 };
 use crate::overrides::Overrides;
-use crate::variable::{Variable, escape, field, literal};
+use crate::{ClusterFacts, Settings};
 
 /// The agent may start once the probe passes; it is asked every second for an hour, since a new federated credential
-/// takes minutes, and then the kubelet starts the sidecar anew.
+/// takes minutes, and then the kubelet restarts the sidecar.
 const STARTUP_SECONDS: i32 = 3600;
 /// An answer takes a second under the shipped CPU limit.
 const PROBE_TIMEOUT_SECONDS: i32 = 5;
 
 /// The variables that say who the sidecar is to Entra.
-pub(crate) fn identity<'a>(identity: &Identity<'a>, settings: &'a Settings) -> Vec<Variable<'a>> {
+pub(crate) fn identity<'a>(identity: &Identity<'a>, settings: &'a Settings) -> Vec<EnvVar<'a>> {
     match identity {
         Identity::Azwi => vec![literal(contract::AZWI_IDENTITY_VARIABLE, "true")],
         Identity::Own {
@@ -47,7 +47,7 @@ pub(crate) fn variables<'a>(
     grace_seconds: i64,
     fs_group: bool,
     settings: &'a Settings,
-) -> Vec<Variable<'a>> {
+) -> Vec<EnvVar<'a>> {
     let level = overrides.sidecar_log_level.unwrap_or(settings.sidecar_log_level);
     // With an fsGroup every container of the pod is in the file's group; without, only the mode lets the agent read it.
     let mode = if fs_group { "0640" } else { "0644" };
@@ -55,10 +55,10 @@ pub(crate) fn variables<'a>(
         literal(contract::CONTRACT_VARIABLE, contract::VERSION.to_string()),
         literal(contract::HANDOFF_VARIABLE, overrides.handoff.as_str()),
         literal(contract::SCOPE_VARIABLE, settings.scope.as_str()),
-        literal(contract::ALLOWED_HOSTS_VARIABLE, settings.allowed_hosts.join(",")),
+        literal(contract::ALLOWED_HOSTS_VARIABLE, settings.allowed_hosts.to_variable()),
         literal(
             contract::ALLOWED_AUTHORITIES_VARIABLE,
-            settings.allowed_authorities.join(","),
+            settings.allowed_authorities.to_variable(),
         ),
         literal(contract::GRACE_SECONDS_VARIABLE, grace_seconds.to_string()),
         literal(contract::HANDOFF_DIR_VARIABLE, contract::HANDOFF_DIR),
@@ -85,10 +85,10 @@ pub(crate) fn volumes<'a>(
     identity: &Identity<'_>,
     overrides: &Overrides<'a>,
     settings: &'a Settings,
-) -> Vec<(Volume<'a>, Mount)> {
+) -> Vec<(Volume<'a>, VolumeMount)> {
     let mut volumes = Vec::new();
     if matches!(identity, Identity::Own { .. }) {
-        let token = Projection::ServiceAccountToken {
+        let token = VolumeProjection::ServiceAccountToken {
             audience: &settings.audience,
             expiration_seconds: contract::ASSERTION_SECONDS,
             path: file_name(contract::ASSERTION_FILE),
@@ -124,8 +124,8 @@ fn volume<'a>(
     source: VolumeSource<'a>,
     mount_path: &'static str,
     read_only: bool,
-) -> (Volume<'a>, Mount) {
-    let mount = Mount {
+) -> (Volume<'a>, VolumeMount) {
+    let mount = VolumeMount {
         name,
         mount_path,
         read_only,
@@ -135,16 +135,16 @@ fn volume<'a>(
 
 /// Who it runs as; `None` leaves it to the platform.
 pub(crate) fn user(overrides: &Overrides<'_>, settings: &Settings) -> Option<i64> {
-    match overrides.sidecar_run_as_user {
-        Some(user) => user.id(),
-        None => settings.sidecar_run_as_user,
-    }
+    overrides
+        .sidecar_run_as_user
+        .unwrap_or(settings.sidecar_run_as_user)
+        .id()
 }
 
 /// The container: a native sidecar that fits Pod Security `restricted`.
 pub(crate) fn container<'a>(
-    env: Vec<Variable<'a>>,
-    volume_mounts: Vec<Mount>,
+    env: Vec<EnvVar<'a>>,
+    volume_mounts: Vec<VolumeMount>,
     overrides: &Overrides<'a>,
     pod_has_resources: bool,
     settings: &'a Settings,
@@ -159,7 +159,7 @@ pub(crate) fn container<'a>(
         resources: resources(overrides, pod_has_resources, settings),
         security_context: security_context(user(overrides, settings)),
         startup_probe: Probe {
-            exec: Exec {
+            exec: ExecAction {
                 command: &[contract::SIDECAR_PROGRAM, "probe"],
             },
             period_seconds: 1,
@@ -167,8 +167,8 @@ pub(crate) fn container<'a>(
             timeout_seconds: PROBE_TIMEOUT_SECONDS,
         },
         lifecycle: Lifecycle {
-            pre_stop: Handler {
-                exec: Exec {
+            pre_stop: LifecycleHandler {
+                exec: ExecAction {
                     command: &[contract::SIDECAR_PROGRAM, "pre-stop"],
                 },
             },
@@ -181,10 +181,14 @@ pub(crate) fn container<'a>(
 /// Requests equal limits: a Guaranteed pod stays Guaranteed. A pod with resources of its own (`spec.resources`) keeps them and
 /// its QoS class only if no container of ours has CPU or memory: the API server would make the pod's requests of ours alone, or
 /// find the sum of the containers above the pod's (kubernetes/kubernetes `pkg/apis/core/v1/defaults.go`,
-/// `setDefaultPodLevelResources`). Ephemeral storage is no resource of pods.
-fn resources<'a>(overrides: &Overrides<'a>, pod_has_own: bool, settings: &'a Settings) -> Option<Resources<'a>> {
+/// `setDefaultPodLevelResources`). Pods have no ephemeral storage of their own.
+fn resources<'a>(
+    overrides: &Overrides<'a>,
+    pod_has_own: bool,
+    settings: &'a Settings,
+) -> Option<ResourceRequirements<'a>> {
     let own = |value: Option<&'a str>, default: &'a str| (!pod_has_own).then_some(value.unwrap_or(default));
-    let amounts = Amounts {
+    let amounts = ResourceList {
         cpu: own(overrides.sidecar_cpu, &settings.sidecar_cpu),
         memory: own(overrides.sidecar_memory, &settings.sidecar_memory),
         ephemeral_storage: overrides
@@ -192,13 +196,13 @@ fn resources<'a>(overrides: &Overrides<'a>, pod_has_own: bool, settings: &'a Set
             .or(settings.sidecar_ephemeral_storage.as_deref()),
     };
     let is_any = !pod_has_own || amounts.ephemeral_storage.is_some();
-    is_any.then_some(Resources {
+    is_any.then_some(ResourceRequirements {
         requests: amounts,
         limits: amounts,
     })
 }
 
-/// What the user should know of a pod with resources of its own: there is no size of the sidecar to choose.
+/// Warns that a pod with resources of its own cannot choose the size of the sidecar.
 pub(crate) fn resources_warning(overrides: &Overrides<'_>, pod_has_own: bool) -> Option<String> {
     let is_asked = overrides.sidecar_cpu.is_some() || overrides.sidecar_memory.is_some();
     (pod_has_own && is_asked).then(|| {
@@ -229,9 +233,9 @@ fn file_name(path: &'static str) -> &'static str {
 }
 
 /// The ownership marker, in which the kubelet replaces the references to the pod's name and UID.
-pub(crate) fn owner(namespace: &str, settings: &Settings) -> [Variable<'static>; 3] {
+pub(crate) fn owner(namespace: &str, cluster: &ClusterFacts) -> [EnvVar<'static>; 3] {
     let marker = contract::Marker {
-        cluster: escape(settings.cluster.as_str()).into_owned(),
+        cluster: escape(cluster.id.as_str()).into_owned(),
         namespace: namespace.to_owned(),
         pod: format!("$({})", contract::POD_NAME_VARIABLE),
         uid: format!("$({})", contract::POD_UID_VARIABLE),
@@ -239,7 +243,7 @@ pub(crate) fn owner(namespace: &str, settings: &Settings) -> [Variable<'static>;
     [
         field(contract::POD_NAME_VARIABLE, "metadata.name"),
         field(contract::POD_UID_VARIABLE, "metadata.uid"),
-        Variable::Value {
+        EnvVar::Value {
             name: contract::OWNER_VARIABLE.into(),
             value: marker.to_string().into(),
         },

@@ -1,85 +1,132 @@
 //! The status annotation: what was done to a pod, for people and for later versions.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-/// The annotation's value, as JSON. Fields may be added; none changes its meaning.
-#[derive(Debug, Serialize)]
+/// A word of ours where it was written, any text where it was read back.
+type Text<'a> = Cow<'a, str>;
+
+/// The value of the annotation `ado-agent.dev/status`, as JSON.
+///
+/// Fields may be added, and none changes its meaning: what a later version wrote can be read, without what this one does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Status<'a> {
+pub struct Status<'a> {
     /// Contract version.
-    pub(crate) version: u32,
-    pub(crate) agent_container: &'a str,
-    pub(crate) handoff: &'static str,
+    pub version: u32,
+    /// Name of the agent container.
+    pub agent_container: Text<'a>,
+    /// How the agent container gets what it needs to register.
+    pub handoff: Text<'a>,
     /// Where each setting was found.
-    pub(crate) sources: Sources,
-    pub(crate) grace_seconds: i64,
-    /// Whether the agent container got the hook that holds SIGTERM back from a running job, or kept one of its own.
-    pub(crate) pre_stop: &'static str,
+    pub sources: Sources<'a>,
+    /// The pod's grace period in seconds.
+    pub grace_seconds: i64,
+    /// Whether the agent container got the hook that holds SIGTERM back from a running job (`added`), or kept one of its own
+    /// (`kept`).
+    pub pre_stop: Text<'a>,
     /// Probes (container, probe) that got a grace period of their own, since the pod's was raised.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) probes: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub probes: Vec<Text<'a>>,
     /// What was added to the pod.
-    pub(crate) added: Added<'a>,
+    pub added: Added<'a>,
     /// Variables that were removed from the agent container.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(crate) removed: &'a [&'static str],
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub removed: Vec<Text<'a>>,
     /// Variables of the agent container that got another value.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(crate) replaced: &'a [&'static str],
-    /// Variables that are set to the empty string, in case that `envFrom` or the image brings them.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(crate) shadowed: &'a [&'static str],
-    /// What happens to azwi's federated token in the agent container.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) federated_token: Option<&'static str>,
-    /// Whether jobs are kept away from the sidecar, the node and other identities, and why not: the first word of each reason
-    /// is one of [`contract::NOT_ISOLATED`].
-    pub(crate) isolated: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) not_isolated: Vec<String>,
-    /// Keys under our prefix that this version does not know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) unknown_keys: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub replaced: Vec<Text<'a>>,
+    /// Variables that are set to the empty string, in case `envFrom` or the image brings them.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub shadowed: Vec<Text<'a>>,
+    /// What happens to the federated token of Azure Workload Identity in the agent container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federated_token: Option<Text<'a>>,
+    /// Whether jobs are kept away from the sidecar, the node and other identities.
+    pub isolated: bool,
+    /// Why not. The first word of each reason is one of [`contract::NOT_ISOLATED`].
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub not_isolated: Vec<Text<'a>>,
+    /// Keys under our prefix that the webhook did not know.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub unknown_keys: Vec<Text<'a>>,
     /// How many more there are.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub(crate) unknown_keys_omitted: usize,
-    /// The warnings of the admission response, which nobody sees for pods that a controller makes.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(crate) warnings: &'a [String],
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown_keys_omitted: usize,
+    /// The warnings of the admission response, which nobody sees for pods that a controller creates.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub warnings: Vec<Text<'a>>,
 }
 
 /// Where each setting was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Sources {
-    pub(crate) client_id: &'static str,
-    pub(crate) tenant_id: &'static str,
-    pub(crate) url: &'static str,
-    pub(crate) pool: &'static str,
-    pub(crate) agent_name: &'static str,
-    pub(crate) grace_seconds: &'static str,
+pub struct Sources<'a> {
+    /// Of the client ID.
+    pub client_id: Text<'a>,
+    /// Of the tenant ID.
+    pub tenant_id: Text<'a>,
+    /// Of the organization URL.
+    pub url: Text<'a>,
+    /// Of the pool.
+    pub pool: Text<'a>,
+    /// Of the agent's name.
+    pub agent_name: Text<'a>,
+    /// Of the grace period.
+    pub grace_seconds: Text<'a>,
 }
 
 /// What was added.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Added<'a> {
-    pub(crate) containers: [&'static str; 1],
-    pub(crate) volumes: Vec<&'static str>,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added<'a> {
+    /// Names of containers.
+    pub containers: Vec<Text<'a>>,
+    /// Names of volumes.
+    pub volumes: Vec<Text<'a>>,
     /// Variables of the agent container.
-    pub(crate) variables: Vec<&'a str>,
+    pub variables: Vec<Text<'a>>,
     /// Annotations, without this one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) annotations: Vec<&'static str>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub annotations: Vec<Text<'a>>,
 }
 
 impl Status<'_> {
+    /// Reads the annotation's value.
+    ///
+    /// # Errors
+    /// The value is not one that the webhook wrote.
+    pub fn parse(value: &str) -> Result<Status<'static>, serde_json::Error> {
+        serde_json::from_str(value)
+    }
+
     /// The annotation's value.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("strings, numbers and lists have a JSON form")
     }
 }
 
+/// Borrowed texts for a list of the status.
+pub(crate) fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Text<'a>> {
+    texts.into_iter().map(Cow::Borrowed).collect()
+}
+
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_a_later_version_wrote_can_be_read() {
+        let text = include_str!("../testdata/azwi-before-us/status.json");
+        let mut value: Value = serde_json::from_str(text).expect("JSON");
+        let status = Status::parse(&value.to_string()).expect("ours");
+        value["later"] = json!({"what": "nobody knows"});
+        value["sources"]["later"] = json!("annotation");
+        assert_eq!(Status::parse(&value.to_string()).expect("a later one"), status);
+        assert!(Status::parse("{}").is_err() && Status::parse("injected").is_err());
+    }
 }

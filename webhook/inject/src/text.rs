@@ -1,6 +1,6 @@
-//! Sentences for people: values quoted and cut, warnings within the API server's limits.
+//! Messages for people: values quoted and cut, warnings within the API server's limits.
 
-/// Longest value that is repeated in a sentence, in characters.
+/// Longest value that is repeated in a message, in characters.
 const VALUE_CHARS: usize = 80;
 /// The API server cuts each warning at 256 bytes (kubernetes/apiserver `pkg/endpoints/handlers/responsewriters`,
 /// `warning/context.go`).
@@ -8,7 +8,7 @@ const WARNING_BYTES: usize = 256;
 /// And all warnings of a response at 4096 bytes.
 const WARNINGS_BYTES: usize = 4096;
 
-/// A value as it is repeated in a sentence: in quotes, control characters escaped, cut where it is long.
+/// A value as it is repeated in a message: in quotes, control characters escaped, cut where it is long.
 pub(crate) fn quote(value: &str) -> String {
     if value.chars().nth(VALUE_CHARS).is_none() {
         return format!("{value:?}");
@@ -22,7 +22,7 @@ pub(crate) fn foreign(text: &str) -> String {
     cut(text.trim_end_matches(['.', '\n']), 400)
 }
 
-/// Names as a list for a sentence; the first ten of them.
+/// Names as a list for a message; the first ten of them.
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut words: Vec<String> = names.by_ref().take(10).map(quote).collect();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_cut_in_a_sentence() {
+    fn a_long_value_is_cut_in_a_message() {
         assert_eq!(quote("a\n\"b\""), r#""a\n\"b\"""#);
         assert_eq!(quote(&"x".repeat(1000)).len(), VALUE_CHARS + 5);
     }

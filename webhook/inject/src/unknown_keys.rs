@@ -13,7 +13,7 @@ const KEY_BYTES_MAX: usize = 253 + 1 + 63;
 /// The unknown keys of a pod.
 #[derive(Debug, Default)]
 pub(crate) struct UnknownKeys {
-    /// The first of them, each with its sentence.
+    /// The first of them, each with its warning.
     listed: Vec<(String, String)>,
     /// How many more there are.
     pub(crate) more: usize,
@@ -50,7 +50,7 @@ impl UnknownKeys {
         found
     }
 
-    /// One sentence for each that is listed, and one for the others.
+    /// A warning for each that is listed, and one for the others.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let more =
             (self.more > 0).then(|| format!("{} more unknown keys under {} are ignored", self.more, contract::PREFIX));

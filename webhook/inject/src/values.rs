@@ -1,14 +1,14 @@
 //! The forms of values that people type: GUIDs, quantities, image references, names.
 
 /// A GUID in its usual form, `8-4-4-4-12` hexadecimal digits.
-pub fn is_guid(value: &str) -> bool {
+pub(crate) fn is_guid(value: &str) -> bool {
     let groups = || value.split('-');
     groups().map(str::len).eq([8, 4, 4, 4, 12])
         && groups().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// An Entra tenant: a GUID or a domain name with a dot. Words such as `common` are no tenant that could issue a token to us.
-pub fn is_tenant(value: &str) -> bool {
+/// An Entra tenant: a GUID or a domain name with a dot. Aliases such as `common` cannot issue an app-only token.
+pub(crate) fn is_tenant(value: &str) -> bool {
     is_guid(value) || (value.len() <= 253 && value.contains('.') && is_subdomain(&value.to_ascii_lowercase()))
 }
 
@@ -40,11 +40,11 @@ pub(crate) fn is_config_map_key(value: &str) -> bool {
 
 /// A Kubernetes quantity in billionths, the finest that Kubernetes keeps: exact, so that `0.1` and `100m` are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Quantity(u128);
+pub(crate) struct Quantity(u128);
 
 impl Quantity {
     /// Nothing.
-    pub const ZERO: Self = Self(0);
+    pub(crate) const ZERO: Self = Self(0);
     /// The least CPU that Kubernetes can grant.
     pub(crate) const MILLI: Self = Self(BILLION / 1000);
 
@@ -60,7 +60,7 @@ const QUANTITY_BYTES_MAX: usize = 64;
 
 /// Reads a Kubernetes quantity without a sign (apimachinery `resource.ParseQuantity`: decimal and binary suffixes, exponents;
 /// what is finer than a billionth is rounded up).
-pub fn quantity(value: &str) -> Option<Quantity> {
+pub(crate) fn quantity(value: &str) -> Option<Quantity> {
     if value.len() > QUANTITY_BYTES_MAX {
         return None;
     }
@@ -105,7 +105,7 @@ pub fn quantity(value: &str) -> Option<Quantity> {
 }
 
 /// An image reference, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]` (distribution/reference).
-pub fn is_image(value: &str) -> bool {
+pub(crate) fn is_image(value: &str) -> bool {
     if value.len() > 512 {
         return false;
     }
@@ -129,7 +129,7 @@ pub fn is_image(value: &str) -> bool {
 
 /// A pattern for image references: one of them, `*` for any, or the beginning of one up to a `/`, `:` or `@`, and a `*`.
 /// The registry is always complete: `registry.example*` would also be `registry.example.evil.test`.
-pub fn is_image_pattern(pattern: &str) -> bool {
+pub(crate) fn is_image_pattern(pattern: &str) -> bool {
     match pattern.strip_suffix('*') {
         None => is_image(pattern),
         Some("") => true,

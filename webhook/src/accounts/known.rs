@@ -1,4 +1,4 @@
-//! The accounts with a client id, held small: a large cluster has thousands, and nobody asks for most of them.
+//! The accounts with a client ID, in little memory: a large cluster has thousands, and few are ever needed.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ struct Account {
     key: Box<str>,
     client_id: Id,
     tenant_id: Option<Id>,
-    /// Whether the last listing had it, or the one that goes on.
+    /// Whether the list in progress (or the last complete one) contained it.
     listed: bool,
 }
 
@@ -40,7 +40,7 @@ impl Known {
         })
     }
 
-    /// Takes what an account says; one that has no client id (any more) is not kept.
+    /// Stores what an account says; one that has no client ID (any more) is removed.
     pub(super) fn apply(&mut self, metadata: &ObjectMeta) {
         let Some(key) = key_of(metadata) else { return };
         let position = self.position(&key);

@@ -64,7 +64,7 @@ impl Accounts {
 fn reason(error: &Error) -> String {
     match error {
         Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
-            crate::cluster::sentence(error)
+            crate::cluster::message(error)
         }
         Error::WatchError(status) => format!("the API server answered {}: {}", status.code, status.message),
         Error::NoResourceVersion => error.to_string(),

@@ -1,232 +1,87 @@
-//! The forms of the values that an operator types. Each check either gives the value or notes one sentence.
+//! The values of the server's own settings.
 
-use contract::HostList;
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use inject::{FederatedToken, LogLevel, Quantity};
+use inject::{LogLevel, Problem, Settings};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::variable;
+use super::{Config, LogFormat};
+use crate::server::Limits;
 
 /// The CA bundle travels in one variable of the sidecar, and Linux takes at most 128 KiB for one (`MAX_ARG_STRLEN`).
 const LARGEST_BUNDLE: usize = 96 * 1024;
+const ADDRESS: &str = "an IP address and a port, such as [::]:10250 or 127.0.0.1:10250";
 
-/// The sentences about what is wrong.
-#[derive(Default)]
-pub(super) struct Problems(Vec<String>);
+/// Values by name, and what is wrong with them. A method gives `None` where the setting is absent or was noted as wrong.
+pub(super) struct Values<L> {
+    lookup: L,
+    problems: Vec<Problem>,
+}
 
-impl Problems {
-    pub(super) fn into_sentences(self) -> Vec<String> {
-        self.0
+impl<L: Fn(&str) -> Option<String>> Values<L> {
+    pub(super) fn new(lookup: L) -> Self {
+        let problems = Vec::new();
+        Self { lookup, problems }
     }
 
-    pub(super) fn wrong<T>(&mut self, flag: &str, value: &str, expected: &str) -> Option<T> {
-        self.0.push(format!(
-            "--{flag} ({}) is {value:?}; expected {expected}",
-            variable(flag)
-        ));
-        None
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 
-    pub(super) fn missing<T>(&mut self, flag: &str, expected: &str) -> Option<T> {
-        self.0
-            .push(format!("--{flag} ({}) is missing; expected {expected}", variable(flag)));
-        None
-    }
-
-    fn check(&mut self, flag: &str, value: &str, is_right: bool, expected: &str) -> Option<String> {
-        if is_right {
-            Some(value.to_owned())
-        } else {
-            self.wrong(flag, value, expected)
-        }
-    }
-
-    /// The same for a URL, of which user info, query and fragment are not repeated.
-    fn check_url(&mut self, flag: &str, value: &str, is_right: bool, expected: &str) -> Option<String> {
-        if is_right {
-            Some(value.to_owned())
-        } else {
-            self.wrong(flag, &contract::redacted(value), expected)
-        }
-    }
-
-    pub(super) fn image(&mut self, flag: &str, value: &str) -> Option<String> {
-        self.check(
-            flag,
-            value,
-            inject::is_image(value),
-            "an image reference, [HOST[:PORT]/]PATH[:TAG][@DIGEST]",
-        )
-    }
-
-    pub(super) fn quantity(&mut self, flag: &str, value: &str) -> Option<String> {
-        let is_right = inject::quantity(value).is_some_and(|quantity| quantity > Quantity::ZERO);
-        self.check(
-            flag,
-            value,
-            is_right,
-            "a Kubernetes quantity above zero, such as 100m or 32Mi",
-        )
-    }
-
-    /// A limit of what pods may ask for, below which the operator's own choice must not lie.
-    pub(super) fn limit(&mut self, flag: &str, value: &str, own_flag: &str, own: Option<&str>) -> Option<String> {
-        let value = self.quantity(flag, value)?;
-        // A wrong one has its own sentence.
-        let own = own?;
-        let is_right = inject::quantity(&value) >= inject::quantity(own);
-        let expected = format!("at least {own}, which --{own_flag} gives every sidecar");
-        self.check(flag, &value, is_right, &expected)
-    }
-
-    /// A list of patterns; `none` is an empty one.
-    pub(super) fn image_patterns(&mut self, flag: &str, value: &str) -> Option<Vec<String>> {
-        let patterns: Vec<String> = value
-            .split(',')
-            .map(|pattern| pattern.trim().to_owned())
-            .filter(|pattern| !pattern.is_empty())
-            .collect();
-        if patterns == ["none"] {
-            return Some(Vec::new());
-        }
-        let is_pattern = |pattern: &String| pattern != "none" && inject::is_image_pattern(pattern);
-        if patterns.is_empty() || !patterns.iter().all(is_pattern) {
-            let expected = "image references, or beginnings such as registry.example/team/* or registry.example/sidecar:*, \
-                            separated by commas; * for any, none for no other than --sidecar-image";
-            return self.wrong(flag, value, expected);
-        }
-        Some(patterns)
-    }
-
-    pub(super) fn guid(&mut self, flag: &str, value: &str) -> Option<String> {
-        let value = value.trim();
-        self.check(
-            flag,
-            value,
-            inject::is_guid(value),
-            "a GUID, 8-4-4-4-12 hexadecimal digits",
-        )
-    }
-
-    pub(super) fn tenant(&mut self, flag: &str, value: &str) -> Option<String> {
-        let value = value.trim();
-        self.check(
-            flag,
-            value,
-            inject::is_tenant(value),
-            "a GUID or the domain name of a tenant",
-        )
-    }
-
-    pub(super) fn text(&mut self, flag: &str, value: &str) -> Option<String> {
-        let is_right = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
-        self.check(flag, value, is_right, "printable characters without spaces")
-    }
-
-    pub(super) fn organization(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
-        match inject::organization_url(value.trim(), allowed) {
-            Ok(url) => Some(url),
-            Err(sentence) => {
-                self.0.push(format!("--{flag} ({}) is {sentence}", variable(flag)));
-                None
-            }
-        }
-    }
-
-    pub(super) fn log_level(&mut self, flag: &str, value: &str) -> Option<LogLevel> {
-        LogLevel::parse(value).or_else(|| self.wrong(flag, value, "error, warn, info, debug or trace"))
-    }
-
-    pub(super) fn federated_token(&mut self, flag: &str, value: &str) -> Option<FederatedToken> {
-        FederatedToken::parse(value).or_else(|| self.wrong(flag, value, "hide or keep"))
-    }
-
-    /// The outer `None` is a mistake, the inner one leaves the user to the platform.
-    pub(super) fn user(&mut self, flag: &str, value: &str) -> Option<Option<i64>> {
-        match value.parse::<u32>() {
-            Ok(id) if id > 0 => Some(Some(i64::from(id))),
-            Ok(_) | Err(_) if value == "none" => Some(None),
-            Ok(_) | Err(_) => self.wrong(flag, value, "a user id above 0, or none"),
-        }
-    }
-
-    pub(super) fn boolean(&mut self, flag: &str, value: &str) -> Option<bool> {
-        value.parse().ok().or_else(|| self.wrong(flag, value, "true or false"))
-    }
-
-    pub(super) fn seconds(&mut self, flag: &str, value: &str, range: RangeInclusive<u64>) -> Option<u64> {
-        let expected = format!("whole seconds from {} to {}", range.start(), range.end());
-        value
-            .parse()
-            .ok()
-            .filter(|seconds| range.contains(seconds))
-            .or_else(|| self.wrong(flag, value, &expected))
-    }
-
-    pub(super) fn address(&mut self, flag: &str, value: &str) -> Option<SocketAddr> {
-        value.parse().ok().or_else(|| {
-            self.wrong(
-                flag,
-                value,
-                "an IP address and a port, such as [::]:10250 or 127.0.0.1:10250",
-            )
+    /// The whole configuration: the settings, and the server's own.
+    pub(super) fn config(&mut self) -> Option<Config> {
+        let settings = Settings::read(&self.lookup);
+        let settings = settings.map_err(|problems| self.problems.extend(problems)).ok();
+        let ca_pem = self.certificates("ca-file");
+        let tls_address = self.value("tls-address", ADDRESS, |text| text.parse().ok());
+        let plain_address = self.value("plain-address", ADDRESS, |text| text.parse().ok());
+        let log_level = self.value("log-level", "error, warn, info, debug or trace", LogLevel::parse);
+        let log_format = self.value("log-format", "text or json", LogFormat::parse);
+        let drain_delay = self.value("drain-delay", "whole seconds from 0 to 300", |text| {
+            text.parse().ok().filter(|seconds| (0..=300).contains(seconds))
+        });
+        Some(Config {
+            settings: Settings { ca_pem, ..settings? },
+            kubeconfig: self.get("kubeconfig").map(PathBuf::from),
+            tls_dir: PathBuf::from(self.get("tls-dir")?),
+            tls_address: tls_address?,
+            plain_address: plain_address?,
+            log_level: tracing_level(log_level?),
+            log_format: log_format?,
+            limits: Limits {
+                drain_delay: Duration::from_secs(drain_delay?),
+                ..Limits::default()
+            },
         })
     }
 
-    /// A list of host names; an empty list is a mistake, since nothing would be allowed.
-    pub(super) fn hosts(&mut self, flag: &str, value: &str) -> Vec<String> {
-        let mut hosts: Vec<String> = value
-            .split(',')
-            .map(|host| host.trim().to_ascii_lowercase())
-            .filter(|host| !host.is_empty())
-            .collect();
-        if hosts.is_empty() || !hosts.iter().all(|host| contract::is_host_entry(host)) {
-            let shown = contract::redacted(value);
-            self.wrong::<()>(flag, &shown, "host names without scheme and port, separated by commas");
-            // Other sentences repeat the list.
-            hosts.retain(|host| contract::is_host_entry(host));
+    fn get(&self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name)?.trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    }
+
+    fn value<T>(&mut self, name: &'static str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.get(name).unwrap_or_default();
+        let value = parse(&text);
+        if value.is_none() {
+            self.problems.push(Problem::wrong(name, &text, expected));
         }
-        hosts
-    }
-
-    /// The authority must be on the list, or no sidecar would send its assertion anywhere.
-    pub(super) fn authority(&mut self, flag: &str, value: &str, allowed: &[String]) -> Option<String> {
-        let expected = "an https URL whose host is on --allowed-authorities";
-        let is_allowed = match (contract::HttpsUrl::parse(value), HostList::parse(&allowed.join(","))) {
-            (Ok(url), Ok(list)) => list.entry_for(&url.host).is_some(),
-            (Err(_), _) | (_, Err(_)) => false,
-        };
-        self.check_url(flag, value, is_allowed, expected)
-    }
-
-    pub(super) fn proxy(&mut self, flag: &str, value: &str) -> Option<String> {
-        let value = value.trim();
-        let is_url = ["http://", "https://"]
-            .iter()
-            .any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
-        // Sidecars carry it in their pod, where everyone who may read pods reads it.
-        let has_password = value.contains('@');
-        self.check_url(
-            flag,
-            value,
-            is_url && !has_password,
-            "an http or https URL without user name and password",
-        )
+        value
     }
 
     /// Reads the bundle. An operator who changes it restarts the webhook; running pods keep what they were given.
-    pub(super) fn certificates(&mut self, flag: &str, path: &str) -> Option<String> {
-        let pem = match std::fs::read_to_string(path) {
-            Ok(pem) => pem,
-            Err(error) => return self.wrong(flag, path, &format!("a readable PEM file ({error})")),
-        };
-        match check_bundle(&pem) {
-            Ok(()) => Some(pem),
-            Err(expected) => self.wrong(flag, path, &expected),
+    fn certificates(&mut self, name: &'static str) -> Option<String> {
+        let path = self.get(name)?;
+        let read = std::fs::read_to_string(&path).map_err(|error| format!("a readable PEM file ({error})"));
+        match read.and_then(|pem| check_bundle(&pem).map(|()| pem)) {
+            Ok(pem) => Some(pem),
+            Err(expected) => {
+                self.problems.push(Problem::wrong(name, &path, &expected));
+                None
+            }
         }
     }
 }
@@ -234,7 +89,7 @@ impl Problems {
 /// Whether a text can be the CA bundle: every sidecar that gets it needs at least one certificate that it can trust.
 ///
 /// # Errors
-/// What was expected instead, as the end of a sentence.
+/// What was expected instead, as the end of "expected …".
 pub fn check_bundle(pem: &str) -> Result<(), String> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<_, _>>()
@@ -255,7 +110,7 @@ pub fn check_bundle(pem: &str) -> Result<(), String> {
 }
 
 /// The level as `tracing` knows it.
-pub(super) fn tracing_level(level: LogLevel) -> tracing::Level {
+fn tracing_level(level: LogLevel) -> tracing::Level {
     match level {
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,

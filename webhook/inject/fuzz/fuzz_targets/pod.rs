@@ -9,13 +9,6 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     let Ok(pod) = serde_json::from_slice(bytes) else {
         return Corpus::Reject;
     };
-    let request = Request {
-        namespace: "agents",
-        operation: "CREATE",
-        group: "",
-        resource: "pods",
-        subresource: "",
-    };
-    fuzz::decide(&pod, &request);
+    fuzz::decide(&pod, &Request::create_pod("agents"));
     Corpus::Keep
 });

@@ -6,8 +6,8 @@
 use super::Environment;
 use super::expansion::{Reference, references, rewritten};
 use crate::Denial;
+use crate::env_var::EnvVar;
 use crate::text::quote;
-use crate::variable::Variable;
 use contract::DenyReason;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -39,7 +39,7 @@ impl<'a> Environment<'a> {
     ///
     /// # Errors
     /// A denial where there would be more or longer copies than the sidecar could need.
-    pub(crate) fn copies(&self, wanted: &[(usize, &'static str)]) -> Result<Vec<Variable<'a>>, Denial> {
+    pub(crate) fn copies(&self, wanted: &[(usize, &'static str)]) -> Result<Vec<EnvVar<'a>>, Denial> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -48,7 +48,7 @@ impl<'a> Environment<'a> {
         for name in collected.brought {
             // Below all sources, as in the agent container: a variable of a Service, or else the text of the reference.
             let value = rewritten(&format!("$({name})"), PREFIX, kept_or_escaped);
-            copies.push(Variable::Value {
+            copies.push(EnvVar::Value {
                 name: prefixed(name),
                 value: value.into(),
             });
@@ -69,18 +69,18 @@ impl<'a> Environment<'a> {
         Ok(copies)
     }
 
-    /// Denies a pod of which the sidecar would be told more than any needs.
+    /// Denies a pod of which the sidecar would get more variables than any needs.
     ///
     /// # Errors
     /// The denial.
-    pub(crate) fn check_size(&self, variables: &[Variable<'_>]) -> Result<(), Denial> {
+    pub(crate) fn check_size(&self, variables: &[EnvVar<'_>]) -> Result<(), Denial> {
         if json_bytes(&variables, VARIABLES_BYTES_MAX).is_some() {
             return Ok(());
         }
         Err(Denial::new(
             DenyReason::PatchTooLarge,
             format!(
-                "container {} has so many envFrom sources that references to what they may bring take more than {} KiB; merge some of \
+                "container {} has so many envFrom sources that references to their keys take more than {} KiB; merge some of \
                  them",
                 quote(self.container),
                 VARIABLES_BYTES_MAX / 1024
@@ -148,7 +148,7 @@ impl<'a> Environment<'a> {
         positions
     }
 
-    fn copy(&self, index: usize, target: &str, value: Option<&str>) -> Variable<'a> {
+    fn copy(&self, index: usize, target: &str, value: Option<&str>) -> EnvVar<'a> {
         let mut entry = self.entries[index].object.clone();
         entry.insert("name".to_owned(), target.into());
         if let Some(value) = value {
@@ -165,7 +165,7 @@ impl<'a> Environment<'a> {
         {
             reference.insert("containerName".to_owned(), self.container.into());
         }
-        Variable::Copy(entry)
+        EnvVar::Copy(entry)
     }
 
     fn too_many(&self) -> Denial {
@@ -183,8 +183,8 @@ impl<'a> Environment<'a> {
         Denial::new(
             DenyReason::PatchTooLarge,
             format!(
-                "organization URL, pool, agent name and proxies in the variables of container {} {what}, which the sidecar \
-                 would get a copy of; set them to plain values",
+                "the variables of container {} for organization URL, pool, agent name and proxies {what}, and the sidecar \
+                 would get a copy of all of that; set them to plain values",
                 quote(self.container)
             ),
         )

@@ -62,7 +62,7 @@ pub(super) fn rewritten<'v>(value: &'v str, prefix: &str, mut decide: impl FnMut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variable::escape;
+    use crate::env_var::escape;
 
     fn names(value: &str) -> Vec<&str> {
         references(value).map(|(_, name)| name).collect()

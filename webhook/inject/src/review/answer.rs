@@ -92,7 +92,7 @@ impl<'a> Status<'a> {
 }
 
 /// Adds the patch to the end of the response, which is the end of the answer. A patch is nearly all of an answer and has no
-/// character that JSON escapes, so it is written once and not looked through.
+/// character that JSON escapes, so it is written as it is and not scanned.
 fn add_patch(answer: &mut String, patch: &[u8]) {
     let ends = "}}";
     answer.truncate(answer.len() - ends.len());

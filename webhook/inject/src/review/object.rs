@@ -1,4 +1,4 @@
-//! Reading the object: without what nobody asks for, and not more of it than memory is planned for.
+//! Reading the object: without its managed fields, and not more of it than memory is planned for.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// small value takes as much as a long one. A pod of ten containers with a hundred variables each has about 4,000.
 pub const MOST_VALUES: usize = 20_000;
 
-/// Who set which field: as long as a small pod, and read by nobody here. The API server notes it before it asks
+/// Who set which field: as long as a small pod, and not needed here. The API server adds it before it calls the webhook
 /// (kubernetes/kubernetes#87672).
 const MANAGED_FIELDS: &[&str] = &["metadata", "managedFields"];
 
@@ -19,7 +19,7 @@ const MANAGED_FIELDS: &[&str] = &["metadata", "managedFields"];
 pub(super) enum Object {
     /// As it came, without its managed fields.
     Read(Value),
-    /// It consists of so many values, which are more than [`MOST_VALUES`], and was not kept.
+    /// It consists of so many values, which are more than [`MOST_VALUES`], and was not stored.
     TooLarge(usize),
 }
 
@@ -54,7 +54,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Whether values are still kept.
+    /// Whether values are still stored.
     fn keeps(self) -> bool {
         self.values.get() <= MOST_VALUES
     }

@@ -1,6 +1,6 @@
 //! What others do to a pod after us: the API server's own ServiceAccount and LimitRanger plugins, and azwi.
 
-use crate::case::CREATE;
+use crate::case::{CREATE, context};
 use crate::invariants::{agent_name, sidecar, status};
 use contract::SkipReason;
 use inject::{Decision, Inspection, ServiceAccount, Settings};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// Whatever they do, a second call changes nothing; and they do not undo what the patch is for.
 pub(crate) fn check(patched: &Value, settings: &Settings) {
     let again = |pod: &Value| {
-        let decision = inject::decide(pod, &CREATE, &ServiceAccount::Missing, settings);
+        let decision = inject::decide(pod, &CREATE, &ServiceAccount::Missing, context(settings));
         assert!(
             matches!(
                 decision,
@@ -20,7 +20,7 @@ pub(crate) fn check(patched: &Value, settings: &Settings) {
             ),
             "{decision:?}"
         );
-        let inspection = inject::inspect(pod, &CREATE, settings);
+        let inspection = inject::inspect(pod, &CREATE, context(settings));
         assert!(matches!(inspection, Inspection::Decided(_)), "{inspection:?}");
     };
     again(patched);

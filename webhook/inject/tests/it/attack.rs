@@ -5,7 +5,7 @@
 
 mod kinds;
 
-use crate::case::{CREATE, account, settings};
+use crate::case::{CREATE, account, context, settings};
 use crate::invariants;
 use inject::{Decision, Denial, Injection, Settings};
 use kinds::{ENV, KINDS, keys, long_texts, many, more, more_env, with};
@@ -40,7 +40,7 @@ fn generous() -> Settings {
 }
 
 fn decide(pod: &Value) -> Decision {
-    inject::decide(pod, &CREATE, &account(None).expect("an account"), &generous())
+    inject::decide(pod, &CREATE, &account(None).expect("an account"), context(&generous()))
 }
 
 /// What an answer may be.

@@ -2,9 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "the examples are files")]
 
-use crate::case::{self, CREATE};
+use crate::case::{self, CLUSTER, CREATE};
 use crate::{admission, invariants};
-use inject::{Decision, Inspection, Request};
+use inject::{ClusterFacts, Context, Decision, Inspection, Request};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,6 +67,17 @@ fn pretty(value: &Value) -> String {
 fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
     let pod = json(case, "pod.json").unwrap_or_else(|| panic!("{}: pod.json is missing", case.display()));
     let settings = json(case, "settings.json").map_or_else(case::settings, |changes| case::settings_with(&changes));
+    let cluster = match json(case, "cluster.json") {
+        Some(facts) => &ClusterFacts {
+            native_sidecars: facts["native_sidecars"] == true,
+            ..CLUSTER.clone()
+        },
+        None => &*CLUSTER,
+    };
+    let context = Context {
+        settings: &settings,
+        cluster,
+    };
     let changes = json(case, "request.json").unwrap_or_default();
     let text = |key: &str, default| changes[key].as_str().unwrap_or(default);
     let request = Request {
@@ -77,7 +88,7 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
         subresource: text("subresource", CREATE.subresource),
     };
     let account = case::account(json(case, "account.json").as_ref());
-    let decision = match (inject::inspect(&pod, &request, &settings), account) {
+    let decision = match (inject::inspect(&pod, &request, context), account) {
         (Inspection::Decided(decision), _) => decision,
         (Inspection::NeedsAccount(pending), Some(account)) => pending.decide(&account),
         (Inspection::NeedsAccount(_), None) => panic!("{}: nobody should ask for the ServiceAccount", case.display()),

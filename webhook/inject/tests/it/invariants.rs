@@ -1,5 +1,6 @@
 //! What holds for every injected pod.
 
+use inject::status::Status;
 use inject::{Injection, Settings};
 use json_patch::{Patch, PatchOperation};
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
@@ -28,6 +29,7 @@ pub(crate) fn check(pod: &Value, Injection { patch, warnings }: &Injection, sett
     names_are_unique(&patched);
     no_variable_has_a_name_of_the_pods(sidecar);
     isolation_is_said_in_words_of_the_contract(&patched);
+    the_status_can_be_read_back(&patched);
     tokens_go_where_the_operator_says(sidecar, &patched, settings);
     if serde_json::from_value::<Pod>(pod.clone()).is_ok() {
         serde_json::from_value::<Pod>(patched.clone()).expect("the patched pod is still a pod");
@@ -66,6 +68,12 @@ fn no_variable_has_a_name_of_the_pods(sidecar: &Value) {
         let name = entry["name"].as_str().expect("a name");
         assert!(contract::is_sidecar_variable(name), "{name}");
     }
+}
+
+fn the_status_can_be_read_back(patched: &Value) {
+    let written = &patched["metadata"]["annotations"][contract::STATUS_ANNOTATION];
+    let read = Status::parse(written.as_str().expect("a status annotation")).expect("a status");
+    assert_eq!(serde_json::to_value(&read).expect("JSON"), status(patched));
 }
 
 fn isolation_is_said_in_words_of_the_contract(patched: &Value) {
@@ -312,10 +320,10 @@ fn tokens_go_where_the_operator_says(sidecar: &Value, patched: &Value, settings:
     };
     let literal = |name: &str, value: &str| json!({ "name": name, "value": value });
     for (name, value) in [
-        (contract::ALLOWED_HOSTS_VARIABLE, settings.allowed_hosts.join(",")),
+        (contract::ALLOWED_HOSTS_VARIABLE, settings.allowed_hosts.to_variable()),
         (
             contract::ALLOWED_AUTHORITIES_VARIABLE,
-            settings.allowed_authorities.join(","),
+            settings.allowed_authorities.to_variable(),
         ),
         (contract::SCOPE_VARIABLE, settings.scope.clone()),
         (contract::STATE_DIR_VARIABLE, contract::STATE_DIR.to_owned()),

@@ -1,6 +1,6 @@
 //! `isolated` is said only where it is true: one row for each thing that ends it, alone.
 
-use crate::case::{CREATE, account, settings};
+use crate::case::{CREATE, account, context, settings};
 use crate::invariants;
 use inject::{Decision, FederatedToken, Settings};
 use serde_json::{Value, json};
@@ -47,7 +47,8 @@ fn isolation(pod: &Value) -> (bool, Vec<String>, Vec<String>) {
         federated_token: Some(FederatedToken::Hide),
         ..settings()
     };
-    let Decision::Inject(injection) = inject::decide(pod, &CREATE, &account(None).expect("an account"), &settings)
+    let Decision::Inject(injection) =
+        inject::decide(pod, &CREATE, &account(None).expect("an account"), context(&settings))
     else {
         panic!("not injected: {pod}");
     };

@@ -1,8 +1,8 @@
 //! What the sidecar finds in its environment is what the agent container finds in its own, as the kubelet makes both
 //! (kubernetes/kubernetes `pkg/kubelet/kubelet_pods.go`, `makeEnvironmentVariables`): written a second time here, on purpose.
 
-use crate::case::{CREATE, account, settings};
-use inject::{Decision, Settings};
+use crate::case::{CREATE, account, context, settings_with};
+use inject::Decision;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -158,11 +158,8 @@ proptest! {
             "metadata": { "labels": { "ado-agent.dev/inject": "true" } },
             "spec": { "containers": [{ "name": "agent", "env": env, "envFrom": sources }] },
         });
-        let settings = Settings {
-            url: Some("https://dev.azure.com/contoso".to_owned()),
-            ..settings()
-        };
-        let Decision::Inject(injection) = inject::decide(&pod, &CREATE, &account(None).expect("an account"), &settings)
+        let settings = settings_with(&json!({ "url": "https://dev.azure.com/contoso" }));
+        let Decision::Inject(injection) = inject::decide(&pod, &CREATE, &account(None).expect("an account"), context(&settings))
         else {
             panic!("not injected: {pod}");
         };

@@ -10,4 +10,5 @@ mod kubelet;
 mod pods;
 mod private_volumes;
 mod properties;
+mod settings;
 mod size;

@@ -1,6 +1,6 @@
 //! The volumes that the webhook adds are mounted by whom the webhook says, and by nobody else.
 
-use crate::case::{CREATE, account, settings};
+use crate::case::{CREATE, account, context, settings};
 use inject::Decision;
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn no_container_of_a_pod_mounts_a_volume_that_the_webhook_adds() {
 }
 
 fn decide(pod: &Value) -> Decision {
-    inject::decide(pod, &CREATE, &account(None).expect("an account"), &settings())
+    inject::decide(pod, &CREATE, &account(None).expect("an account"), context(&settings()))
 }
 
 fn pod() -> Value {

@@ -1,21 +1,20 @@
 //! What holds for every pod and every JSON.
 
-use crate::case::{CLIENT_ID, CREATE, settings};
+use crate::case::{CLIENT_ID, CREATE, context, settings_with};
 use crate::{admission, invariants, pods};
-use inject::{Decision, FederatedToken, Inspection, ServiceAccount, Settings};
+use inject::{Decision, Inspection, ServiceAccount, Settings};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner, contextualize_config};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::cell::Cell;
 
 /// Settings under which most pods are injected.
 fn generous() -> Settings {
-    Settings {
-        url: Some("https://dev.azure.com/contoso".to_owned()),
-        client_id: Some(CLIENT_ID.to_owned()),
-        federated_token: Some(FederatedToken::Hide),
-        ..settings()
-    }
+    settings_with(&json!({
+        "url": "https://dev.azure.com/contoso",
+        "client-id": CLIENT_ID,
+        "federated-token": "hide",
+    }))
 }
 
 fn account() -> ServiceAccount {
@@ -27,9 +26,12 @@ fn account() -> ServiceAccount {
 
 /// Decides, and checks all that must hold where the pod is injected. Says whether it was.
 fn decide_and_check(pod: &Value, settings: &Settings) -> bool {
-    let needs_account = matches!(inject::inspect(pod, &CREATE, settings), Inspection::NeedsAccount(_));
-    let decision = inject::decide(pod, &CREATE, &account(), settings);
-    assert_eq!(decision, inject::decide(pod, &CREATE, &account(), settings));
+    let needs_account = matches!(
+        inject::inspect(pod, &CREATE, context(settings)),
+        Inspection::NeedsAccount(_)
+    );
+    let decision = inject::decide(pod, &CREATE, &account(), context(settings));
+    assert_eq!(decision, inject::decide(pod, &CREATE, &account(), context(settings)));
     match decision {
         Decision::Inject(injection) => {
             let patched = invariants::check(pod, &injection, settings);
@@ -97,7 +99,7 @@ fn json_of_odd_spelling_has_a_defined_meaning() {
                 "spec":{{"containers":[{{"name":"agent"}}],"terminationGracePeriodSeconds":{grace}}}}}"#
         );
         let pod: Value = serde_json::from_str(&text).expect("JSON");
-        inject::decide(&pod, &CREATE, &account(), &generous())
+        inject::decide(&pod, &CREATE, &account(), context(&generous()))
     };
     let reason = |decision: Decision| decision.reason();
     // The last of several keys counts, as in the API server; escapes are read before anything else.

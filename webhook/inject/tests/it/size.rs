@@ -1,6 +1,6 @@
 //! Large pods: what the API server lets through is decided, and the patch stays small.
 
-use crate::case::{CREATE, settings};
+use crate::case::{CREATE, context, settings};
 use crate::{admission, case, invariants};
 use inject::Decision;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn pod(env: &[Value], annotations: &Value) -> Value {
 /// Injects the pod and gives the size of the patch.
 fn patch_bytes(pod: &Value) -> usize {
     let account = case::account(None).expect("an account");
-    let Decision::Inject(injection) = inject::decide(pod, &CREATE, &account, &settings()) else {
+    let Decision::Inject(injection) = inject::decide(pod, &CREATE, &account, context(&settings())) else {
         panic!("not injected");
     };
     let patched = invariants::check(pod, &injection, &settings());

@@ -1,11 +1,11 @@
 use super::*;
+use crate::env_var::escape;
 use crate::environment::{Found, unescape};
 use crate::json::Node;
 use crate::pod::{Container, ContainerList};
-use crate::variable::escape;
 use serde_json::json;
 
-fn written(variables: &[Variable<'_>]) -> Value {
+fn written(variables: &[EnvVar<'_>]) -> Value {
     serde_json::to_value(variables).expect("variables have a JSON form")
 }
 

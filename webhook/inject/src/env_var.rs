@@ -8,13 +8,13 @@ use std::borrow::Cow;
 /// An entry that the webhook adds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-pub(crate) enum Variable<'a> {
+pub(crate) enum EnvVar<'a> {
     /// A fixed value, as Kubernetes reads it: `$(NAME)` is a reference.
     Value { name: Cow<'a, str>, value: Cow<'a, str> },
     /// A value that the kubelet finds.
-    Found {
+    Reference {
         name: Cow<'a, str>,
-        value_from: ValueFrom<'a>,
+        value_from: EnvVarSource<'a>,
     },
     /// An entry of the user's under another name, with whatever fields it has.
     Copy(Object),
@@ -22,45 +22,45 @@ pub(crate) enum Variable<'a> {
 
 /// Where the kubelet finds a value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) enum ValueFrom<'a> {
+pub(crate) enum EnvVarSource<'a> {
     #[serde(rename = "fieldRef", rename_all = "camelCase")]
     Field { field_path: &'static str },
     #[serde(rename = "configMapKeyRef")]
-    ConfigMap(KeyRef<'a>),
+    ConfigMap(KeySelector<'a>),
     #[serde(rename = "secretKeyRef")]
-    Secret(KeyRef<'a>),
+    Secret(KeySelector<'a>),
 }
 
 /// A key of a ConfigMap or a Secret.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct KeyRef<'a> {
+pub(crate) struct KeySelector<'a> {
     pub(crate) name: &'a str,
     pub(crate) key: &'a str,
     pub(crate) optional: bool,
 }
 
-impl Variable<'_> {
+impl EnvVar<'_> {
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Value { name, .. } | Self::Found { name, .. } => name,
+            Self::Value { name, .. } | Self::Reference { name, .. } => name,
             Self::Copy(entry) => entry.get("name").and_then(Value::as_str).unwrap_or_default(),
         }
     }
 }
 
 /// A variable with exactly this value.
-pub(crate) fn literal<'a>(name: &'a str, value: impl Into<Cow<'a, str>>) -> Variable<'a> {
-    Variable::Value {
+pub(crate) fn literal<'a>(name: &'a str, value: impl Into<Cow<'a, str>>) -> EnvVar<'a> {
+    EnvVar::Value {
         name: name.into(),
         value: escape(value),
     }
 }
 
 /// A variable from the downward API.
-pub(crate) fn field<'a>(name: &'a str, path: &'static str) -> Variable<'a> {
-    Variable::Found {
+pub(crate) fn field<'a>(name: &'a str, path: &'static str) -> EnvVar<'a> {
+    EnvVar::Reference {
         name: name.into(),
-        value_from: ValueFrom::Field { field_path: path },
+        value_from: EnvVarSource::Field { field_path: path },
     }
 }
 

@@ -1,34 +1,42 @@
-//! Organization URL, pool and agent name: where they are found, what the sidecar is told, what the agent container lacks.
+//! Where the agent registers (organization URL, pool, agent name): where that is found, what the sidecar gets of it, and what
+//! the agent container lacks.
 
+use crate::env_var::{EnvVar, field, literal};
 use crate::environment::{Environment, Found, unescape};
+use crate::origin::Origin;
 use crate::overrides::Overrides;
-use crate::proxies::{Copied, proxies};
+use crate::pod::Sharing;
+use crate::proxy::Copied;
 use crate::recipes::{self, NAMES, POOLS, Spelling, URLS};
 use crate::text::quote;
-use crate::url::{organization_of, organization_url};
-use crate::variable::{Variable, field, literal};
 use crate::{Denial, Settings};
-use contract::DenyReason;
+use contract::{DenyReason, OrganizationUrl};
 use std::borrow::Cow;
-
-/// Where a setting may be found when the container starts.
-const ENV_FROM: &str = "envFrom";
 
 /// Under this name the sidecar gets a copy of the organization's name, where it is known at run time only.
 const ACCOUNT_COPY: &str = "ADO_AGENT_REF_VSTS_ACCOUNT";
 
+/// Where URL, pool and name were found, and what that means for the two containers.
+#[derive(Debug)]
+pub(crate) struct Registration<'a> {
+    pub(crate) url: Origin,
+    pub(crate) pool: Origin,
+    pub(crate) name: Origin,
+    pub(crate) containers: Containers<'a>,
+}
+
 /// What is set on the sidecar and on the agent container.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Organization<'a> {
+#[derive(Debug, Default)]
+pub(crate) struct Containers<'a> {
     /// Variables of the sidecar.
-    pub(crate) sidecar: Vec<Variable<'a>>,
+    pub(crate) sidecar: Vec<EnvVar<'a>>,
+    /// Entries of the agent container that the sidecar gets a copy of.
+    pub(crate) copies: Vec<Copied>,
+    /// The organization URL of the sidecar, where it is made of a name that is copied: it has to come after that.
+    pub(crate) account_url: Option<EnvVar<'a>>,
     /// Variables that the agent container lacks, and the position of an empty entry that each replaces.
-    pub(crate) agent: Vec<(Option<usize>, Variable<'a>)>,
+    pub(crate) agent: Vec<(Option<usize>, EnvVar<'a>)>,
     pub(crate) warnings: Vec<String>,
-    /// The organization URL, where it is made of a name that is copied: it has to stand behind that.
-    account: Option<Variable<'a>>,
-    /// Where URL, pool and name were found, as the status annotation says it.
-    pub(crate) sources: [&'static str; 3],
 }
 
 /// One of the settings.
@@ -51,22 +59,22 @@ struct Wanted<'a, 'w> {
 enum Fallback<'a> {
     /// A value of the operator's.
     Operator(&'a str),
-    /// A value of ours.
+    /// A default of the product.
     BuiltIn(&'a str),
-    /// The pod's name, which nobody knows yet.
+    /// The pod's name, which may not exist yet.
     PodName,
 }
 
 impl<'a> Fallback<'a> {
-    fn source(self) -> &'static str {
+    fn origin(self) -> Origin {
         match self {
-            Self::Operator(_) => "operator",
-            Self::BuiltIn(_) => "default",
-            Self::PodName => "pod-name",
+            Self::Operator(_) => Origin::Operator,
+            Self::BuiltIn(_) => Origin::Default,
+            Self::PodName => Origin::PodName,
         }
     }
 
-    fn entry(self, name: &'static str) -> Variable<'a> {
+    fn entry(self, name: &'static str) -> EnvVar<'a> {
         match self {
             Self::Operator(value) | Self::BuiltIn(value) => literal(name, value),
             Self::PodName => field(name, "metadata.name"),
@@ -74,63 +82,61 @@ impl<'a> Fallback<'a> {
     }
 }
 
-/// Finds all three, and the proxies on the way to them.
+/// Finds all three.
 pub(crate) fn find<'a>(
     agent: &str,
     environment: &Environment<'a>,
     overrides: &Overrides<'a>,
     settings: &'a Settings,
-) -> Result<Organization<'a>, Denial> {
+) -> Result<Registration<'a>, Denial> {
     recipes::check_literals(agent, environment, settings)?;
     let same_url = |theirs: &str, ours: &str| {
-        let organization = |url| organization_url(url, &settings.allowed_hosts).ok();
+        let organization = |url| OrganizationUrl::parse(url, &settings.allowed_hosts).ok();
         match (organization(theirs), organization(ours)) {
-            (Some(theirs), Some(ours)) => organization_of(&theirs).eq_ignore_ascii_case(organization_of(&ours)),
+            (Some(theirs), Some(ours)) => theirs.organization().eq_ignore_ascii_case(ours.organization()),
             (None, _) | (_, None) => false,
         }
     };
-    let wanted = [
-        Wanted {
-            variables: &URLS,
-            explicit: contract::URL_VARIABLE,
-            from: contract::URL_FROM_VARIABLE,
-            fallback: Some(contract::URL_DEFAULT_VARIABLE),
-            annotation: overrides.url.clone().map(|url| (contract::URL_ANNOTATION, url.into())),
-            default: settings.url.as_deref().map(Fallback::Operator),
-            same: &same_url,
-        },
-        Wanted {
-            variables: &POOLS,
-            explicit: contract::POOL_VARIABLE,
-            from: contract::POOL_FROM_VARIABLE,
-            fallback: Some(contract::POOL_DEFAULT_VARIABLE),
-            annotation: overrides.pool.map(|pool| (contract::POOL_ANNOTATION, pool.into())),
-            default: Some(match &settings.pool {
-                Some(pool) => Fallback::Operator(pool),
-                None => Fallback::BuiltIn(contract::DEFAULT_POOL),
-            }),
-            same: &str::eq_ignore_ascii_case,
-        },
-        Wanted {
-            variables: &NAMES,
-            explicit: contract::AGENT_NAME_VARIABLE,
-            from: contract::AGENT_NAME_FROM_VARIABLE,
-            fallback: None,
-            annotation: None,
-            default: Some(Fallback::PodName),
-            same: &|theirs, ours| theirs == ours,
-        },
-    ];
-    let mut found = Organization::default();
-    let (mut copies, proxies) = proxies(environment, settings);
-    found.sidecar.extend(proxies);
-    for (nth, wanted) in wanted.iter().enumerate() {
-        found.sources[nth] = one(agent, environment, wanted, &mut found, &mut copies)?;
-    }
-    found.sidecar.extend(environment.copies(&copies)?);
-    found.sidecar.extend(found.account.take());
-    environment.check_size(&found.sidecar)?;
-    Ok(found)
+    let url = Wanted {
+        variables: &URLS,
+        explicit: contract::URL_VARIABLE,
+        from: contract::URL_FROM_VARIABLE,
+        fallback: Some(contract::URL_DEFAULT_VARIABLE),
+        annotation: overrides
+            .url
+            .as_ref()
+            .map(|url| (contract::URL_ANNOTATION, url.to_string().into())),
+        default: settings.url.as_ref().map(|url| Fallback::Operator(url.as_str())),
+        same: &same_url,
+    };
+    let pool = Wanted {
+        variables: &POOLS,
+        explicit: contract::POOL_VARIABLE,
+        from: contract::POOL_FROM_VARIABLE,
+        fallback: Some(contract::POOL_DEFAULT_VARIABLE),
+        annotation: overrides.pool.map(|pool| (contract::POOL_ANNOTATION, pool.into())),
+        default: Some(match &settings.pool {
+            Some(pool) => Fallback::Operator(pool),
+            None => Fallback::BuiltIn(contract::DEFAULT_POOL),
+        }),
+        same: &str::eq_ignore_ascii_case,
+    };
+    let name = Wanted {
+        variables: &NAMES,
+        explicit: contract::AGENT_NAME_VARIABLE,
+        from: contract::AGENT_NAME_FROM_VARIABLE,
+        fallback: None,
+        annotation: None,
+        default: Some(Fallback::PodName),
+        same: &|theirs, ours| theirs == ours,
+    };
+    let mut containers = Containers::default();
+    Ok(Registration {
+        url: one(agent, environment, &url, &mut containers)?,
+        pool: one(agent, environment, &pool, &mut containers)?,
+        name: one(agent, environment, &name, &mut containers)?,
+        containers,
+    })
 }
 
 /// Finds one setting and says where.
@@ -138,9 +144,8 @@ fn one<'a>(
     agent: &str,
     environment: &Environment<'a>,
     wanted: &Wanted<'a, '_>,
-    found: &mut Organization<'a>,
-    copies: &mut Vec<Copied>,
-) -> Result<&'static str, Denial> {
+    found: &mut Containers<'a>,
+) -> Result<Origin, Denial> {
     let newest = wanted.variables[0].variable;
     let places = || {
         let find = |spelling: &'static Spelling| (spelling, environment.find(spelling.variable));
@@ -170,14 +175,14 @@ fn one<'a>(
         if !is_set(&environment.find(newest)) {
             found.agent.push((blank, literal(newest, value.clone())));
         }
-        return Ok("annotation");
+        return Ok(Origin::Annotation);
     }
     if let Some((spelling, place)) = places().find(|(_, place)| is_set(place)) {
         found
             .warnings
             .extend(disagreement(agent, spelling, place, places(), wanted));
-        explicit(spelling, place, wanted, found, copies);
-        return Ok("container");
+        explicit(spelling, place, wanted, found);
+        return Ok(Origin::Container);
     }
     if places().any(|(_, place)| place == Found::Perhaps) {
         let references = environment.numbered_references(newest, wanted.from);
@@ -189,7 +194,7 @@ fn one<'a>(
         }
         let default = wanted.fallback.zip(wanted.default);
         found.sidecar.extend(default.map(|(name, default)| default.entry(name)));
-        return Ok(ENV_FROM);
+        return Ok(Origin::EnvFrom);
     }
     let Some(default) = wanted.default else {
         return Err(no_url(agent));
@@ -206,18 +211,12 @@ fn one<'a>(
         .sidecar
         .push(default.entry(wanted.fallback.unwrap_or(wanted.explicit)));
     found.agent.push((blank, default.entry(newest)));
-    Ok(default.source())
+    Ok(default.origin())
 }
 
 /// The sidecar gets what the container says. A container of an older recipe also gets the newer name of it, so that there is
 /// one answer whichever its start script reads.
-fn explicit<'a>(
-    spelling: &'static Spelling,
-    place: Found<'a>,
-    wanted: &Wanted<'a, '_>,
-    found: &mut Organization<'a>,
-    copies: &mut Vec<Copied>,
-) {
+fn explicit<'a>(spelling: &'static Spelling, place: Found<'a>, wanted: &Wanted<'a, '_>, found: &mut Containers<'a>) {
     let variable = spelling.variable;
     let newest = wanted.variables[0].variable;
     match place {
@@ -225,13 +224,13 @@ fn explicit<'a>(
             found.sidecar.push(literal(wanted.explicit, spelling.value(text)));
         }
         Found::Dynamic(index) if spelling.is_account => {
-            copies.push((index, ACCOUNT_COPY));
-            found.account = Some(Variable::Value {
+            found.copies.push((index, ACCOUNT_COPY));
+            found.account_url = Some(EnvVar::Value {
                 name: wanted.explicit.into(),
                 value: contract::account_url(&format!("$({ACCOUNT_COPY})")).into(),
             });
         }
-        Found::Literal(index, _) | Found::Dynamic(index) => copies.push((index, wanted.explicit)),
+        Found::Literal(index, _) | Found::Dynamic(index) => found.copies.push((index, wanted.explicit)),
         Found::Blank(_) | Found::Perhaps | Found::Absent => {}
     }
     if variable != newest {
@@ -243,7 +242,7 @@ fn explicit<'a>(
         };
         found.agent.push((
             None,
-            Variable::Value {
+            EnvVar::Value {
                 name: newest.into(),
                 value: value.into(),
             },
@@ -278,8 +277,8 @@ fn disagreement<'a>(
 
 /// Start scripts that find no name take the host's, which in the node's network is the same for all agents of the node: each
 /// would replace the one before. Only where `envFrom` may bring a name do we not set one.
-pub(crate) fn shared_name_warning(agent: &str, name_source: &str, on_host_network: bool) -> Option<String> {
-    (on_host_network && name_source == ENV_FROM).then(|| {
+pub(crate) fn shared_name_warning(agent: &str, name: Origin, sharing: &Sharing) -> Option<String> {
+    (sharing.host_network && name == Origin::EnvFrom).then(|| {
         format!(
             "hostNetwork: unless the envFrom of container {} brings {}, all agents of a node take the node's name and replace \
              each other; set it from metadata.name",

@@ -1,14 +1,22 @@
 //! The proxies on the way to Entra and Azure DevOps: the agent container's own, each by itself, else the operator's.
 
 use crate::Settings;
+use crate::env_var::{EnvVar, literal};
 use crate::environment::Environment;
-use crate::variable::{Variable, literal};
 
 /// Position of an entry of the agent container that the sidecar gets a copy of, and its name there.
 pub(crate) type Copied = (usize, &'static str);
 
-/// What the sidecar is told of proxies: entries to copy, and variables.
-pub(crate) fn proxies<'a>(environment: &Environment<'a>, settings: &'a Settings) -> (Vec<Copied>, Vec<Variable<'a>>) {
+/// The proxies of the sidecar.
+#[derive(Debug, Default)]
+pub(crate) struct Proxies<'a> {
+    /// Entries of the agent container that are copied.
+    pub(crate) copies: Vec<Copied>,
+    pub(crate) variables: Vec<EnvVar<'a>>,
+}
+
+/// Finds them.
+pub(crate) fn find<'a>(environment: &Environment<'a>, settings: &'a Settings) -> Proxies<'a> {
     let mut copies = Vec::new();
     let mut variables = Vec::new();
     for name in contract::PROXY_VARIABLES {
@@ -33,5 +41,5 @@ pub(crate) fn proxies<'a>(environment: &Environment<'a>, settings: &'a Settings)
         let operator = operator.as_deref().filter(|_| !is_the_pods);
         variables.extend(operator.map(|value| literal(variable, value)));
     }
-    (copies, variables)
+    Proxies { copies, variables }
 }
