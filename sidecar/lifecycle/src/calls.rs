@@ -48,7 +48,7 @@ pub(crate) struct Calls {
     charged: u32,
     /// What kind of request failed the last time: only its success ends the back-off, not that of another kind in between.
     failing: Option<Discriminant<AdoRequest>>,
-    problem: Option<Problem>,
+    last_problem: Option<Problem>,
 }
 
 impl Calls {
@@ -77,12 +77,12 @@ impl Calls {
 
     /// What is wrong with Azure DevOps.
     pub(crate) fn problem(&self) -> Option<&Problem> {
-        self.problem.as_ref()
+        self.last_problem.as_ref()
     }
 
     /// Whether Azure DevOps did not accept the token the last time.
     pub(crate) fn is_unauthorized(&self) -> bool {
-        matches!(&self.problem, Some(problem) if problem.kind == Some(AdoErrorKind::Unauthorized))
+        matches!(&self.last_problem, Some(problem) if problem.kind == Some(AdoErrorKind::Unauthorized))
     }
 
     /// Takes the open request if the response is to it; a response to a request that was given up is ignored.
@@ -131,7 +131,7 @@ impl Calls {
         context: &mut Context,
     ) {
         self.failing = Some(discriminant(request));
-        self.problem = Some(problem);
+        self.last_problem = Some(problem);
         let failures = &mut context.snapshot.ado_failures;
         *failures = failures.saturating_add(1);
         let own = backoff::fast(*failures);
@@ -144,13 +144,13 @@ impl Calls {
 
     /// What went wrong is no state to report: the pause stays.
     pub(crate) fn take_problem(&mut self) -> Option<Problem> {
-        self.problem.take()
+        self.last_problem.take()
     }
 
     /// Forgets failures and pause: the next request is sent at once.
     pub(crate) fn forgive(&mut self, snapshot: &mut Snapshot) {
         self.failing = None;
-        self.problem = None;
+        self.last_problem = None;
         snapshot.ado_failures = 0;
         snapshot.ado_not_before = None;
     }

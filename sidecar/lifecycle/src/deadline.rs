@@ -64,7 +64,7 @@ impl Grace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline {
     terminated: Time,
-    at: Time,
+    end: Time,
     last_try_made: bool,
 }
 
@@ -73,7 +73,7 @@ impl Deadline {
     pub(crate) fn new(grace: Grace, now: Time) -> Self {
         let mut deadline = Self {
             terminated: now,
-            at: now.plus(AFTER_SIGTERM).max(grace.end),
+            end: now.plus(AFTER_SIGTERM).max(grace.end),
             last_try_made: false,
         };
         // The request that goes out at SIGTERM is the last try where two seconds are all that is left.
@@ -82,11 +82,11 @@ impl Deadline {
     }
 
     pub(crate) fn at(&self) -> Time {
-        self.at
+        self.end
     }
 
     pub(crate) fn has_passed(&self, now: Time) -> bool {
-        self.at <= now
+        self.end <= now
     }
 
     /// Whether this was before SIGTERM.
@@ -96,7 +96,7 @@ impl Deadline {
 
     /// A request goes out.
     pub(crate) fn tried(&mut self, now: Time) {
-        self.last_try_made |= now.plus(LAST_TRY) >= self.at;
+        self.last_try_made |= now.plus(LAST_TRY) >= self.end;
     }
 
     /// When to send a request that is due at this time: a pause that would outlast the pod is cut to one last try.
@@ -104,7 +104,7 @@ impl Deadline {
         if self.last_try_made {
             due
         } else {
-            due.min(Time(self.at.0.saturating_sub(LAST_TRY))).max(now)
+            due.min(Time(self.end.0.saturating_sub(LAST_TRY))).max(now)
         }
     }
 
@@ -115,7 +115,7 @@ impl Deadline {
         } else {
             TIMEOUT
         };
-        Some(usual.min(self.at.since(sent))).filter(|timeout| *timeout >= LEAST_TIMEOUT)
+        Some(usual.min(self.end.since(sent))).filter(|timeout| *timeout >= LEAST_TIMEOUT)
     }
 }
 

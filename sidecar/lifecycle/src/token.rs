@@ -161,7 +161,7 @@ fn delay(refusal: &EntraError, failures: u32, jitter: &mut Jitter) -> Duration {
         Pace::Fast => jitter.around(backoff::fast(failures), 20),
         Pace::Appearing => jitter.around(appearing(failures), 20),
         Pace::Slow => jitter.above(Duration::from_secs(300), 10),
-        Pace::Told => jitter.above(Duration::from_secs(60).max(least(refusal.kind)), 10),
+        Pace::Throttled => jitter.above(Duration::from_secs(60).max(least(refusal.kind)), 10),
     }
 }
 
@@ -193,7 +193,7 @@ enum Pace {
     /// Needs a person: five minutes.
     Slow,
     /// As long as Entra says, else one minute.
-    Told,
+    Throttled,
 }
 
 fn pace(kind: EntraErrorKind) -> Pace {
@@ -206,7 +206,7 @@ fn pace(kind: EntraErrorKind) -> Pace {
         | EntraErrorKind::CredentialMissing
         | EntraErrorKind::IssuerUnreachable
         | EntraErrorKind::BindingRefused => Pace::Appearing,
-        EntraErrorKind::Throttled | EntraErrorKind::LoopDetected => Pace::Told,
+        EntraErrorKind::Throttled | EntraErrorKind::LoopDetected => Pace::Throttled,
         EntraErrorKind::AssertionRejected
         | EntraErrorKind::AssertionTooLong
         | EntraErrorKind::ApplicationUnknown
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn retry_after_wins_within_reason() {
         let mut jitter = Jitter::new(7);
-        for (kind, told, failures, low, high) in [
+        for (kind, asked, failures, low, high) in [
             (EntraErrorKind::Throttled, 20, 1, 20.0, 22.0),
             (EntraErrorKind::Throttled, 0, 4, 8.0, 8.8),
             (EntraErrorKind::Throttled, 99_999, 1, 600.0, 660.0),
@@ -292,11 +292,11 @@ mod tests {
             (EntraErrorKind::ApplicationUnknown, 20, 1, 20.0, 22.0),
         ] {
             let refusal = EntraError {
-                retry_after: Some(seconds(told)),
+                retry_after: Some(seconds(asked)),
                 ..refusal(kind)
             };
             let delay = delay(&refusal, failures, &mut jitter).as_secs_f64();
-            assert!((low..=high).contains(&delay), "{kind:?} told {told}: {delay} s");
+            assert!((low..=high).contains(&delay), "{kind:?} asked for {asked}: {delay} s");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod disorder;
 mod fleet;
+mod regressions;
 mod simulation;
 mod steps;
 mod story;
