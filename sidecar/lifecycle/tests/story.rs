@@ -10,7 +10,7 @@ mod starting;
 use crate::steps::{POOL, Script, agent, settings};
 use azure_protocol::{AdoRequest, AdoResponse, Agent, AgentId, Availability, EntraError, EntraErrorKind};
 use contract::Reason;
-use lifecycle::{Event, Settings};
+use lifecycle::{Event, Settings, Time};
 
 pub(super) const OURS: AgentId = AgentId(7);
 
@@ -98,4 +98,29 @@ pub(super) fn checking_the_name(settings: Settings) -> Script {
         (AdoRequest::MayManage(POOL), AdoResponse::MayManage(true)),
     ]);
     script
+}
+
+/// The agent is found idle, disabled and removed.
+pub(super) fn idle_agent_is_removed(script: &mut Script) {
+    script.expect([
+        (by_name(), found(agent(7))),
+        (disable(), AdoResponse::Done),
+        (delete(), AdoResponse::Done),
+    ]);
+}
+
+/// The job goes on until the process ends; returns the last deadline.
+pub(super) fn outlasted_by_its_job(script: &mut Script) -> Time {
+    let mut last = script.now();
+    while !script.has_ended() {
+        last = script.wait().0;
+        if let Some(request) = script.open().cloned() {
+            let disabled = Agent {
+                enabled: false,
+                ..busy()
+            };
+            script.answer(&request, found(disabled));
+        }
+    }
+    last
 }

@@ -1,6 +1,9 @@
 //! From the preStop hook on: the agent is disabled, waited for, removed.
 
-use super::{busy, by_name, delete, disable, draining, found, look, no_agents, ready, ready_with, serving};
+use super::{
+    busy, by_name, delete, disable, draining, found, idle_agent_is_removed, look, no_agents, outlasted_by_its_job,
+    ready, ready_with, serving,
+};
 use crate::steps::{Script, agent, at, failure, settings};
 use azure_protocol::{AdoErrorKind, AdoResponse, Agent};
 use contract::{Drain, OutcomeReason, Reason};
@@ -19,11 +22,7 @@ fn an_idle_pod_from_start_to_removed() {
 
     script.at(1000.0).event(Event::PreStop);
     assert_eq!(script.requested_token(), 1, "the token is exchanged once more");
-    script.expect([
-        (by_name(), found(agent(7))),
-        (disable(), AdoResponse::Done),
-        (delete(), AdoResponse::Done),
-    ]);
+    idle_agent_is_removed(&mut script);
     assert_eq!(script.status().reason, Reason::Draining);
 
     script.at(1004.0).event(Event::Terminate);
@@ -166,13 +165,7 @@ fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
     script.expect([(by_name(), found(busy())), (disable(), AdoResponse::Done)]);
     script.event(Event::Terminate);
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
-    let mut last = script.now();
-    while !script.has_ended() {
-        last = script.wait().0;
-        if let Some(request) = script.open().cloned() {
-            script.answer(&request, found(busy()));
-        }
-    }
+    let last = outlasted_by_its_job(&mut script);
     assert!(
         (695.5..696.5).contains(&last.0.as_secs_f64()),
         "T0 was at 100 s, the grace is 600 s: {last:?}"

@@ -1,6 +1,9 @@
 //! SIGTERM, and the two seconds after it.
 
-use super::{busy, by_name, delete, disable, draining, found, look, no_agents, ready, serving};
+use super::{
+    busy, by_name, delete, disable, draining, found, idle_agent_is_removed, look, no_agents, outlasted_by_its_job,
+    ready, serving,
+};
 use crate::steps::{POOL, Script, agent, at, failure};
 use azure_protocol::{AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId};
 use contract::OutcomeReason;
@@ -66,12 +69,7 @@ fn a_hook_that_comes_late_does_not_cost_the_outcome() {
     script.expect([(by_name(), found(busy())), (disable(), AdoResponse::Done)]);
     script.event(Event::Terminate);
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
-    while !script.has_ended() {
-        script.wait();
-        if let Some(request) = script.open().cloned() {
-            script.answer(&request, found(busy()));
-        }
-    }
+    outlasted_by_its_job(&mut script);
     assert_eq!(script.exit().reason, OutcomeReason::JobStillAssigned);
     assert!(script.now() < at(699.0), "killed at 700 s: {:?}", script.now());
 }
@@ -131,11 +129,7 @@ fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
 fn a_removal_that_cannot_be_looked_at_again_says_so() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
-    script.expect([
-        (by_name(), found(agent(7))),
-        (disable(), AdoResponse::Done),
-        (delete(), AdoResponse::Done),
-    ]);
+    idle_agent_is_removed(&mut script);
     // Entra could not be reached since, and the last token has expired.
     script.at(4000.0).event(Event::Terminate);
     let outcome = script.exit();

@@ -1,6 +1,6 @@
 //! Nothing is left to do, and the agent container goes on.
 
-use super::{by_name, delete, disable, found, look, no_agents, ready, serving};
+use super::{by_name, delete, disable, found, idle_agent_is_removed, look, no_agents, ready, serving};
 use crate::steps::{EPOCH, POOL, agent, marker};
 use azure_protocol::{AdoRequest, AdoResponse, Agent, AgentId, Availability, ServerTime};
 use contract::OutcomeReason;
@@ -76,11 +76,7 @@ fn an_agent_that_registers_late_is_looked_for_until_sigterm() {
 fn after_a_removal_the_agent_is_looked_for_every_half_minute() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
-    script.expect([
-        (by_name(), found(agent(7))),
-        (disable(), AdoResponse::Done),
-        (delete(), AdoResponse::Done),
-    ]);
+    idle_agent_is_removed(&mut script);
     for lists in [false, true, false] {
         let before = script.now();
         let (due, _) = script.wait();

@@ -1,6 +1,9 @@
 //! While the agent runs, and what a new life of the sidecar makes of the one before.
 
-use super::{OURS, busy, by_name, delete, draining, found, look, no_agents, pool_by_name, ready, refused, serving};
+use super::{
+    OURS, busy, by_name, delete, draining, found, look, no_agents, outlasted_by_its_job, pool_by_name, ready, refused,
+    serving,
+};
 use crate::steps::{POOL, Script, agent, at, failure, settings};
 use azure_protocol::{AdoErrorKind, AdoRequest, AdoResponse, Agent, Availability, EntraErrorKind};
 use contract::{Drain, OutcomeReason, Reason};
@@ -73,18 +76,7 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
     assert_eq!(script.snapshot().disabled, Some(OURS));
     script.event(Event::Terminate);
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
-    while !script.has_ended() {
-        script.wait();
-        if let Some(request) = script.open().cloned() {
-            script.answer(
-                &request,
-                found(Agent {
-                    enabled: false,
-                    ..busy()
-                }),
-            );
-        }
-    }
+    outlasted_by_its_job(&mut script);
     assert_eq!(script.exit().reason, OutcomeReason::JobStillAssigned);
 
     let mut script = Script::new(settings(), Some(script.snapshot()));
@@ -128,12 +120,7 @@ fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
     let mut script = draining();
     script.event(Event::Terminate);
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
-    while !script.has_ended() {
-        script.wait();
-        if let Some(request) = script.open().cloned() {
-            script.answer(&request, found(busy()));
-        }
-    }
+    outlasted_by_its_job(&mut script);
     let script = Script::new(settings(), Some(script.snapshot()));
     assert_eq!(script.shown(), Drain::Serving);
 }
