@@ -10,7 +10,7 @@ use crate::http::{Proxies, Trust};
 use crate::url::{Authority, Organization};
 pub(crate) use candidates::Names;
 use candidates::{AGENT_NAME, POOL, URL};
-use contract::{Handoff, HostList, Marker, OrganizationUrl, Reason, RefusalReason};
+use contract::{Handoff, HostList, Marker, OrganizationUrl, RefusalReason};
 use lifecycle::{Refusal, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -211,10 +211,7 @@ impl Remote {
 
 /// The URL, or why no token may go there.
 fn organization_url(value: &str, allowed: &HostList) -> Result<OrganizationUrl, Refusal> {
-    let refusal = |reason: RefusalReason, sentence| Refusal {
-        reason: reason.into(),
-        sentence,
-    };
+    let refusal = |reason, sentence| Refusal { reason, sentence };
     let url = OrganizationUrl::parse(value, allowed)
         .map_err(|error| refusal(error.reason(), format!("organization URL {error}")))?;
     if Organization::new(&url).is_none() {
@@ -236,7 +233,7 @@ fn contract_unknown(version: Option<&str>) -> Refusal {
         ),
     };
     Refusal {
-        reason: Reason::ContractUnknown,
+        reason: RefusalReason::ContractUnknown,
         sentence,
     }
 }

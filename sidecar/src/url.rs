@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a request with a token is built from one of these values and from nothing else.
 
-use contract::{HostList, HttpsUrl, OrganizationUrl, Reason};
+use contract::{HostList, HttpsUrl, OrganizationUrl, RefusalReason};
 use lifecycle::Refusal;
 use reqwest::Url;
 
@@ -45,7 +45,7 @@ impl Authority {
         let shown = format!("\"{}\"", contract::redacted(value));
         let name = contract::AZURE_AUTHORITY_HOST_VARIABLE;
         let bad = |what: &str| Refusal {
-            reason: Reason::BadConfiguration,
+            reason: RefusalReason::BadConfiguration,
             sentence: format!(
                 "{name} is {shown}: {what}; expected for instance {}",
                 contract::DEFAULT_AUTHORITY
@@ -57,7 +57,7 @@ impl Authority {
         }
         if allowed.entry_for(&url.host).is_none() {
             return Err(Refusal {
-                reason: Reason::HostNotAllowed,
+                reason: RefusalReason::HostNotAllowed,
                 sentence: format!(
                     "{name} is {shown}, but the operator allows the service-account token only for {allowed}; ask the operator to \
                      add the host, or use one of these"
@@ -140,14 +140,17 @@ mod tests {
         for (value, reason) in [
             (
                 "https://login.microsoftonline.com.evil.example/",
-                Reason::HostNotAllowed,
+                RefusalReason::HostNotAllowed,
             ),
-            ("https://evil.example", Reason::HostNotAllowed),
-            ("https://login.microsoftonline.com/tenant", Reason::BadConfiguration),
-            ("http://login.microsoftonline.com", Reason::BadConfiguration),
+            ("https://evil.example", RefusalReason::HostNotAllowed),
+            (
+                "https://login.microsoftonline.com/tenant",
+                RefusalReason::BadConfiguration,
+            ),
+            ("http://login.microsoftonline.com", RefusalReason::BadConfiguration),
             (
                 "https://login.microsoftonline.com@evil.example",
-                Reason::BadConfiguration,
+                RefusalReason::BadConfiguration,
             ),
         ] {
             assert_eq!(parse(value), Err(reason), "{value}");

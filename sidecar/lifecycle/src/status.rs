@@ -26,7 +26,7 @@ impl View<'_> {
     pub(crate) fn status(&self) -> Status {
         let settings = &self.context.settings;
         let (reason, sentence) = match self.phase {
-            Phase::Refused(refusal) => (refusal.reason, refusal.sentence.clone()),
+            Phase::Refused(refusal) => (refusal.reason.into(), refusal.sentence.clone()),
             Phase::Starting(preflight) => self.trouble_or(|| (Reason::Starting, self.awaited(*preflight))),
             Phase::Serving(serving) => self.trouble_or(|| {
                 match (self.delivery.is_delivered(), serving.registration()) {

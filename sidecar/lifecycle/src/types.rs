@@ -1,7 +1,7 @@
 //! What goes in and what comes out: the whole surface between behavior and IO.
 
 use azure_protocol::{AdoError, AdoRequest, AdoResponse, AgentId, EntraError, PoolId, ServerTime};
-use contract::{Drain, Marker, OutcomeReason, Reason};
+use contract::{Drain, Marker, OutcomeReason, Reason, RefusalReason};
 use std::time::Duration;
 
 /// A point in time: since the boot of the machine (`CLOCK_BOOTTIME`), so that it means the same to the next run of the
@@ -49,7 +49,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Machine-readable reason.
-    pub reason: Reason,
+    pub reason: RefusalReason,
     /// What to do, for the user.
     pub sentence: String,
 }

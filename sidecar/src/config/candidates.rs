@@ -1,7 +1,7 @@
 //! Reads names out of an environment and keeps account of what is missing or wrong.
 
 use crate::http::Proxies;
-use contract::{HostList, Reason};
+use contract::{HostList, RefusalReason};
 use lifecycle::Refusal;
 use std::path::PathBuf;
 
@@ -111,7 +111,7 @@ impl<'a> Names<'a> {
         };
         if value.trim() != value {
             self.refusals.push(Refusal {
-                reason: Reason::WhiteSpace,
+                reason: RefusalReason::WhiteSpace,
                 sentence: format!(
                     "{} of the agent container begins or ends with white space, which the start script takes as it is (a Secret \
                      made with echo ends with a line break; printf and echo -n add none); correct the Secret or ConfigMap and replace \
@@ -209,7 +209,7 @@ impl<'a> Names<'a> {
     /// Notes that the environment is incomplete or wrong.
     pub(crate) fn refuse(&mut self, sentence: String) {
         self.refusals.push(Refusal {
-            reason: Reason::BadConfiguration,
+            reason: RefusalReason::BadConfiguration,
             sentence,
         });
     }

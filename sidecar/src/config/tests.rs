@@ -57,7 +57,7 @@ fn every_wrong_name_is_reported_at_once() {
         (contract::LOG_LEVEL_VARIABLE, "loud"),
         ("HTTPS_PROXY", "http://user:hunter2@[/"),
     ]);
-    assert_eq!(reason, Reason::BadConfiguration);
+    assert_eq!(reason, RefusalReason::BadConfiguration);
     for expected in [
         "ADO_AGENT_HANDOFF is \"carrier-pigeon\"",
         "ADO_AGENT_OWNER is missing",
@@ -78,7 +78,7 @@ fn every_wrong_name_is_reported_at_once() {
 fn another_contract_version_is_refused_before_anything_else_is_read() {
     for version in ["2", "0", "one", ""] {
         let (reason, sentence) = refusal(&[(contract::CONTRACT_VARIABLE, version), (contract::OWNER_VARIABLE, "?")]);
-        assert_eq!(reason, Reason::ContractUnknown, "{version}");
+        assert_eq!(reason, RefusalReason::ContractUnknown, "{version}");
         assert!(!sentence.contains("ADO_AGENT_OWNER"), "{sentence}");
     }
     assert!(refusal(&[(contract::CONTRACT_VARIABLE, "2")]).1.contains("version 2"));
@@ -154,7 +154,7 @@ fn white_space_that_the_start_script_would_take_as_it_is_is_refused() {
         (contract::AGENT_NAME_VARIABLE, "build\t", "AZP_AGENT_NAME"),
     ] {
         let (reason, sentence) = refusal(&[(name, value)]);
-        assert_eq!(reason, Reason::WhiteSpace, "{name}");
+        assert_eq!(reason, RefusalReason::WhiteSpace, "{name}");
         assert!(sentence.starts_with(place), "{sentence}");
     }
     // The operator's own is only ours.
@@ -181,26 +181,34 @@ fn what_can_never_work_has_its_own_reason() {
         (
             contract::URL_VARIABLE,
             "https://tfs.corp.example/tfs/DefaultCollection",
-            Reason::NotServices,
+            RefusalReason::NotServices,
         ),
         (
             contract::URL_VARIABLE,
             "https://dev.azure.com.evil.example/contoso",
-            Reason::HostNotAllowed,
+            RefusalReason::HostNotAllowed,
         ),
         (
             contract::AZURE_AUTHORITY_HOST_VARIABLE,
             "https://login.evil.example/",
-            Reason::HostNotAllowed,
+            RefusalReason::HostNotAllowed,
         ),
         (
             contract::URL_VARIABLE,
             "https://dev.azure.com/contoso/project",
-            Reason::BadUrl,
+            RefusalReason::BadUrl,
         ),
-        (contract::URL_VARIABLE, "https://dev.azure.com/$(ORG)", Reason::BadUrl),
-        (contract::URL_VARIABLE, "", Reason::BadConfiguration),
-        (contract::CA_PEM_VARIABLE, "no certificate", Reason::BadConfiguration),
+        (
+            contract::URL_VARIABLE,
+            "https://dev.azure.com/$(ORG)",
+            RefusalReason::BadUrl,
+        ),
+        (contract::URL_VARIABLE, "", RefusalReason::BadConfiguration),
+        (
+            contract::CA_PEM_VARIABLE,
+            "no certificate",
+            RefusalReason::BadConfiguration,
+        ),
     ] {
         assert_eq!(refusal(&[(name, value)]).0, reason, "{name}={value}");
     }
@@ -212,7 +220,7 @@ fn an_identity_that_is_left_to_azwi_needs_azwi() {
         (contract::AZWI_IDENTITY_VARIABLE, "true"),
         (contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE, ""),
     ]);
-    assert_eq!(reason, Reason::BadConfiguration);
+    assert_eq!(reason, RefusalReason::BadConfiguration);
     assert!(sentence.contains("azwi did not mutate this pod"), "{sentence}");
     let proxy = (contract::AZURE_TOKEN_PROXY_VARIABLE, "https://kubernetes.default.svc");
     assert!(

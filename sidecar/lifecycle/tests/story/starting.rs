@@ -3,7 +3,7 @@
 use super::{by_name, checking_the_name, found, no_agents, pool_by_name, refused};
 use crate::steps::{EPOCH, POOL, Script, agent, at, failure, marker, settings};
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, EntraErrorKind, ServerTime};
-use contract::{OutcomeReason, Reason};
+use contract::{OutcomeReason, Reason, RefusalReason};
 use lifecycle::{Command, Event, Refusal, Settings, Severity};
 use std::time::Duration;
 
@@ -193,7 +193,7 @@ fn a_configured_tenant_that_differs_is_named() {
 fn a_refusal_asks_nobody_and_ends_when_told() {
     let settings = Settings {
         refusal: Some(Refusal {
-            reason: Reason::NotServices,
+            reason: RefusalReason::NotServices,
             sentence: "Azure DevOps Server takes no Entra token.".to_owned(),
         }),
         ..settings()
