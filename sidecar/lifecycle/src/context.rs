@@ -77,7 +77,7 @@ impl Context {
     pub(crate) fn problem(&mut self, request: &AdoRequest, error: AdoError) -> Problem {
         let trouble = sentences::request_failed(&self.settings, self.tenant(), request, &error);
         if error.kind == AdoErrorKind::NotFound {
-            // Somebody may have made the pool anew: its name is looked up again.
+            // The pool may have been created again: its name is looked up again.
             self.snapshot.pool = None;
         }
         if trouble.reason == Reason::TenantMismatch && self.settings.tenant.is_none() {

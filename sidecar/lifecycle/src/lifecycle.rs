@@ -15,7 +15,7 @@ use azure_protocol::AdoRequest;
 use contract::Drain;
 use std::time::Duration;
 
-/// How often the drain file is written anew while the agent container's hook waits: it waits for five seconds.
+/// How often the drain file is rewritten while the agent container's hook waits: it waits for five seconds.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// The state machine of one sidecar.
@@ -178,7 +178,7 @@ impl Lifecycle {
     }
 
     /// The `preStop` hook, or SIGTERM without one. A second hook means that the kubelet was restarted and counts the grace
-    /// anew; after SIGTERM only the end that was promised first is sure.
+    /// again; after SIGTERM only the end that was promised first is sure.
     fn drain(&mut self) {
         if self.phase.deadline().is_some() {
             return;

@@ -81,7 +81,7 @@ impl Phase {
         }
     }
 
-    /// Whether the tenant has to be found out, where nobody configured it.
+    /// Whether the tenant has to be found out, where none is configured.
     pub(crate) fn needs_tenant(&self) -> bool {
         match self {
             Self::Starting(_) | Self::Serving(_) => true,

@@ -59,11 +59,11 @@ impl Preflight {
 /// newer takes it over, or a rolling update would wait for a pod that waits for it. An offline one does not block either: it
 /// is what a pod before us left behind. Start scripts configure with `--replace`.
 fn check_name(agents: &[Agent], context: &mut Context) -> Result<(), Trouble> {
-    let stranger = agents
+    let foreign = agents
         .iter()
         .filter(|agent| agent.is_named(&context.settings.agent_name))
         .find(|agent| !context.is_ours(agent));
-    match stranger {
+    match foreign {
         None => {}
         Some(agent) if !agent.online => {
             let sentence = sentences::name_of_an_offline_agent(&context.settings);

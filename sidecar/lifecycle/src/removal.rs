@@ -231,7 +231,7 @@ impl Removal {
             Progress::Found(agent) => self.found(agent, context),
             Progress::NotFound(extent) => self.not_found(extent, context),
             Progress::Next(step) => self.go_on(step),
-            // It may have registered anew since, under a name that the image invented.
+            // It may have registered again since, under a name of the image's own.
             Progress::PinnedGone
                 if self.sigterm.is_none()
                     && self.deletion == Deletion::NotSent
@@ -327,8 +327,8 @@ impl Removal {
         self.stage = Stage::Rest(Rest::new(outcome, pause, self.search.naming, context));
     }
 
-    /// One more look after SIGTERM, since the agent may have registered again before its container ended; or the word that
-    /// nobody looked.
+    /// One more look after SIGTERM, since the agent may have registered again before its container ended. Without requests to
+    /// spare the outcome says that nothing checked it.
     fn verify(&mut self, outcome: Outcome, context: &mut Context) {
         self.start_search(Purpose::Verify(outcome));
         if !self.sigterm.as_ref().is_some_and(|sigterm| sigterm.may_verify) {
@@ -336,7 +336,7 @@ impl Removal {
         }
     }
 
-    /// The last look failed: what was said before stands, and that nobody looked again.
+    /// The last look failed: the outcome before it stands, and says so.
     fn end_unverified(&mut self, context: &mut Context) {
         if let Some(outcome) = self.stage.unverified() {
             self.rest(outcome, RARELY, context);

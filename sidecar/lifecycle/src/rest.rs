@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The first pause where no agent was found: the start script may just be registering.
 pub(crate) const SOON: Duration = Duration::from_secs(1);
-/// The longest pause, and the first one where the agent is gone: its script would have to register anew.
+/// The longest pause, and the first one where the agent is gone: its script would have to register again.
 pub(crate) const RARELY: Duration = Duration::from_secs(30);
 
 /// How it would end now, and when to look again.

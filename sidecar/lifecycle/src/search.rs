@@ -21,7 +21,7 @@ const VISIBLE: Duration = Duration::from_secs(10);
 pub(crate) enum Naming {
     /// By the name that is expected, as far as is known.
     Expected,
-    /// By a name of its own, so that only a list helps: the expected one was looked up in vain while the agent ran, or our
+    /// By a name of its own, so that only a list helps: the expected one was looked up without success while the agent ran, or our
     /// agent had another.
     Own,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Search {
     /// What the looks while the agent ran have shown.
     registration: Registration,
     /// An agent that is not ours, but was, or has our name.
-    stranger: Option<Agent>,
+    foreign: Option<Agent>,
     /// The agents that were looked at.
     seen: Vec<AgentId>,
     /// When the pool's agents were listed the last time, by name or all, or one of the list was fetched.
@@ -86,7 +86,7 @@ impl Search {
                 (Registration::Unknown, _) | (_, Some(_)) => Naming::Expected,
             },
             registration,
-            stranger: None,
+            foreign: None,
             seen: Vec::new(),
             last_listing: None,
         }
@@ -103,7 +103,7 @@ impl Search {
 
     /// Forgets which agents were looked at: they may be others now.
     pub(crate) fn forget(&mut self) {
-        self.stranger = None;
+        self.foreign = None;
         self.seen.clear();
     }
 
@@ -140,7 +140,7 @@ impl Search {
             if context.is_ours(&agent) {
                 ours = Some(agent);
             } else {
-                self.stranger = Some(agent);
+                self.foreign = Some(agent);
             }
         }
         ours
@@ -193,15 +193,16 @@ impl Search {
                 Progress::Found(named)
             }
             (Step::Pinned { named: None, .. }, Err(None)) => Progress::PinnedGone,
+            (Step::Pinned { named: None, .. }, Err(Some(agent))) => {
+                self.foreign = Some(agent);
+                Progress::NotFound(Extent::Whole)
+            }
             (Step::Fetch { mut candidates, extent }, agent) => {
                 candidates.retain(|candidate| *candidate != id);
                 self.fetched_from_list(candidates, extent, id, agent, context)
             }
-            (Step::ByName | Step::List, Ok(agent)) => Progress::Found(agent),
-            (Step::Pinned { .. } | Step::ByName | Step::List, Err(agent)) => {
-                self.stranger = agent;
-                Progress::NotFound(Extent::Whole)
-            }
+            // No agent is fetched in these steps.
+            (step @ (Step::ByName | Step::List), _) => Progress::Next(step),
         }
     }
 
@@ -224,7 +225,7 @@ impl Search {
         self.seen.push(id);
         match agent {
             Ok(agent) => return Progress::Found(agent),
-            Err(Some(agent)) => self.note_stranger(agent, context),
+            Err(Some(agent)) => self.note_foreign(agent, context),
             Err(None) => {}
         }
         if candidates.is_empty() {
@@ -234,21 +235,21 @@ impl Search {
         }
     }
 
-    /// An agent of the list is not ours: worth a word in the outcome where it was ours, else where it has our name.
-    fn note_stranger(&mut self, agent: Agent, context: &Context) {
+    /// An agent of the list is not ours: the outcome names it where it was ours, else where it has our name.
+    fn note_foreign(&mut self, agent: Agent, context: &Context) {
         let was_ours = |agent: &Agent| is_pinned(agent, &context.snapshot);
-        let is_noted = self.stranger.as_ref().is_some_and(was_ours);
+        let is_noted = self.foreign.as_ref().is_some_and(was_ours);
         if was_ours(&agent) || agent.is_named(&context.settings.agent_name) && !is_noted {
-            self.stranger = Some(agent);
+            self.foreign = Some(agent);
         }
     }
 
     /// The agent that was found before is not ours any more.
     pub(crate) fn lost(&mut self, agent: Agent) {
-        self.stranger = Some(agent);
+        self.foreign = Some(agent);
     }
 
-    /// Whether a 404 for an agent is about the agent: one of a pool that is not visible is answered with 404, too.
+    /// Whether a 404 for an agent is about the agent: one of a pool that is not visible is answered with 404 as well.
     pub(crate) fn sees_the_pool(&self, now: Time) -> bool {
         self.last_listing.is_some_and(|listing| now.since(listing) <= VISIBLE)
     }
@@ -256,16 +257,16 @@ impl Search {
     /// What it means that there is no agent of ours.
     pub(crate) fn outcome(&self, extent: Extent, context: &mut Context) -> Outcome {
         let Context { settings, snapshot, .. } = context;
-        let (reason, sentence) = match (&self.stranger, extent) {
-            (Some(stranger), _) if is_pinned(stranger, snapshot) => (
+        let (reason, sentence) = match (&self.foreign, extent) {
+            (Some(foreign), _) if is_pinned(foreign, snapshot) => (
                 OutcomeReason::LeftUnproven,
-                sentences::changed_since_seen(stranger, settings),
+                sentences::changed_since_seen(foreign, settings),
             ),
-            (Some(stranger), _) if may_have_been_ours(stranger, settings, snapshot) => (
+            (Some(foreign), _) if may_have_been_ours(foreign, settings, snapshot) => (
                 OutcomeReason::LeftUnproven,
-                sentences::changed_before_seen(stranger, settings),
+                sentences::changed_before_seen(foreign, settings),
             ),
-            (Some(stranger), _) => (OutcomeReason::NotOurs, sentences::not_ours(stranger, settings)),
+            (Some(foreign), _) => (OutcomeReason::NotOurs, sentences::not_ours(foreign, settings)),
             (None, Extent::Part) => (OutcomeReason::LeftUnproven, sentences::unproven(settings)),
             (None, Extent::Whole) if snapshot.pinned.is_some() => {
                 snapshot.disabled = None;

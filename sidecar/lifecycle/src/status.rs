@@ -96,7 +96,7 @@ impl View<'_> {
         ado().or_else(delivery).or_else(|| self.token_trouble())
     }
 
-    /// What is wrong with the token: refused, or expired while nobody answers.
+    /// What is wrong with the token: refused, or expired while Entra does not respond.
     fn token_trouble(&self) -> Option<Trouble> {
         let is_usable = self.token.usable(self.context.now).is_some();
         if let (Some(error), Some(tenant)) = (&self.token.refusal, self.context.tenant()) {

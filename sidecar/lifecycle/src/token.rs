@@ -153,7 +153,7 @@ fn refresh_after(lifetime: Duration, refresh_in: Option<Duration>) -> Duration {
 /// How long to wait after the `failures`-th refusal in a row.
 fn delay(refusal: &EntraError, failures: u32, jitter: &mut Jitter) -> Duration {
     if let Some(pause) = refusal.retry_after {
-        // What Entra asks for wins over our own pace, but nobody makes us hammer it.
+        // What Entra asks for wins over our own pace, except that it is never asked faster.
         let pause = pause.clamp(backoff::fast(failures), LONGEST_RETRY_AFTER);
         return jitter.above(pause.max(least(refusal.kind)), 10);
     }

@@ -15,7 +15,7 @@ const LOOP_WINDOW: Duration = Duration::from_secs(300);
 pub(crate) struct TokenFile {
     holds: Option<TokenId>,
     under_way: Option<TokenId>,
-    /// Whether the file was removed while it was being written: nobody knows which came first.
+    /// Whether the file was removed while it was being written: which came first is unknown.
     removed_meanwhile: bool,
     failures: u32,
     /// Why it could not be written the last time.
