@@ -114,3 +114,32 @@ fn a_pod_that_completes_while_its_sidecar_is_edited_has_none_at_its_end() {
         check_fair_weather(&pod);
     }
 }
+
+/// The agent is restarted, registers under a name of its own while the pod ends, and an agent from before has our name: three
+/// agents are fetched one by one.
+#[test]
+fn an_agent_with_a_name_of_its_own_that_registers_late_costs_one_request_more() {
+    for seed in (0..200).chain([5018232177029770874]) {
+        let quiet = Plan::quiet(seed);
+        let pod = Pod::run(&Plan {
+            image: Image {
+                naming: Naming::Akin,
+                on_term: OnTerm::End {
+                    after: 31,
+                    waits: true,
+                    removes: false,
+                },
+                deletes_file: true,
+                registers_after: 63,
+                ..quiet.image
+            },
+            end_at: 126,
+            grace: 26,
+            agent_kills: vec![57],
+            left_over: true,
+            ..quiet
+        });
+        check(&pod);
+        check_fair_weather(&pod);
+    }
+}
