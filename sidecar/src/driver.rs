@@ -3,23 +3,19 @@
 //! **Invariant:** this file has the only `select!` and the only `spawn`. **Invariant:** between the machine's deadlines
 //! nothing wakes the process but an event.
 
-use crate::ado::{self, Ado};
-use crate::config::{Config, Remote};
+use crate::config::{Config, Places, Remote};
 use crate::drain_file::DrainFile;
-use crate::entra::{Entra, Issued};
-use crate::http::Http;
-use crate::secret::Secret;
 use crate::socket::{self, Visitor, Wish};
 use crate::timer::Timer;
 use crate::token_file::TokenFile;
-use crate::{state, termination, times};
+use crate::{clock, state, termination};
 use anyhow::Context;
-use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, EntraError, EntraErrorKind};
+use azure::{AdoReply, Issued, Secret};
+use azure_protocol::{AdoRequest, EntraError, EntraErrorKind};
 use contract::{Drain, Reason};
 use lifecycle::{Command, Event, Lifecycle, Outcome, Severity, Snapshot, Status, TokenId};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +31,13 @@ const TOKENS_KEPT: usize = 3;
 /// # Errors
 /// The state volume cannot be used at all. Everything else is the machine's business.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<Outcome> {
-    let listener = socket::bind(&config.state_dir)
-        .with_context(|| format!("the socket in {} cannot be made", config.state_dir.display()))?;
-    let timer = Timer::new().context("no timer can be made")?;
+    let state_dir = &config.places().state_dir;
+    let listener =
+        socket::bind(state_dir).with_context(|| format!("the socket in {} cannot be created", state_dir.display()))?;
+    let timer = Timer::new().context("no timer can be created")?;
     let mut driver = Driver::new(config);
     let mut shutdown = pin!(shutdown);
-    let mut told = false;
+    let mut is_terminating = false;
     let mut listen_again = Instant::now();
     loop {
         if let Some(outcome) = driver.perform() {
@@ -49,9 +46,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         let deadline = driver.machine.poll_timeout();
         tokio::select! {
             biased;
-            () = &mut shutdown, if !told => {
-                told = true;
-                info!("told to terminate");
+            () = &mut shutdown, if !is_terminating => {
+                is_terminating = true;
+                info!("received SIGTERM");
                 driver.tell(Event::Terminate);
             }
             Some(done) = driver.tasks.join_next() => match done {
@@ -79,7 +76,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
             waited = timer.until(deadline.map(|(at, _)| at)) => {
                 waited.context("the timer failed")?;
                 debug!(why = deadline.map(|(_, why)| why), "a deadline passed");
-                driver.machine.handle_timeout(times::now());
+                driver.machine.handle_timeout(clock::now());
             }
         }
     }
@@ -88,66 +85,57 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
 /// Something that was going on has ended.
 enum Done {
     Exchanged(Result<Issued, EntraError>),
-    Asked { number: u64, heard: ado::Heard },
+    Called { number: u64, reply: AdoReply },
     Came(Option<Visitor>),
     Left,
 }
 
 struct Driver {
     machine: Lifecycle,
-    /// Whom to ask; nobody where the configuration is refused.
-    remote: Option<(Arc<Entra>, Arc<Ado>)>,
+    /// None where the configuration is refused; the machine then commands no request.
+    remote: Option<Remote>,
     tokens: VecDeque<(TokenId, Secret)>,
     issued: u64,
     tasks: JoinSet<Done>,
-    question: Option<AbortHandle>,
+    call: Option<AbortHandle>,
     token_file: Option<TokenFile>,
     drain_file: Option<DrainFile>,
-    handoff_dir: PathBuf,
-    token_file_mode: u32,
-    state_dir: PathBuf,
-    termination_log: PathBuf,
+    places: Places,
 }
 
 impl Driver {
     fn new(config: Config) -> Self {
-        let restored = state::load(&config.state_dir).unwrap_or_else(|error| {
+        let restored = state::load(&config.places().state_dir).unwrap_or_else(|error| {
             warn!(%error, "the state of the previous run cannot be read");
             None
         });
         let mut seed = [0; 8];
         // Without randomness the jitter is less useful, and nothing else.
         let _ = getrandom(&mut seed, GetRandomFlags::empty());
-        let remote = config.remote.map(|remote| {
-            let Remote {
-                url: _,
-                organization,
-                identity,
-                trust,
-                proxies,
-            } = remote;
-            let http = Arc::new(Http::new(trust, proxies));
-            let ado = Ado::new(organization, Arc::clone(&http));
-            (Arc::new(Entra::new(identity, http)), Arc::new(ado))
-        });
+        let (seed, now) = (u64::from_ne_bytes(seed), clock::now());
+        let (machine, remote, places) = match config {
+            Config::Refused { refusal, places } => (Lifecycle::refused(refusal, restored, seed, now), None, places),
+            Config::Ready {
+                settings,
+                remote,
+                places,
+            } => (Lifecycle::new(*settings, restored, seed, now), Some(remote), places),
+        };
         Self {
-            machine: Lifecycle::new(config.settings, restored, u64::from_ne_bytes(seed), times::now()),
+            machine,
             remote,
             tokens: VecDeque::new(),
             issued: 0,
             tasks: JoinSet::new(),
-            question: None,
+            call: None,
             token_file: None,
             drain_file: None,
-            handoff_dir: config.handoff_dir,
-            token_file_mode: config.token_file_mode,
-            state_dir: config.state_dir,
-            termination_log: config.termination_log,
+            places,
         }
     }
 
     fn tell(&mut self, event: Event) {
-        self.machine.handle(event, times::now());
+        self.machine.handle(event, clock::now());
     }
 
     /// Performs every command that waits; the outcome where one of them ends the process.
@@ -162,7 +150,7 @@ impl Driver {
                     token,
                     request,
                     timeout,
-                } => self.ask(number, token, request, timeout),
+                } => self.call(number, token, request, timeout),
                 Command::Report(status) => self.report(&status),
                 Command::Persist(snapshot) => self.persist(snapshot),
                 Command::Note {
@@ -176,7 +164,7 @@ impl Driver {
                     } else {
                         warn!(outcome = %outcome.reason, "{}", outcome.sentence);
                     }
-                    termination::write(&self.termination_log, outcome.reason.into(), &outcome.sentence);
+                    termination::write(&self.places.termination_log, outcome.reason.into(), &outcome.sentence);
                     return Some(outcome);
                 }
             }
@@ -191,18 +179,18 @@ impl Driver {
                 debug!(kind = ?refusal.kind, detail = refusal.detail, "no token");
                 self.tell(Event::TokenRefused(refusal));
             }
-            Done::Asked { number, heard } => {
-                debug!(number, result = ?heard.result, "answered");
+            Done::Called { number, reply } => {
+                debug!(number, result = ?reply.result, "response");
                 self.tell(Event::AdoResponded {
                     number,
-                    result: heard.result,
-                    retry_after: heard.retry_after,
-                    date: heard.date,
+                    result: reply.result,
+                    retry_after: reply.retry_after,
+                    date: reply.date,
                 });
             }
             Done::Came(Some(visitor)) => {
                 if visitor.wish == Wish::PreStop {
-                    info!("the pod begins to leave");
+                    info!("the pod is terminating");
                     self.tell(Event::PreStop);
                 }
                 let status = self.machine.status();
@@ -217,13 +205,13 @@ impl Driver {
 
     fn request_token(&mut self, tenant: String) {
         debug!(tenant, "a token is asked for");
-        let remote = self.remote.as_ref().map(|(entra, _)| Arc::clone(entra));
+        let entra = self.remote.as_ref().map(|remote| Arc::clone(&remote.entra));
         self.tasks.spawn(async move {
-            Done::Exchanged(match remote {
+            Done::Exchanged(match entra {
                 Some(entra) => entra.exchange(&tenant).await,
                 None => Err(EntraError {
                     kind: EntraErrorKind::Refused,
-                    detail: "nobody is asked while the configuration is refused".to_owned(),
+                    detail: "no request is sent while the configuration is refused".to_owned(),
                     retry_after: None,
                     assertion_changed: false,
                 }),
@@ -259,10 +247,10 @@ impl Driver {
 
     fn write_token_file(&mut self, id: TokenId) {
         if self.token_file.is_none() {
-            match TokenFile::open(&self.handoff_dir, self.token_file_mode) {
+            match TokenFile::open(&self.places.handoff_dir, self.places.token_file_mode) {
                 Ok(file) => self.token_file = Some(file),
                 Err(error) => {
-                    let place = self.handoff_dir.display();
+                    let place = self.places.handoff_dir.display();
                     return self.tell(Event::TokenFileFailed(format!("{place}: {error}")));
                 }
             }
@@ -273,13 +261,13 @@ impl Driver {
         };
         self.tell(match written {
             Ok(()) => Event::TokenFileWritten(id),
-            Err(problem) => Event::TokenFileFailed(format!("{}: {problem}", self.handoff_dir.display())),
+            Err(problem) => Event::TokenFileFailed(format!("{}: {problem}", self.places.handoff_dir.display())),
         });
     }
 
     fn write_drain_file(&mut self, drain: Drain) {
         if self.drain_file.is_none() {
-            self.drain_file = match DrainFile::open(&self.handoff_dir, self.token_file_mode) {
+            self.drain_file = match DrainFile::open(&self.places.handoff_dir, self.places.token_file_mode) {
                 Ok(file) => Some(file),
                 Err(error) => return self.drain_file_failed(drain, &error),
             };
@@ -291,7 +279,7 @@ impl Driver {
 
     /// Nobody can do more about it than the log says, once: a beat comes every second.
     fn drain_file_failed(&self, drain: Drain, error: &std::io::Error) {
-        let directory = self.handoff_dir.display();
+        let directory = self.places.handoff_dir.display();
         match drain {
             Drain::Draining { .. } => debug!(%error, %directory, "the drain file cannot be written"),
             Drain::Serving | Drain::Drained => {
@@ -300,39 +288,32 @@ impl Driver {
         }
     }
 
-    fn ask(&mut self, number: u64, token: Option<TokenId>, question: AdoRequest, patience: Duration) {
-        if let Some(open) = self.question.take() {
+    fn call(&mut self, number: u64, token: Option<TokenId>, request: AdoRequest, timeout: Duration) {
+        if let Some(open) = self.call.take() {
             open.abort();
         }
-        debug!(number, ?question, ?patience, "asked");
+        debug!(number, ?request, ?timeout, "request");
         let secret = token.and_then(|id| self.token(id)).cloned();
-        let remote = self.remote.as_ref().map(|(_, ado)| Arc::clone(ado));
-        // Never ask without a token what is to be asked with one.
-        let remote = remote.filter(|_| token.is_none() || secret.is_some());
-        self.question = Some(self.tasks.spawn(async move {
-            let heard = match remote {
-                Some(ado) => ado.ask(&question, secret.as_ref(), patience).await,
-                None => ado::Heard {
-                    result: Err(AdoError::new(
-                        AdoErrorKind::Unreachable,
-                        "the token is no longer held, or the configuration is refused",
-                    )),
-                    retry_after: None,
-                    date: None,
-                },
+        let azure_devops = self.remote.as_ref().map(|remote| Arc::clone(&remote.azure_devops));
+        // Never send without a token what is to be sent with one.
+        let azure_devops = azure_devops.filter(|_| token.is_none() || secret.is_some());
+        self.call = Some(self.tasks.spawn(async move {
+            let reply = match azure_devops {
+                Some(azure_devops) => azure_devops.call(&request, secret.as_ref(), timeout).await,
+                None => AdoReply::unreachable("the token is no longer held, or the configuration is refused"),
             };
-            Done::Asked { number, heard }
+            Done::Called { number, reply }
         }));
     }
 
     fn report(&self, status: &Status) {
         info!(reason = %status.reason, agent_may_start = status.agent_may_start, "{}", status.sentence);
-        termination::write(&self.termination_log, status.reason, &status.sentence);
+        termination::write(&self.places.termination_log, status.reason, &status.sentence);
     }
 
     fn persist(&self, snapshot: Snapshot) {
-        if let Err(error) = state::save(&self.state_dir, snapshot) {
-            warn!(%error, directory = %self.state_dir.display(), "the state cannot be saved: a restart would forget it");
+        if let Err(error) = state::save(&self.places.state_dir, snapshot) {
+            warn!(%error, directory = %self.places.state_dir.display(), "the state cannot be saved: a restart would forget it");
         }
     }
 }

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 fn run() -> ExitCode {
     let config = Config::read(variable);
     tracing_subscriber::fmt()
-        .with_max_level(config.log_level)
+        .with_max_level(config.places().log_level)
         .with_ansi(false)
         .with_target(false)
         .with_writer(std::io::stderr)

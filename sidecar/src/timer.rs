@@ -49,7 +49,7 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::times::now;
+    use crate::clock::now;
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_deadline_is_waited_for_once_and_a_past_one_not_at_all() {

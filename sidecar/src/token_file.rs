@@ -5,7 +5,7 @@
 //! never followed, and a file appears by rename only. The volume is memory, so there is no disk to flush to.
 
 use crate::descriptor;
-use crate::secret::Secret;
+use azure::Secret;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode};
 use rustix::fs::{fchmod, fstat, mkdirat, openat, renameat, statat, unlinkat};

@@ -20,6 +20,8 @@ mod pre_stop_script;
 mod restart;
 #[path = "sidecar/scarcity.rs"]
 mod scarcity;
+#[path = "sidecar/second_program.rs"]
+mod second_program;
 #[path = "sidecar/secrets.rs"]
 mod secrets;
 #[path = "sidecar/story.rs"]

@@ -74,15 +74,25 @@ pub fn cargo() -> Command {
 }
 
 fn build() -> anyhow::Result<PathBuf> {
+    let executable = executable(&["--bin=ado-agent-webhook", "--bin=ado-agent-sidecar", "--bin=stub-agent"])?;
+    let directory = executable.parent().context("a program lies in a folder")?;
+    Ok(directory.to_owned())
+}
+
+/// Path of an example.
+///
+/// # Errors
+/// As for [`program`].
+pub fn example(name: &str) -> anyhow::Result<PathBuf> {
+    executable(&[&format!("--example={name}")])
+}
+
+/// Builds, and gives the path of the first program.
+fn executable(what: &[&str]) -> anyhow::Result<PathBuf> {
     let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--message-format=json"]);
     // Of the whole workspace, so that dependencies have the features that `cargo test --workspace` has compiled them with.
-    cargo.args([
-        "--workspace",
-        "--bin=ado-agent-webhook",
-        "--bin=ado-agent-sidecar",
-        "--bin=stub-agent",
-    ]);
+    cargo.arg("--workspace").args(what);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
@@ -97,7 +107,6 @@ fn build() -> anyhow::Result<PathBuf> {
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
-        .find_map(|executable| executable.parent().map(Path::to_owned))
+        .find_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
         .context("cargo does not name the programs that it built")
 }

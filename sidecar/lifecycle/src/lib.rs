@@ -34,7 +34,6 @@
 //!     tenant: Some("72f9…".to_owned()),
 //!     grace: Duration::from_secs(600),
 //!     placeholder: false,
-//!     refusal: None,
 //! };
 //! let now = Time(Duration::from_secs(5));
 //! let mut machine = Lifecycle::new(settings, None, 42, now);

@@ -10,9 +10,9 @@ use crate::serving::{Registration, Serving};
 use crate::status::View;
 use crate::token::Token;
 use crate::token_file::TokenFile;
-use crate::{Command, Event, Outcome, Settings, Snapshot, Status, Time};
+use crate::{Command, Event, Outcome, Refusal, Settings, Snapshot, Status, Time};
 use azure_protocol::AdoRequest;
-use contract::Drain;
+use contract::{Drain, Marker};
 use std::time::Duration;
 
 /// How often the drain file is rewritten while the agent container's hook waits: it waits for five seconds.
@@ -36,13 +36,39 @@ impl Lifecycle {
     /// makes the jitter of this pod different from that of its siblings.
     pub fn new(settings: Settings, restored: Option<Snapshot>, seed: u64, now: Time) -> Self {
         let mut context = Context::new(settings, restored, seed, now);
-        let phase = match (&context.settings.refusal, context.snapshot.draining_since) {
-            (Some(refusal), _) => Phase::Refused(refusal.clone()),
-            (None, Some(_)) if context.snapshot.admitted => Phase::draining(Registration::Unknown, &context),
-            (None, Some(_)) => Phase::never_started(""),
-            (None, None) if context.snapshot.admitted => Phase::Serving(Serving::new(&mut context)),
-            (None, None) => Phase::Starting(Preflight::Role),
+        let phase = match context.snapshot.draining_since {
+            Some(_) if context.snapshot.admitted => Phase::draining(Registration::Unknown, &context),
+            Some(_) => Phase::never_started(""),
+            None if context.snapshot.admitted => Phase::Serving(Serving::new(&mut context)),
+            None => Phase::Starting(Preflight::Role),
         };
+        Self::with(context, phase)
+    }
+
+    /// A machine for a configuration that can never work (unknown contract version, Azure DevOps Server, host not allowed,
+    /// …): it makes no request, does not allow the agent to start, and says so until SIGTERM.
+    pub fn refused(refusal: Refusal, restored: Option<Snapshot>, seed: u64, now: Time) -> Self {
+        // Nothing of them is used: there is nobody to ask and no agent to look for.
+        let settings = Settings {
+            agent_name: String::new(),
+            marker: Marker {
+                cluster: String::new(),
+                namespace: String::new(),
+                pod: String::new(),
+                uid: String::new(),
+            },
+            pool: String::new(),
+            url: String::new(),
+            client_id: String::new(),
+            tenant: None,
+            grace: Duration::ZERO,
+            placeholder: false,
+        };
+        let context = Context::new(settings, restored, seed, now);
+        Self::with(context, Phase::Refused(refusal))
+    }
+
+    fn with(context: Context, phase: Phase) -> Self {
         let mut lifecycle = Self {
             context,
             phase,

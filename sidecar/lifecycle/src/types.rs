@@ -40,9 +40,6 @@ pub struct Settings {
     pub grace: Duration,
     /// Whether the agent only holds a place in the pool, and stays there when the pod ends.
     pub placeholder: bool,
-    /// A configuration that can never work (unknown contract version, Azure DevOps Server, host not allowed, …): the
-    /// machine then makes no request, does not allow the agent to start, and says so until SIGTERM.
-    pub refusal: Option<Refusal>,
 }
 
 /// Why nothing will work until somebody changes the pod.

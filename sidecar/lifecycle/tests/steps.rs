@@ -2,7 +2,7 @@
 
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, PoolId, ServerTime, Shortlist};
 use contract::{Drain, Marker};
-use lifecycle::{Command, Event, Lifecycle, Outcome, Settings, Snapshot, Status, Time, TokenId};
+use lifecycle::{Command, Event, Lifecycle, Outcome, Refusal, Settings, Snapshot, Status, Time, TokenId};
 use std::time::Duration;
 
 pub(crate) const POOL: PoolId = PoolId(11);
@@ -19,7 +19,6 @@ pub(crate) fn settings() -> Settings {
         tenant: Some("tenant".to_owned()),
         grace: Duration::from_secs(600),
         placeholder: false,
-        refusal: None,
     }
 }
 
@@ -69,16 +68,20 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn new(settings: Settings, restored: Option<Snapshot>) -> Self {
-        Self::start(settings, restored, 0.0)
+        Self::start(Lifecycle::new(settings, restored, 42, at(0.0)), 0.0)
     }
 
     pub(crate) fn restored_at(settings: Settings, restored: Snapshot, seconds: f64) -> Self {
-        Self::start(settings, Some(restored), seconds)
+        Self::start(Lifecycle::new(settings, Some(restored), 42, at(seconds)), seconds)
     }
 
-    fn start(settings: Settings, restored: Option<Snapshot>, seconds: f64) -> Self {
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self::start(Lifecycle::refused(refusal, None, 42, at(0.0)), 0.0)
+    }
+
+    fn start(machine: Lifecycle, seconds: f64) -> Self {
         let mut script = Self {
-            machine: Lifecycle::new(settings, restored, 42, at(seconds)),
+            machine,
             now: at(seconds),
             commands: Vec::new(),
             open: Vec::new(),

@@ -23,25 +23,31 @@ fn environment(changes: &[(&str, &str)]) -> Config {
     Config::read(|name| find(changes, name).or_else(|| find(&good, name)))
 }
 
-fn refusal(changes: &[(&str, &str)]) -> (Reason, String) {
-    let config = environment(changes);
-    assert!(config.remote.is_none(), "nobody is to be talked to");
-    let refusal = config.settings.refusal.expect("a refusal");
-    (refusal.reason, refusal.sentence)
+fn refusal(changes: &[(&str, &str)]) -> (RefusalReason, String) {
+    match environment(changes) {
+        Config::Refused { refusal, .. } => (refusal.reason, refusal.sentence),
+        Config::Ready { settings, .. } => panic!("not refused: {settings:?}"),
+    }
+}
+
+fn settings(changes: &[(&str, &str)]) -> Settings {
+    match environment(changes) {
+        Config::Ready { settings, .. } => *settings,
+        Config::Refused { refusal, .. } => panic!("{}", refusal.sentence),
+    }
 }
 
 #[test]
 fn a_good_environment_is_read_with_its_defaults() {
+    let settings = settings(&[]);
+    assert_eq!(settings.agent_name, "p-0");
+    assert_eq!(settings.pool, "Default");
+    assert_eq!(settings.tenant, None);
+    assert_eq!(settings.url, "https://dev.azure.com/contoso");
+    assert_eq!(settings.grace, Duration::from_secs(3600));
     let config = environment(&[]);
-    assert_eq!(config.settings.refusal, None);
-    assert_eq!(config.settings.agent_name, "p-0");
-    assert_eq!(config.settings.pool, "Default");
-    assert_eq!(config.settings.tenant, None);
-    assert_eq!(config.settings.url, "https://dev.azure.com/contoso");
-    assert_eq!(config.settings.grace, Duration::from_secs(3600));
-    assert_eq!(config.token_file_mode, 0o644);
-    assert_eq!(config.state_dir, PathBuf::from(contract::STATE_DIR));
-    assert!(config.remote.is_some());
+    assert_eq!(config.places().token_file_mode, 0o644);
+    assert_eq!(config.places().state_dir, PathBuf::from(contract::STATE_DIR));
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn the_last_source_that_is_not_empty_counts_below_the_variable_that_wins() {
         from(1, contract::POOL_FROM_VARIABLE),
         from(1, contract::AGENT_NAME_FROM_VARIABLE),
     );
-    let config = environment(&[
+    let found = settings(&[
         (contract::URL_VARIABLE, ""),
         (&url0, "https://dev.azure.com/first"),
         (&url7, "https://dev.azure.com/second"),
@@ -106,15 +112,15 @@ fn the_last_source_that_is_not_empty_counts_below_the_variable_that_wins() {
         (contract::POOL_DEFAULT_VARIABLE, "the operator's"),
         (&name1, "named"),
     ]);
-    assert_eq!(config.settings.url, "https://dev.azure.com/second");
-    assert_eq!(config.settings.pool, "from a ConfigMap");
-    assert_eq!(config.settings.agent_name, "named");
-    let config = environment(&[
+    assert_eq!(found.url, "https://dev.azure.com/second");
+    assert_eq!(found.pool, "from a ConfigMap");
+    assert_eq!(found.agent_name, "named");
+    let found = settings(&[
         (&url7, "https://dev.azure.com/second"),
         (contract::POOL_DEFAULT_VARIABLE, "the operator's"),
     ]);
-    assert_eq!(config.settings.url, "https://dev.azure.com/contoso");
-    assert_eq!(config.settings.pool, "the operator's");
+    assert_eq!(found.url, "https://dev.azure.com/contoso");
+    assert_eq!(found.pool, "the operator's");
 }
 
 #[test]
@@ -132,16 +138,12 @@ fn what_older_recipes_call_it_counts_below_the_newer_names() {
         (name.as_str(), "named"),
         (contract::POOL_DEFAULT_VARIABLE, "Default"),
     ];
-    let settings = environment(&older).settings;
-    assert_eq!(settings.refusal, None);
-    assert_eq!(settings.url, "https://contoso.visualstudio.com");
-    assert_eq!(
-        (settings.pool.as_str(), settings.agent_name.as_str()),
-        ("older", "named")
-    );
+    let found = settings(&older);
+    assert_eq!(found.url, "https://contoso.visualstudio.com");
+    assert_eq!((found.pool.as_str(), found.agent_name.as_str()), ("older", "named"));
     let pool = format!("{}_0", contract::POOL_FROM_VARIABLE);
     let newer = [&[(pool.as_str(), "newer")], &older[..]].concat();
-    assert_eq!(environment(&newer).settings.pool, "newer");
+    assert_eq!(settings(&newer).pool, "newer");
 }
 
 #[test]
@@ -158,21 +160,13 @@ fn white_space_that_the_start_script_would_take_as_it_is_is_refused() {
         assert!(sentence.starts_with(place), "{sentence}");
     }
     // The operator's own is only ours.
-    let config = environment(&[(contract::POOL_DEFAULT_VARIABLE, "linux\n")]);
-    assert_eq!(
-        (config.settings.refusal, config.settings.pool.as_str()),
-        (None, "linux")
-    );
+    assert_eq!(settings(&[(contract::POOL_DEFAULT_VARIABLE, "linux\n")]).pool, "linux");
 }
 
 #[test]
 fn a_placeholder_is_one_only_where_the_webhook_says_so() {
-    assert!(!environment(&[]).settings.placeholder);
-    assert!(
-        environment(&[(contract::PLACEHOLDER_VARIABLE, "true")])
-            .settings
-            .placeholder
-    );
+    assert!(!settings(&[]).placeholder);
+    assert!(settings(&[(contract::PLACEHOLDER_VARIABLE, "true")]).placeholder);
 }
 
 #[test]
@@ -223,11 +217,7 @@ fn an_identity_that_is_left_to_azwi_needs_azwi() {
     assert_eq!(reason, RefusalReason::BadConfiguration);
     assert!(sentence.contains("azwi did not mutate this pod"), "{sentence}");
     let proxy = (contract::AZURE_TOKEN_PROXY_VARIABLE, "https://kubernetes.default.svc");
-    assert!(
-        environment(&[(contract::AZWI_IDENTITY_VARIABLE, "true"), proxy])
-            .remote
-            .is_some()
-    );
+    settings(&[(contract::AZWI_IDENTITY_VARIABLE, "true"), proxy]);
     for (name, value) in [
         (contract::AZURE_TOKEN_PROXY_VARIABLE, "http://kubernetes.default.svc"),
         (

@@ -36,7 +36,7 @@ impl Volume {
 }
 
 fn secret(text: &str) -> Secret {
-    Secret::new(text.into())
+    Secret::new(text.to_owned())
 }
 
 #[tokio::test(flavor = "current_thread")]

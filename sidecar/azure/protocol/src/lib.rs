@@ -26,12 +26,16 @@
 mod ado;
 mod entra;
 mod explanation;
+mod http;
 mod time;
 
 pub use ado::{
-    AdoContext, AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability, Criteria, PoolId,
-    Shortlist, same_name,
+    AdoContext, AdoError, AdoErrorKind, AdoReader, AdoRequest, AdoResponse, Agent, AgentId, Availability, Criteria,
+    PoolId, Route, Shortlist, route, same_name,
 };
-pub use entra::{EntraContext, EntraError, EntraErrorKind};
+pub use entra::{
+    AccessToken, BINDING_AUDIENCE, Claims, EntraContext, EntraError, EntraErrorKind, Refusal, TokenReader, TokenServer,
+};
 pub use explanation::Explanation;
+pub use http::{Flow, Response};
 pub use time::ServerTime;

@@ -191,14 +191,10 @@ fn a_configured_tenant_that_differs_is_named() {
 
 #[test]
 fn a_refusal_asks_nobody_and_ends_when_told() {
-    let settings = Settings {
-        refusal: Some(Refusal {
-            reason: RefusalReason::NotServices,
-            sentence: "Azure DevOps Server takes no Entra token.".to_owned(),
-        }),
-        ..settings()
-    };
-    let mut script = Script::new(settings, None);
+    let mut script = Script::refused(Refusal {
+        reason: RefusalReason::NotServices,
+        sentence: "Azure DevOps Server takes no Entra token.".to_owned(),
+    });
     assert_eq!(script.status().reason, Reason::NotServices);
     assert!(!script.status().agent_may_start);
     assert_eq!(script.machine.poll_timeout(), None);

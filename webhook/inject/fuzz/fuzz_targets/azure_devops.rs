@@ -4,7 +4,6 @@
 
 use azure_protocol::{AdoRequest, AdoResponse, AgentId, Availability, Criteria, PoolId};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sidecar::answers;
 
 const POOL: PoolId = PoolId(1);
 const AGENT: AgentId = AgentId(7);
@@ -31,7 +30,7 @@ fn requests() -> [AdoRequest; 8] {
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
     for request in requests() {
-        let read = |response| answers::azure_devops(&request, response);
+        let read = |response| azure::receive_ado(&request, response);
         let Some(outcome) = fuzz::response::read(bytes, read) else {
             return Corpus::Reject;
         };

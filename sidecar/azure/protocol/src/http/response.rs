@@ -1,33 +1,33 @@
-//! One request and what is kept of its answer, which may be of any size.
+//! What is kept of a response, which may be of any size.
 
 use super::sieve::{Keep, Sieve};
-use crate::times;
-use azure_protocol::ServerTime;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use crate::ServerTime;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
-use std::error::Error;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Longest excerpt of a server's own words in a sentence, in characters.
+/// Longest excerpt of a server's own words in a message, in characters.
 const EXCERPT: usize = 300;
 
 /// How much is kept of a body that is not the JSON that was asked for, in bytes: enough to recognize a sign-in page.
 const BEGINNING: usize = 16 * 1024;
 
-/// What is kept of an answer.
+/// What is kept of a response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// When its head was received, by the client's clock.
+    pub(crate) received: ServerTime,
     /// How the body begins; empty where it may hold a token.
     pub(crate) beginning: Vec<u8>,
     /// What was wanted of the body; `None` where that is not JSON.
     pub(crate) json: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// What to keep of an answer's body, once its status is known.
+/// What to keep of a response's body, once its status is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) keep: &'static Keep,
@@ -35,74 +35,66 @@ pub(crate) struct Wanted {
     pub(crate) secret: bool,
 }
 
-/// Sends a request and reads its answer to the end. JSON is read piece by piece, however long it is; of anything else only
-/// the beginning is read. `element` gets the elements of a kept array, and refuses one that it does not understand by
-/// returning false. The request's timeout covers the body.
-///
-/// # Errors
-/// The whole chain of what went wrong, without the URL.
-pub(crate) async fn send(
-    request: RequestBuilder,
-    wanted: impl FnOnce(StatusCode) -> Wanted,
-    element: impl FnMut(&[u8]) -> bool,
-) -> Result<Answer, String> {
-    // Without this header any encoding would be acceptable (RFC 9110, 12.5.3), and none of them is understood.
-    let request = request.header(ACCEPT_ENCODING, "identity");
-    let response = request.send().await.map_err(|error| chain(&error.without_url()))?;
-    receive(response, wanted, element).await
+/// Whether the rest of a body is worth reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Give the next piece.
+    More,
+    /// Nothing is learned from the rest: close the connection.
+    Enough,
 }
 
-/// The second half of [`send`]: reads an answer whose head is there.
-///
-/// # Errors
-/// Likewise.
-pub(crate) async fn receive(
-    mut response: Response,
-    wanted: impl FnOnce(StatusCode) -> Wanted,
-    element: impl FnMut(&[u8]) -> bool,
-) -> Result<Answer, String> {
-    let mut answer = Answer {
-        status: response.status(),
-        headers: std::mem::take(response.headers_mut()),
-        beginning: Vec::new(),
-        json: None,
-    };
-    let wanted = wanted(answer.status);
-    answer
-        .read(&mut response, wanted, element)
-        .await
-        .map_err(|error| chain(&error.without_url()))?;
-    Ok(answer)
+/// Reads a response piece by piece. Of JSON, only what was wanted is kept, however long it is; of anything else, only the
+/// beginning.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    response: Response,
+    sieve: Option<Sieve>,
+    keep: usize,
 }
 
-impl Answer {
-    async fn read(
-        &mut self,
-        response: &mut Response,
-        wanted: Wanted,
-        mut element: impl FnMut(&[u8]) -> bool,
-    ) -> reqwest::Result<()> {
-        let mut sieve = self.is_json().then(|| Sieve::new(wanted.keep));
+impl Reader {
+    pub(crate) fn new(status: StatusCode, headers: HeaderMap, received: ServerTime, wanted: Wanted) -> Self {
+        let response = Response {
+            status,
+            headers,
+            received,
+            beginning: Vec::new(),
+            json: None,
+        };
+        let sieve = response.is_json().then(|| Sieve::new(wanted.keep));
         let keep = if sieve.is_some() && wanted.secret { 0 } else { BEGINNING };
-        while let Some(piece) = response.chunk().await? {
-            let room = keep - self.beginning.len();
-            self.beginning.extend_from_slice(&piece[..piece.len().min(room)]);
-            if let Some(reading) = &mut sieve
-                && reading.push(&piece, &mut element).is_err()
-            {
-                sieve = None;
-            }
-            // A long answer comes faster than it is read: probes and the hook are not kept waiting for its end.
-            tokio::task::yield_now().await;
-            // Nothing is learned from the rest, and its connection is not worth having.
-            if sieve.is_none() && self.beginning.len() == keep {
-                return Ok(());
-            }
-        }
-        self.json = sieve.and_then(|sieve| sieve.finish().ok());
-        Ok(())
+        Self { response, sieve, keep }
     }
 
+    /// Reads the next piece of the body. `element` gets the elements of a kept array, and refuses one that it does not
+    /// understand by returning false.
+    pub(crate) fn push(&mut self, piece: &[u8], element: &mut dyn FnMut(&[u8]) -> bool) -> Flow {
+        let beginning = &mut self.response.beginning;
+        let room = self.keep - beginning.len();
+        beginning.extend_from_slice(&piece[..piece.len().min(room)]);
+        if let Some(sieve) = &mut self.sieve
+            && sieve.push(piece, element).is_err()
+        {
+            self.sieve = None;
+        }
+        if self.sieve.is_none() && self.response.beginning.len() == self.keep {
+            Flow::Enough
+        } else {
+            Flow::More
+        }
+    }
+
+    /// The response, once its body was read, or enough of it.
+    pub(crate) fn finish(self) -> Response {
+        Response {
+            json: self.sieve.and_then(|sieve| sieve.finish().ok()),
+            ..self.response
+        }
+    }
+}
+
+impl Response {
     #[cfg(test)]
     pub(crate) fn of_json(
         status: StatusCode,
@@ -112,13 +104,11 @@ impl Answer {
     ) -> Self {
         let mut sieve = Sieve::new(keep);
         let read = sieve.push(body.as_bytes(), element).and_then(|()| sieve.finish());
-        let kind = (
-            CONTENT_TYPE,
-            reqwest::header::HeaderValue::from_static("application/json"),
-        );
+        let kind = (CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         Self {
             status,
             headers: HeaderMap::from_iter([kind]),
+            received: ServerTime(0),
             beginning: body.as_bytes()[..body.len().min(BEGINNING)].to_vec(),
             json: read.ok(),
         }
@@ -140,7 +130,7 @@ impl Answer {
             .filter(|encoding| !encoding.eq_ignore_ascii_case("identity"))
     }
 
-    /// Whether the answer says that it is JSON.
+    /// Whether the response says that it is JSON.
     pub(crate) fn is_json(&self) -> bool {
         if self.encoding().is_some() {
             return false;
@@ -154,23 +144,25 @@ impl Answer {
     }
 
     /// `Date`.
-    pub(crate) fn date(&self) -> Option<ServerTime> {
-        times::http_date(self.header(DATE.as_str())?)
+    pub fn date(&self) -> Option<ServerTime> {
+        ServerTime::http_date(self.header(DATE.as_str())?)
     }
 
     /// `Retry-After`, given in seconds or as a date (RFC 9110, 10.2.3).
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header(RETRY_AFTER.as_str())?.trim();
         if let Ok(seconds) = value.parse() {
             return Some(Duration::from_secs(seconds));
         }
-        let until = times::http_date(value)?;
-        let from = self.date().unwrap_or_else(times::wall_clock);
-        Some(Duration::from_secs(u64::try_from(until.0 - from.0).unwrap_or_default()))
+        let until = ServerTime::http_date(value)?;
+        let from = self.date().unwrap_or(self.received);
+        Some(Duration::from_secs(
+            u64::try_from(until.0.saturating_sub(from.0)).unwrap_or_default(),
+        ))
     }
 
-    /// What an answer that nobody expected looks like: status, kind and how it begins.
-    pub(crate) fn look(&self) -> String {
+    /// What an unexpected response looks like: status, content type and how it begins.
+    pub(crate) fn describe(&self) -> String {
         let kind = self.header(CONTENT_TYPE.as_str()).unwrap_or("no content type");
         if let Some(encoding) = self.encoding() {
             return format!(
@@ -209,33 +201,20 @@ pub(crate) fn excerpt(text: &str) -> String {
     line.chars().take(EXCERPT).chain(['…']).collect()
 }
 
-/// An error with its causes, each said once.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::{HeaderName, HeaderValue};
+    use http::{HeaderName, HeaderValue};
 
-    fn answer(headers: &[(&str, &str)], body: &str) -> Answer {
+    fn response(headers: &[(&str, &str)], body: &str) -> Response {
         let headers = headers.iter().map(|(name, value)| {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
             (name, HeaderValue::from_str(value).expect("a value"))
         });
-        Answer {
+        Response {
             status: StatusCode::OK,
             headers: headers.collect(),
+            received: ServerTime(0),
             beginning: body.as_bytes().to_vec(),
             json: None,
         }
@@ -252,10 +231,10 @@ mod tests {
             ("-7", None),
             ("soon", None),
         ] {
-            let answer = answer(&[("retry-after", value), date], "");
-            assert_eq!(answer.retry_after(), expected.map(Duration::from_secs), "{value}");
+            let response = response(&[("retry-after", value), date], "");
+            assert_eq!(response.retry_after(), expected.map(Duration::from_secs), "{value}");
         }
-        assert_eq!(answer(&[date], "").retry_after(), None);
+        assert_eq!(response(&[date], "").retry_after(), None);
     }
 
     #[test]
@@ -267,22 +246,22 @@ mod tests {
             ("text/html", false),
             ("text/json-like", false),
         ] {
-            assert_eq!(answer(&[("content-type", kind)], "").is_json(), json, "{kind}");
+            assert_eq!(response(&[("content-type", kind)], "").is_json(), json, "{kind}");
         }
-        assert!(!answer(&[], "{}").is_json());
+        assert!(!response(&[], "{}").is_json());
     }
 
     #[test]
     fn a_page_is_described_by_its_title() {
-        let page = answer(
+        let page = response(
             &[("content-type", "text/html")],
             "<html><title>Corporate\n  proxy</title>",
         );
         assert_eq!(
-            page.look(),
+            page.describe(),
             "200 OK (text/html), a page with the title \"Corporate proxy\""
         );
-        assert!(answer(&[], "  ").look().ends_with("empty"));
+        assert!(response(&[], "  ").describe().ends_with("empty"));
         assert_eq!(excerpt(&"x".repeat(1000)).chars().count(), EXCERPT + 1);
     }
 }

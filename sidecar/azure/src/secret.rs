@@ -6,21 +6,21 @@ use zeroize::Zeroizing;
 /// A secret. `Debug` prints nothing of it, there is no `Display`, and its memory is overwritten when it is dropped (the
 /// copies that an HTTP client makes of a request are not).
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Zeroizing<String>);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Keeps `text` secret.
-    pub(crate) fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+    pub fn new(text: impl Into<Zeroizing<String>>) -> Self {
+        Self(text.into())
     }
 
     /// The secret itself, for the one place that sends or writes it.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 
     /// `text` without the secret, for messages made of what a server answered: a confused or hostile one may echo it.
-    pub(crate) fn redact(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         if self.0.is_empty() {
             return text.to_owned();
         }
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_and_an_echo_is_redacted() {
-        let secret = Secret::new("eyJ.abc".into());
+        let secret = Secret::new("eyJ.abc".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret");
         assert_eq!(
             secret.redact("you sent eyJ.abc, or eyJ.abc?"),

@@ -1,11 +1,12 @@
-//! What Entra's refusals mean for us: the one table from codes to kinds of errors.
+//! What Entra's refusals mean: the one table from codes to kinds of errors.
 //!
 //! Codes choose the pace of retries and the wording, never "give up": Microsoft says that they may change, and a new
-//! federated credential takes minutes to be seen everywhere.
+//! federated credential takes minutes to be refusal everywhere.
 
-use crate::http::{Answer, Keep, excerpt};
-use azure_protocol::{EntraErrorKind, ServerTime};
-use reqwest::StatusCode;
+use super::{EntraErrorKind, TokenServer};
+use crate::ServerTime;
+use crate::http::{Keep, Response, excerpt};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -35,52 +36,56 @@ const CODES: &[(EntraErrorKind, &[u64])] = &[
 /// Most codes of one answer that are looked at. Entra names one, rarely two.
 pub(super) const CODES_KEPT: usize = 8;
 
-/// An answer that brought no token, or the lack of one.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) kind: EntraErrorKind,
-    pub(super) text: String,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) date: Option<ServerTime>,
+/// A response without a token, or the lack of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of error.
+    pub kind: EntraErrorKind,
+    /// What was seen, for a person.
+    pub text: String,
+    /// `Retry-After` of the response.
+    pub retry_after: Option<Duration>,
+    /// `Date` of the response.
+    pub date: Option<ServerTime>,
 }
 
-impl Seen {
-    /// Nobody answered, or not to the end.
-    pub(super) fn unreachable(whom: &str, problem: &str) -> Self {
+impl Refusal {
+    /// No response, or not to its end; `server` is the one that was asked.
+    pub fn unreachable(server: TokenServer<'_>, problem: &str) -> Self {
         Self {
             kind: EntraErrorKind::Unreachable,
-            text: format!("{whom}: {problem}"),
+            text: format!("{server}: {problem}"),
             retry_after: None,
             date: None,
         }
     }
 
     /// Somebody else answered: a proxy, a portal.
-    pub(super) fn garbled(whom: &str, answer: &Answer) -> Self {
+    pub(super) fn garbled(server: TokenServer<'_>, answer: &Response) -> Self {
         Self::with(
             EntraErrorKind::UnexpectedResponse,
             answer,
-            format!("{whom}: an answer that is not Entra's, {}", answer.look()),
+            format!("{server}: an answer that is not Entra's, {}", answer.describe()),
         )
     }
 
     /// An answer that is no success.
-    pub(super) fn answer(whom: &str, answer: &Answer, listed: &[u64], through_binding: bool) -> Self {
+    pub(super) fn answer(server: TokenServer<'_>, answer: &Response, listed: &[u64]) -> Self {
         let body = answer
             .json::<Body>()
             .filter(|body| body.error.is_some() || !listed.is_empty());
-        if through_binding && answer.status == StatusCode::FORBIDDEN && body.is_none() {
-            return Self::with(EntraErrorKind::BindingRefused, answer, binding_refused(whom, answer));
+        if server == TokenServer::Proxy && answer.status == StatusCode::FORBIDDEN && body.is_none() {
+            return Self::with(EntraErrorKind::BindingRefused, answer, binding_refused(server, answer));
         }
         let Some(body) = body else {
             return match kind_of_status(answer.status) {
-                Some(kind) => Self::with(kind, answer, format!("{whom}: {}", answer.look())),
+                Some(kind) => Self::with(kind, answer, format!("{server}: {}", answer.describe())),
                 None if answer.status.is_redirection() => Self::with(
                     EntraErrorKind::UnexpectedResponse,
                     answer,
-                    format!("{whom}: a redirect ({}), which is never followed", answer.status),
+                    format!("{server}: a redirect ({}), which is never followed", answer.status),
                 ),
-                None => Self::garbled(whom, answer),
+                None => Self::garbled(server, answer),
             };
         };
         let codes = body.codes(listed);
@@ -91,10 +96,10 @@ impl Seen {
                 (body.error.as_deref() == Some("temporarily_unavailable")).then_some(EntraErrorKind::Unavailable)
             })
             .unwrap_or(EntraErrorKind::Refused);
-        Self::with(kind, answer, body.text(whom, answer.status, &codes))
+        Self::with(kind, answer, body.text(server, answer.status, &codes))
     }
 
-    fn with(kind: EntraErrorKind, answer: &Answer, text: String) -> Self {
+    fn with(kind: EntraErrorKind, answer: &Response, text: String) -> Self {
         Self {
             kind,
             text,
@@ -104,11 +109,11 @@ impl Seen {
     }
 }
 
-fn binding_refused(whom: &str, answer: &Answer) -> String {
+fn binding_refused(server: TokenServer<'_>, answer: &Response) -> String {
     format!(
-        "{whom} refuses (403): the ServiceAccount needs a ClusterRole with verb use-managed-identity on resource {{client id}} of \
+        "{server} refuses (403): the ServiceAccount needs a ClusterRole with verb use-managed-identity on resource {{client id}} of \
          API group cid.wi.aks.azure.com, and a binding to it; it said {}",
-        answer.look()
+        answer.describe()
     )
 }
 
@@ -171,14 +176,14 @@ impl Body {
         codes
     }
 
-    fn text(&self, whom: &str, status: StatusCode, codes: &[u64]) -> String {
+    fn text(&self, server: TokenServer<'_>, status: StatusCode, codes: &[u64]) -> String {
         let description = self.error_description.as_deref().unwrap_or_default();
         // The ids at its end are given by the fields.
         let description = description.split("Trace ID:").next().unwrap_or_default();
         let mut text = format!(
-            "{whom}: {} {}, {}",
+            "{server}: {} {}, {}",
             status.as_u16(),
-            excerpt(self.error.as_deref().unwrap_or("without a word")),
+            excerpt(self.error.as_deref().unwrap_or("no error code")),
             excerpt(description)
         );
         let missing = codes
@@ -199,28 +204,28 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+    use http::header::CONTENT_TYPE;
+    use http::{HeaderMap, HeaderValue};
     use serde_json::json;
 
-    fn answer(status: u16, kind: &'static str, body: &str) -> Answer {
-        Answer {
+    fn answer(status: u16, kind: &'static str, body: &str) -> Response {
+        Response {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]),
-            ..Answer::of_json(StatusCode::OK, &BODY, body, &mut |_| true)
+            ..Response::of_json(StatusCode::OK, &BODY, body, &mut |_| true)
         }
     }
 
-    fn seen(status: u16, body: &Value) -> Seen {
+    fn refusal(status: u16, body: &Value) -> Refusal {
         let mut codes = Vec::new();
-        Answer::of_json(StatusCode::OK, &BODY, &body.to_string(), &mut |element| {
+        Response::of_json(StatusCode::OK, &BODY, &body.to_string(), &mut |element| {
             codes.extend(code(element));
             true
         });
-        Seen::answer(
-            "entra",
+        Refusal::answer(
+            TokenServer::Authority("entra"),
             &answer(status, "application/json; charset=utf-8", &body.to_string()),
             &codes,
-            false,
         )
     }
 
@@ -235,9 +240,9 @@ mod tests {
             for code in *codes {
                 let listed = json!({"error": "invalid_request", "error_description": "words", "error_codes": [code]});
                 let written = json!({"error": "invalid_client", "error_description": format!("AADSTS{code}: words")});
-                assert_eq!(seen(400, &listed).kind, *kind, "{code}");
-                assert_eq!(seen(401, &written).kind, *kind, "{code}");
-                assert!(seen(400, &listed).text.contains(&format!("AADSTS{code}")));
+                assert_eq!(refusal(400, &listed).kind, *kind, "{code}");
+                assert_eq!(refusal(401, &written).kind, *kind, "{code}");
+                assert!(refusal(400, &listed).text.contains(&format!("AADSTS{code}")));
             }
         }
     }
@@ -245,11 +250,11 @@ mod tests {
     #[test]
     fn other_answers_have_the_reason_of_their_status() {
         let error = |code: u64| json!({"error": "invalid_request", "error_codes": [code]});
-        assert_eq!(seen(400, &error(900561)).kind, EntraErrorKind::Refused);
-        assert_eq!(seen(429, &error(900561)).kind, EntraErrorKind::Throttled);
-        assert_eq!(seen(503, &json!({"error": "x"})).kind, EntraErrorKind::Unavailable);
+        assert_eq!(refusal(400, &error(900561)).kind, EntraErrorKind::Refused);
+        assert_eq!(refusal(429, &error(900561)).kind, EntraErrorKind::Throttled);
+        assert_eq!(refusal(503, &json!({"error": "x"})).kind, EntraErrorKind::Unavailable);
         assert_eq!(
-            seen(400, &json!({"error": "temporarily_unavailable"})).kind,
+            refusal(400, &json!({"error": "temporarily_unavailable"})).kind,
             EntraErrorKind::Unavailable
         );
         for (status, content_type, kind) in [
@@ -259,14 +264,18 @@ mod tests {
             (502, "text/html", EntraErrorKind::Unavailable),
             (408, "text/plain", EntraErrorKind::Unavailable),
         ] {
-            let seen = Seen::answer("entra", &answer(status, content_type, "{}"), &[], false);
-            assert_eq!(seen.kind, kind, "{status}");
+            let refusal = Refusal::answer(
+                TokenServer::Authority("entra"),
+                &answer(status, content_type, "{}"),
+                &[],
+            );
+            assert_eq!(refusal.kind, kind, "{status}");
         }
     }
 
     #[test]
     fn a_detected_loop_is_a_kind_of_its_own() {
-        let looping = seen(400, &json!({"error": "invalid_grant", "error_codes": [50196]}));
+        let looping = refusal(400, &json!({"error": "invalid_grant", "error_codes": [50196]}));
         assert_eq!(looping.kind, EntraErrorKind::LoopDetected);
     }
 
@@ -278,18 +287,17 @@ mod tests {
             "error_codes": [70021], "trace_id": "t-1", "correlation_id": "c-1",
         });
         assert_eq!(
-            seen(400, &body).text,
+            refusal(400, &body).text,
             "entra: 400 invalid_request, AADSTS70021: No matching credential.; trace id t-1; correlation id c-1"
         );
     }
 
     #[test]
     fn a_403_of_the_token_proxy_names_the_cluster_role() {
-        let refused = Seen::answer(
-            "proxy",
+        let refused = Refusal::answer(
+            TokenServer::Proxy,
             &answer(403, "application/json", r#"{"kind":"Status","message":"no"}"#),
             &[],
-            true,
         );
         assert_eq!(refused.kind, EntraErrorKind::BindingRefused);
         assert!(refused.text.contains("use-managed-identity"), "{}", refused.text);

@@ -1,8 +1,10 @@
 //! What Azure DevOps' answers look like, as far as we read them.
 
-use crate::http::{Answer as HttpAnswer, Keep};
-use crate::times;
-use azure_protocol::{AdoRequest, AdoResponse, Agent, AgentId, PoolId, Shortlist, same_name};
+use super::failure::{self, failure, garbled};
+use super::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, PoolId, Shortlist, same_name};
+use crate::ServerTime;
+use crate::http::{Flow, Keep, Reader, Response, Wanted};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -60,9 +62,49 @@ struct RawAgent {
     system_capabilities: Option<BTreeMap<String, Value>>,
 }
 
+/// Reads the response to a request while it arrives.
+#[derive(Debug)]
+pub struct AdoReader<'a> {
+    request: &'a AdoRequest,
+    reading: Reading,
+    reader: Reader,
+}
+
+impl<'a> AdoReader<'a> {
+    /// The head of the response is there; `received` is now, by the client's clock.
+    pub fn new(request: &'a AdoRequest, status: StatusCode, headers: HeaderMap, received: ServerTime) -> Self {
+        let reading = Reading::new(request);
+        // Of a success, what was asked for; of anything else, what went wrong.
+        let wanted = Wanted {
+            keep: if is_success(status) {
+                reading.keep()
+            } else {
+                &failure::BODY
+            },
+            secret: false,
+        };
+        Self {
+            request,
+            reading,
+            reader: Reader::new(status, headers, received, wanted),
+        }
+    }
+
+    /// Reads the next piece of the body.
+    pub fn push(&mut self, piece: &[u8]) -> Flow {
+        self.reader.push(piece, &mut |element| self.reading.element(element))
+    }
+
+    /// What the response means, and its head.
+    pub fn finish(self) -> (Result<AdoResponse, AdoError>, Response) {
+        let response = self.reader.finish();
+        (read(self.request, &response, self.reading), response)
+    }
+}
+
 /// What the answer to a question is read into while it arrives.
 #[derive(Debug)]
-pub(super) enum Reading {
+enum Reading {
     /// The pool of this name; the server's own filter may be wider.
     Pool { name: String, found: Option<PoolId> },
     /// A boolean, bare or wrapped as `{"value": …}`.
@@ -78,7 +120,7 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    pub(super) fn new(question: &AdoRequest) -> Self {
+    fn new(question: &AdoRequest) -> Self {
         match question {
             AdoRequest::PoolByName(name) => Self::Pool {
                 name: name.clone(),
@@ -96,7 +138,7 @@ impl Reading {
     }
 
     /// What of the answer is kept.
-    pub(super) fn keep(&self) -> &'static Keep {
+    fn keep(&self) -> &'static Keep {
         match self {
             Self::Pool { .. } => &POOLS,
             Self::Verdict => &VERDICT,
@@ -107,7 +149,7 @@ impl Reading {
     }
 
     /// Takes an element of a list; false where it has not the right shape.
-    pub(super) fn element(&mut self, json: &[u8]) -> bool {
+    fn element(&mut self, json: &[u8]) -> bool {
         match self {
             Self::Pool { name, found } => {
                 let Ok(pool) = serde_json::from_slice::<Pool>(json) else {
@@ -137,7 +179,7 @@ impl Reading {
     }
 
     /// What was answered, if it has the right shape.
-    pub(super) fn answer(self, answer: &HttpAnswer) -> Option<AdoResponse> {
+    fn answer(self, answer: &Response) -> Option<AdoResponse> {
         match self {
             Self::Pool { found, .. } => answer.json::<List>().map(|_| AdoResponse::Pool(found)),
             Self::Verdict => match answer.json()? {
@@ -168,7 +210,7 @@ impl RawAgent {
         Agent {
             id: AgentId(self.id),
             name: self.name,
-            created: self.created_on.as_deref().and_then(times::rfc3339),
+            created: self.created_on.as_deref().and_then(ServerTime::rfc3339),
             enabled: self.enabled.unwrap_or(true),
             online: self.status.is_some_and(|status| status.eq_ignore_ascii_case("online")),
             assigned: whole.then_some(self.assigned_request.is_some()),
@@ -177,18 +219,57 @@ impl RawAgent {
     }
 }
 
+/// Azure DevOps answers 203 with its sign-in page where it does not accept the token.
+fn is_success(status: StatusCode) -> bool {
+    status.is_success() && status != StatusCode::NON_AUTHORITATIVE_INFORMATION
+}
+
+fn read(question: &AdoRequest, answer: &Response, reading: Reading) -> Result<AdoResponse, AdoError> {
+    if *question == AdoRequest::Tenant {
+        return tenant(answer);
+    }
+    let changed = matches!(question, AdoRequest::SetAvailability(..) | AdoRequest::Delete(..));
+    // A page is never the answer to a change; no content may be.
+    let fits = answer.is_json() || changed && (answer.status == StatusCode::NO_CONTENT || answer.beginning.is_empty());
+    if !is_success(answer.status) || !fits {
+        return Err(failure(answer));
+    }
+    if changed {
+        return Ok(AdoResponse::Done);
+    }
+    reading.answer(answer).ok_or_else(|| garbled(answer))
+}
+
+/// The tenant that the organization trusts, from whatever an unauthenticated request is answered with.
+fn tenant(answer: &Response) -> Result<AdoResponse, AdoError> {
+    let tenant = failure::tenant(answer);
+    let failed = failure(answer);
+    match failed.kind {
+        _ if tenant.is_some() => Ok(AdoResponse::Tenant(tenant)),
+        AdoErrorKind::Unauthorized | AdoErrorKind::IdentityUnknown | AdoErrorKind::Forbidden => {
+            Ok(AdoResponse::Tenant(None))
+        }
+        AdoErrorKind::Unreachable
+        | AdoErrorKind::UnexpectedResponse
+        | AdoErrorKind::Unavailable
+        | AdoErrorKind::Throttled
+        | AdoErrorKind::NotFound
+        | AdoErrorKind::JobRunning
+        | AdoErrorKind::Refused => Err(failed),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use azure_protocol::{Criteria, ServerTime};
-    use reqwest::StatusCode;
+    use crate::Criteria;
     use serde_json::json;
 
     const POOL: PoolId = PoolId(1);
 
     fn read(question: &AdoRequest, body: &str) -> Option<AdoResponse> {
         let mut reading = Reading::new(question);
-        let answer = HttpAnswer::of_json(StatusCode::OK, reading.keep(), body, &mut |element| {
+        let answer = Response::of_json(StatusCode::OK, reading.keep(), body, &mut |element| {
             reading.element(element)
         });
         reading.answer(&answer)

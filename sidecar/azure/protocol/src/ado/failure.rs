@@ -4,8 +4,8 @@
 //! goes first here, too. A sign-in page instead of JSON is Azure DevOps' way to refuse a token; any other page is
 //! somebody else's.
 
-use crate::http::{Answer, Keep, excerpt};
-use azure_protocol::{AdoError, AdoErrorKind};
+use super::{AdoError, AdoErrorKind};
+use crate::http::{Keep, Response, excerpt};
 use serde::Deserialize;
 
 /// Message codes that mean: this identity is no user of the organization.
@@ -28,29 +28,24 @@ struct Body {
     type_name: Option<String>,
 }
 
-/// Nobody answered, or not to the end.
-pub(super) fn unreachable(problem: &str) -> AdoError {
-    AdoError::new(AdoErrorKind::Unreachable, problem)
-}
-
 /// An answer whose body has not the shape that it should have.
-pub(super) fn garbled(answer: &Answer) -> AdoError {
+pub(super) fn garbled(answer: &Response) -> AdoError {
     AdoError {
         kind: AdoErrorKind::UnexpectedResponse,
-        detail: format!("an unknown shape of answer, {}", answer.look()),
+        detail: format!("an unknown shape of answer, {}", answer.describe()),
         tenant: tenant(answer),
     }
 }
 
 /// What an answer that is no success means.
-pub(super) fn failure(answer: &Answer) -> AdoError {
+pub(super) fn failure(answer: &Response) -> AdoError {
     let body: Body = answer.json().unwrap_or_default();
     let message = body.message.as_deref().or_else(|| answer.header("x-tfs-serviceerror"));
     let kind = kind(answer, body.type_key.as_deref().or(body.type_name.as_deref()), message);
     let mut detail = match (message, body.type_key.as_deref()) {
         (Some(message), Some(key)) => format!("{} {}: {}", answer.status.as_u16(), excerpt(key), excerpt(message)),
         (Some(message), None) => format!("{}: {}", answer.status.as_u16(), excerpt(message)),
-        (None, _) => answer.look(),
+        (None, _) => answer.describe(),
     };
     if let Some(activity) = answer.header("activityid").or_else(|| answer.header("x-vss-e2eid")) {
         detail.push_str(&format!(" (activity {})", excerpt(activity)));
@@ -62,7 +57,7 @@ pub(super) fn failure(answer: &Answer) -> AdoError {
     }
 }
 
-fn kind(answer: &Answer, exception: Option<&str>, message: Option<&str>) -> AdoErrorKind {
+fn kind(answer: &Response, exception: Option<&str>, message: Option<&str>) -> AdoErrorKind {
     let everything = String::from_utf8_lossy(&answer.beginning);
     let says = |code: &&str| message.is_some_and(|message| message.contains(*code)) || everything.contains(*code);
     if IDENTITY_UNKNOWN.iter().any(says) {
@@ -96,7 +91,7 @@ fn kind_of_exception(name: &str) -> Option<AdoErrorKind> {
 }
 
 /// Whether Azure DevOps itself answered, and not something on the way to it.
-fn is_its_own(answer: &Answer) -> bool {
+fn is_its_own(answer: &Response) -> bool {
     let signs = [
         "activityid",
         "x-tfs-processid",
@@ -109,7 +104,7 @@ fn is_its_own(answer: &Answer) -> bool {
 
 /// Whether this is the page on which a person would sign in. Headers do not tell: something on the way may replace the
 /// body alone.
-fn is_sign_in(answer: &Answer) -> bool {
+fn is_sign_in(answer: &Response) -> bool {
     let text = String::from_utf8_lossy(&answer.beginning);
     text.contains("_signin")
         || text.contains("<title>Sign In")
@@ -119,7 +114,7 @@ fn is_sign_in(answer: &Answer) -> bool {
 }
 
 /// The tenant that the organization trusts, where the answer says so.
-pub(super) fn tenant(answer: &Answer) -> Option<String> {
+pub(super) fn tenant(answer: &Response) -> Option<String> {
     let named = answer.header("x-vss-resourcetenant").map(str::to_owned);
     let challenged = || {
         let challenges = answer.headers.get_all("www-authenticate").iter();
@@ -140,20 +135,19 @@ pub(super) fn tenant(answer: &Answer) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::StatusCode;
-    use reqwest::header::{HeaderName, HeaderValue};
+    use http::{HeaderName, HeaderValue, StatusCode};
     use serde_json::json;
 
-    fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+    fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
         let headers = headers.iter().map(|(name, value)| {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
             (name, HeaderValue::from_str(value).expect("a value"))
         });
-        Answer {
+        Response {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: headers.collect(),
             beginning: body.as_bytes().to_vec(),
-            json: Answer::of_json(StatusCode::OK, &BODY, body, &mut |_| true).json,
+            ..Response::of_json(StatusCode::OK, &BODY, body, &mut |_| true)
         }
     }
 

@@ -3,10 +3,9 @@
 //! As Microsoft's SDKs do it: the usual request below the proxy's URL, with its own server name and only its own CA. The
 //! client is built for every exchange, about once an hour, so a rotated CA and a moved proxy need no further thought.
 
-use super::http;
-use crate::config::Names;
-use crate::url::token_endpoint;
-use contract::HttpsUrl;
+use crate::endpoint::token_endpoint;
+use crate::http::{self, Http, HttpError, TrustError};
+use contract::{HttpsUrl, HttpsUrlError, redacted};
 use reqwest::header::HOST;
 use reqwest::{RequestBuilder, Url};
 use rustls::RootCertStore;
@@ -22,42 +21,58 @@ pub struct Binding {
     ca_data: Option<String>,
 }
 
+/// Why a value is not that of a token proxy. The message begins with the value, without what may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BindingError {
+    /// Its URL.
+    #[error("{value:?}: {problem}")]
+    Url {
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        problem: HttpsUrlError,
+    },
+    /// Its server name.
+    #[error("{0:?}: expected a host name")]
+    ServerName(String),
+}
+
 impl Binding {
-    /// Reads azwi's variables; `None` where there is no proxy, or a wrong one that has been reported.
-    pub(crate) fn read(names: &mut Names<'_>) -> Option<Self> {
-        let name = contract::AZURE_TOKEN_PROXY_VARIABLE;
-        let value = names.optional(name)?;
-        let url = match HttpsUrl::parse(&value).map(|_| Url::parse(&value)) {
-            Ok(Ok(url)) => url,
-            Ok(Err(_)) => {
-                names.refuse(format!("{name} is no URL"));
-                return None;
-            }
-            Err(problem) => {
-                names.refuse(format!("{name} is \"{}\": {problem}", contract::redacted(&value)));
-                return None;
-            }
+    /// The proxy at this URL, with the server name that its certificate has, if that is not the URL's host, and the CA that
+    /// issued it: a file, or its content. Without either, the public roots are trusted.
+    ///
+    /// # Errors
+    /// The URL is not an https URL, or the server name is not a host name.
+    pub fn new(
+        url: &str,
+        server_name: Option<String>,
+        ca_file: Option<PathBuf>,
+        ca_data: Option<String>,
+    ) -> Result<Self, BindingError> {
+        let wrong = |problem| BindingError::Url {
+            value: redacted(url),
+            problem,
         };
-        let sni = contract::AZURE_SNI_NAME_VARIABLE;
-        let server_name = names.optional(sni);
-        if let Some(server_name) = &server_name
-            && (server_name.starts_with('*') || !contract::is_host_entry(server_name))
+        HttpsUrl::parse(url).map_err(wrong)?;
+        let url = Url::parse(url).map_err(|_| wrong(HttpsUrlError::BadHost))?;
+        if let Some(name) = &server_name
+            && (name.starts_with('*') || !contract::is_host_entry(name))
         {
-            names.wrong(sni, &contract::redacted(server_name), "expected a host name");
+            return Err(BindingError::ServerName(redacted(name)));
         }
-        Some(Self {
+        Ok(Self {
             url,
             server_name,
-            ca_file: names.optional(contract::AZURE_CA_FILE_VARIABLE).map(PathBuf::from),
-            ca_data: names.optional(contract::AZURE_CA_DATA_VARIABLE),
+            ca_file,
+            ca_data,
         })
     }
 
     /// The request to the proxy, without its form.
-    pub(super) async fn post(&self, tenant: &str) -> Result<RequestBuilder, String> {
-        let builder = http::builder(self.roots()?)?;
+    pub(super) async fn post(&self, tenant: &str, http: &Http) -> Result<RequestBuilder, HttpError> {
+        let builder = http.builder(self.roots()?)?;
         let Some(server_name) = &self.server_name else {
-            let client = builder.build().map_err(|error| error.to_string())?;
+            let client = builder.build()?;
             return Ok(client.post(token_endpoint(&self.url, tenant)));
         };
         // The client can be told no server name of its own, so the URL names it and the name is resolved to the proxy.
@@ -65,14 +80,15 @@ impl Binding {
         let port = self.url.port_or_known_default().unwrap_or(443);
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.trim_matches(['[', ']']), port))
             .await
-            .map_err(|error| format!("{host}: {error}"))?
+            .map_err(|source| HttpError::Resolve {
+                host: host.to_owned(),
+                source,
+            })?
             .collect();
-        let client = builder
-            .resolve_to_addrs(server_name, &addresses)
-            .build()
-            .map_err(|error| error.to_string())?;
+        let client = builder.resolve_to_addrs(server_name, &addresses).build()?;
         let mut url = self.url.clone();
-        url.set_host(Some(server_name)).map_err(|error| error.to_string())?;
+        url.set_host(Some(server_name))
+            .map_err(|_| HttpError::ServerName(server_name.clone()))?;
         let authority = match self.url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -81,7 +97,7 @@ impl Binding {
     }
 
     /// The file if it is there, else the data: azwi sets the file's name even where it only brings data.
-    fn roots(&self) -> Result<RootCertStore, String> {
+    fn roots(&self) -> Result<RootCertStore, TrustError> {
         let file = self.ca_file.as_deref().filter(|file| file.exists());
         let pem = match (file, &self.ca_data) {
             (Some(file), _) => http::read_bundle(file)?,

@@ -1,6 +1,6 @@
-//! Reads names out of an environment and keeps account of what is missing or wrong.
+//! Reads variables and collects what is missing or wrong.
 
-use crate::http::Proxies;
+use azure::Proxies;
 use contract::{HostList, RefusalReason};
 use lifecycle::Refusal;
 use std::path::PathBuf;
@@ -61,12 +61,12 @@ pub(crate) const AGENT_NAME: Setting = Setting {
 };
 
 /// The environment, and what was found wrong in it so far.
-pub(crate) struct Names<'a> {
+pub(crate) struct EnvReader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     refusals: Vec<Refusal>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> EnvReader<'a> {
     pub(crate) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             lookup,
