@@ -29,7 +29,9 @@ async fn v5_dies_of_sigterm_and_leaves_its_session_open() {
 async fn v5_does_not_notice_sigterm_as_the_first_process_of_a_container() {
     let agent = configured(AgentVersion::V5).await;
     let mut command = agent.command("unshare");
-    command.args(["--pid", "--fork", "--kill-child", "./bin/Agent.Listener", "run"]);
+    // In a user namespace, since only root may make the others without one.
+    command.args(["--user", "--map-current-user", "--pid", "--fork", "--kill-child"]);
+    command.args(["./bin/Agent.Listener", "run"]);
     let mut namespace = agent.start(command);
     namespace.says("Listening for Jobs").await;
     send(only_child(&namespace), Signal::TERM);
