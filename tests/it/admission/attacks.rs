@@ -217,8 +217,8 @@ async fn idle_connections_shut_nobody_out() {
             assert_eq!(open.post(review()).await.status, 200, "{conduct:?}");
         }
         let connections = webhook.metric(CONNECTIONS).await;
-        // Whoever is closed for another is there for a moment longer.
-        assert!(connections <= 25.0, "{connections}");
+        // Whoever is closed for another is there for a moment longer, sixteen at most.
+        assert!(connections <= 36.0, "{connections}");
         drop(attackers);
     }
 }
