@@ -81,7 +81,7 @@ impl Ending {
 
     /// When the sidecar was told by its preStop hook.
     pub(crate) fn warned(&self) -> Option<Timestamp> {
-        self.said("the pod begins to leave")
+        self.said("the pod is terminating")
     }
 
     /// The word of the sidecar's last outcome; nothing where it was killed.

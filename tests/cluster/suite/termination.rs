@@ -74,7 +74,7 @@ impl Row {
             time(ending.agent.told),
             time(ending.agent.ended),
             time(told),
-            time(ending.said("told to terminate")),
+            time(ending.said("received SIGTERM")),
             time(removal),
             time(ending.sidecar.ended),
             ending.outcome().unwrap_or("-"),

@@ -183,7 +183,7 @@ async fn an_agent_that_changes_its_marker_stays_and_the_end_says_so() {
     assert_eq!(sidecar.end(SOON).await, 1);
     assert!(pod.message().starts_with("left-unproven: "), "{}", pod.message());
     assert!(
-        pod.message().contains("a job changed what the agent says of itself"),
+        pod.message().contains("changed its marker"),
         "{}",
         pod.message()
     );
