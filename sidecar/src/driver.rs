@@ -5,7 +5,7 @@
 
 use crate::config::{Config, Places, Remote};
 use crate::drain_file::DrainFile;
-use crate::socket::{self, Visitor, Wish};
+use crate::socket::{self, Client, ClientCommand};
 use crate::timer::Timer;
 use crate::token_file::TokenFile;
 use crate::{clock, state, termination};
@@ -59,7 +59,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
             },
             accepted = socket::accept(&listener, listen_again) => match accepted {
                 Ok(stream) => {
-                    driver.tasks.spawn(async { Done::Came(socket::hear(stream).await) });
+                    driver.tasks.spawn(async { Done::Came(socket::read(stream).await) });
                 }
                 Err(error) => {
                     warn!(%error, "a probe could not be accepted");
@@ -86,7 +86,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
 enum Done {
     Exchanged(Result<Issued, EntraError>),
     Called { number: u64, reply: AdoReply },
-    Came(Option<Visitor>),
+    Came(Option<Client>),
     Left,
 }
 
@@ -188,14 +188,14 @@ impl Driver {
                     date: reply.date,
                 });
             }
-            Done::Came(Some(visitor)) => {
-                if visitor.wish == Wish::PreStop {
+            Done::Came(Some(client)) => {
+                if client.command == ClientCommand::PreStop {
                     info!("the pod is terminating");
                     self.tell(Event::PreStop);
                 }
                 let status = self.machine.status();
                 self.tasks.spawn(async {
-                    visitor.answer(status).await;
+                    client.answer(status).await;
                     Done::Left
                 });
             }

@@ -22,4 +22,4 @@ mod token_file;
 
 pub use config::{Config, Places, Remote, state_dir};
 pub use driver::run;
-pub use socket::{Heard, pre_stop, probe};
+pub use socket::{Reply, pre_stop, probe};

@@ -1,4 +1,4 @@
-//! `ado-agent-sidecar`: `run`, and the two words that the kubelet says to it.
+//! `ado-agent-sidecar`: `run`, and the two commands that the kubelet runs next to it.
 
 use sidecar::Config;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ Usage: ado-agent-sidecar [COMMAND]
 Commands:
   run       Keep a fresh token file and remove the agent when the pod ends (default)
   probe     Say what the running sidecar is doing; succeeds when the agent may start
-  pre-stop  Tell the running sidecar that the pod begins to leave
+  pre-stop  Tell the running sidecar that the pod is terminating
 
 Options:
   --version  Print the version
@@ -82,7 +82,7 @@ fn drive(config: Config) -> anyhow::Result<lifecycle::Outcome> {
 
 fn probe() -> ExitCode {
     match sidecar::probe(&sidecar::state_dir(variable)) {
-        Ok(heard) => say(&heard.line, u8::from(!heard.agent_may_start)),
+        Ok(reply) => say(&reply.line, u8::from(!reply.agent_may_start)),
         Err(error) => say(
             &format!("the sidecar does not answer ({error}): it is starting, or it has ended"),
             1,
@@ -92,7 +92,7 @@ fn probe() -> ExitCode {
 
 fn pre_stop() -> ExitCode {
     match sidecar::pre_stop(&sidecar::state_dir(variable)) {
-        Ok(heard) => say(&heard.line, 0),
+        Ok(reply) => say(&reply.line, 0),
         Err(error) => say(&format!("the sidecar does not answer ({error})"), 1),
     }
 }

@@ -13,7 +13,7 @@ use inject::{ClusterFacts, Context, Decision, Inspection, ServiceAccount};
 
 use crate::accounts::Key;
 use crate::body::{Received, busy};
-use crate::connections::{Activity, Client};
+use crate::client::{Activity, Client};
 use crate::router::Shared;
 
 /// Answers a review; `deadline` is when the API server stops waiting.

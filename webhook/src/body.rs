@@ -10,7 +10,7 @@ use axum::response::Response;
 use http_body_util::BodyExt as _;
 
 use crate::budget::{Budget, Charge};
-use crate::connections::{Activity, Client};
+use crate::client::{Activity, Client};
 use crate::memory::{LARGEST_BODY, SMALL_BODY};
 use crate::router::refuse;
 

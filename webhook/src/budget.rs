@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::connections::{Activity, Client, Connections};
+use crate::client::{Activity, Client};
+use crate::connections::Connections;
 use crate::metrics::Metrics;
 
 /// How long a request waits for others to be answered. Then the API server is told to come again, which it does within its

@@ -27,7 +27,8 @@ use tokio::sync::watch;
 use tokio_rustls::LazyConfigAcceptor;
 use tower_service::Service as _;
 
-use crate::connections::{Activity, Client, InRequest, Member};
+use crate::client::{Activity, Client, InRequest};
+use crate::connections::Member;
 use crate::memory::{HTTP_BUFFER, TLS_BUFFER};
 use crate::metrics::{Closed, Metrics};
 use crate::server::{Phase, Timeouts};

@@ -12,6 +12,7 @@ mod accounts;
 mod admission;
 mod body;
 mod budget;
+mod client;
 mod cluster;
 pub mod config;
 mod connection;

@@ -27,7 +27,7 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The end of the validity (`notAfter`) of a DER certificate in seconds since 1970; `None` where this is no certificate.
+/// The end of the validity (`notAfter`) of a DER certificate in seconds since 1970; `None` where this is not a certificate.
 pub fn not_after(certificate: &[u8]) -> Option<i64> {
     let (_, certificate, _) = element(certificate).filter(|(tag, ..)| *tag == SEQUENCE)?;
     let (_, mut rest, _) = element(certificate).filter(|(tag, ..)| *tag == SEQUENCE)?;

@@ -1,4 +1,4 @@
-//! The HTTPS client that Entra and Azure DevOps share: whom it trusts, which proxy it uses, what it never does.
+//! The HTTPS client that Entra and Azure DevOps share: which certificates it trusts, which proxy it uses, what it never does.
 //!
 //! **Invariant:** https only, no redirects, no environment, no body is held as a whole. A connection that was opened stays open
 //! until the server closes it, because the removal of an agent has no time for a handshake.

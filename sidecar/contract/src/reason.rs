@@ -81,7 +81,7 @@ reasons! {
         NotLabeled = "not-labeled",
         /// The webhook left the pod alone: it already has our container and our status annotation.
         AlreadyInjected = "already-injected",
-        /// The webhook left the object alone: it is no pod, or the request does not create one.
+        /// The webhook left the object alone: it is not a pod, or the request does not create one.
         NotAPodCreation = "not-a-pod-creation",
         /// The webhook left the pod alone: it is the mirror of a static pod, which no admission can change.
         MirrorPod = "mirror-pod",
@@ -189,7 +189,7 @@ reasons! {
         AdoRefused = "ado-refused",
         /// Azure DevOps does not accept the token (401, 203 or 302 with a sign-in page).
         TokenRefused = "token-refused",
-        /// The identity is no user of the organization (TF401444 and kin).
+        /// The identity is not a user of the organization (TF401444 and kin).
         IdentityUnknown = "identity-unknown",
         /// The token is of another tenant than the one that the organization trusts.
         TenantMismatch = "tenant-mismatch",

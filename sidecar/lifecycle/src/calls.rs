@@ -142,7 +142,7 @@ impl Calls {
         context.snapshot.ado_not_before = Some(context.now.plus(pause));
     }
 
-    /// What went wrong is no state to report: the pause stays.
+    /// What went wrong is not a state to report: the pause stays.
     pub(crate) fn take_problem(&mut self) -> Option<Problem> {
         self.last_problem.take()
     }

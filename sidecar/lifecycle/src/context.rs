@@ -93,7 +93,7 @@ impl Context {
         self.note(Severity::Warning, reason, sentence);
     }
 
-    /// A line for the log that is no change of status.
+    /// A line for the log that does not change the status.
     pub(crate) fn note(&mut self, severity: Severity, reason: Reason, sentence: String) {
         self.commands.push_back(Command::Note {
             severity,

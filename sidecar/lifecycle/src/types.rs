@@ -84,7 +84,7 @@ pub enum Command {
     Report(Status),
     /// Persist this for the next run of the container.
     Persist(Snapshot),
-    /// Log a line that is no change of status.
+    /// Log a line that does not change the status.
     Note {
         /// Whether somebody should look at it.
         severity: Severity,

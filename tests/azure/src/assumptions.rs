@@ -113,7 +113,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     ado(
         "PUT does not end the agent's session; the switch `replace_ends_session` makes it.",
         "Sources contradict each other: `config.sh --help`, against azure-devops-docs#12215 and actions/runner#3624.",
-        "`config.sh --replace` beside a listener that runs.",
+        "`config.sh --replace` alongside a listener that runs.",
     ),
     ado(
         "A session ends five minutes after its last poll.",
@@ -191,7 +191,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "Both requests without the right.",
     ),
     ado(
-        "Adding an entitlement again succeeds with the same identity id; one for an object id that is no service principal of the organization's tenant gets 200, `isSuccess: false`, VS403283.",
+        "Adding an entitlement again succeeds with the same identity id; one for an object id that is not a service principal of the organization's tenant gets 200, `isSuccess: false`, VS403283.",
         "The shape of such a refusal is in Microsoft's Terraform provider; the text belongs to this case by general knowledge only.",
         "Both requests.",
     ),

@@ -68,7 +68,7 @@ pub enum Fault {
     },
     /// Azure DevOps: 401 with its challenges, as for a token that has expired or was revoked.
     Unauthorized,
-    /// Azure DevOps: 401 TF401444, as for an identity that is no user of the organization.
+    /// Azure DevOps: 401 TF401444, as for an identity that is not a user of the organization.
     IdentityUnknown,
     /// Azure DevOps: 403 `AccessDeniedException`.
     AccessDenied,

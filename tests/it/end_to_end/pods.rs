@@ -12,7 +12,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const BACK_OFF: Duration = Duration::from_millis(200);
 
 /// Last words of a sidecar whose image removes its agent itself: whichever of the two was first. The sidecar looks for the
-/// agent when the pod begins to leave; where the image was faster it has never seen one.
+/// agent when the pod is terminating; where the image was faster it has never seen one.
 pub(crate) const GONE: [Reason; 3] = [Reason::Removed, Reason::AlreadyGone, Reason::NeverSeen];
 
 /// Waits until an agent of the pod's name is online.

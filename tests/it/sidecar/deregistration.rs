@@ -182,11 +182,7 @@ async fn an_agent_that_changes_its_marker_stays_and_the_end_says_so() {
     sidecar.terminate();
     assert_eq!(sidecar.end(SOON).await, 1);
     assert!(pod.message().starts_with("left-unproven: "), "{}", pod.message());
-    assert!(
-        pod.message().contains("changed its marker"),
-        "{}",
-        pod.message()
-    );
+    assert!(pod.message().contains("changed its marker"), "{}", pod.message());
     let warned = |line: &str| line.contains("WARN") && line.contains("left-unproven");
     assert!(pod.log().lines().any(warned), "{}", pod.log());
     let requests = world.ado.view().requests;

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(30);
 const AGENTS: &str = "* /_apis/distributedtask/pools/*/agents/**";
 const LIST: &str = "GET /_apis/distributedtask/pools/*/agents";
 
-/// What is done to a sidecar whose pod begins to leave.
+/// What is done to a sidecar whose pod is terminating.
 struct Attack {
     name: &'static str,
     /// On which answers, and what.

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// Last words of a sidecar whose image removes its agent itself: whichever of the two was first. The sidecar looks for the
-/// agent when the pod begins to leave; where the image was faster it has never seen one.
+/// agent when the pod is terminating; where the image was faster it has never seen one.
 const GONE: [Reason; 3] = [Reason::Removed, Reason::AlreadyGone, Reason::NeverSeen];
 
 /// A story that the demo can tell.

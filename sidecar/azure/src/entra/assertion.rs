@@ -1,4 +1,4 @@
-//! The projected service-account token: read anew for every exchange, shown to nobody.
+//! The projected service-account token: read again for every exchange, shown to nobody.
 
 use crate::secret::Secret;
 use azure_protocol::Claims;

@@ -119,7 +119,7 @@ impl Refusal {
             .of("Microsoft.VisualStudio.Services.MemberEntitlementManagement")
     }
 
-    /// The identity is no user of the organization; word for word as in kedacore/keda#4867 and #7578.
+    /// The identity is not a user of the organization; word for word as in kedacore/keda#4867 and #7578.
     pub(super) fn identity_unknown(tenant: &str, object_id: &str) -> Self {
         let message = format!(
             "TF401444: Please sign-in at least once as {tenant}\\{tenant}\\{object_id} in a web browser to enable access \

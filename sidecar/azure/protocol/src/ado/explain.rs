@@ -4,7 +4,7 @@ use super::{AdoError, AdoErrorKind, AdoRequest, Availability};
 use crate::Explanation;
 use contract::AdoReason;
 
-/// Where and as whom Azure DevOps was asked.
+/// Where and with which identity Azure DevOps was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdoContext<'a> {
     /// Organization URL.

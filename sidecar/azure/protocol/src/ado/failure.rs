@@ -8,12 +8,12 @@ use super::{AdoError, AdoErrorKind};
 use crate::http::{Keep, Response, excerpt};
 use serde::Deserialize;
 
-/// Message codes that mean: this identity is no user of the organization.
+/// Message codes that mean: this identity is not a user of the organization.
 const IDENTITY_UNKNOWN: &[&str] = &["TF401444", "VS800075"];
 /// An organization without a tenant says this one.
 const NO_TENANT: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What is kept of an answer that is no success.
+/// What is kept of a response that is not a success.
 pub(super) const BODY: Keep = Keep::Object(&[
     ("message", Keep::Scalar),
     ("typeKey", Keep::Scalar),
@@ -37,7 +37,7 @@ pub(super) fn garbled(answer: &Response) -> AdoError {
     }
 }
 
-/// What an answer that is no success means.
+/// What a response that is not a success means.
 pub(super) fn failure(answer: &Response) -> AdoError {
     let body: Body = answer.json().unwrap_or_default();
     let message = body.message.as_deref().or_else(|| answer.header("x-tfs-serviceerror"));

@@ -330,7 +330,7 @@ mod tests {
         let by_name = AdoRequest::AgentByName(POOL, "P-0".into());
         let list = json!({"value": [{"id": 8, "name": "p-00"}, raw]}).to_string();
         assert_eq!(read(&by_name, &list), Some(AdoResponse::Agents(vec![expected])));
-        assert_eq!(read(&by_name, "[{\"id\": 7}]"), None, "a bare array is no list");
+        assert_eq!(read(&by_name, "[{\"id\": 7}]"), None, "a bare array is not a list");
         let criteria = Criteria {
             agent_name: "p-0".into(),
             pod_name: String::new(),

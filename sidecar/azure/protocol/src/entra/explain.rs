@@ -4,7 +4,7 @@ use super::{EntraError, EntraErrorKind};
 use crate::Explanation;
 use contract::EntraReason;
 
-/// Where and as whom Entra was asked for a token.
+/// Where and with which identity Entra was asked for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntraContext<'a> {
     /// Client ID of the identity.

@@ -69,7 +69,7 @@ impl Refusal {
         )
     }
 
-    /// An answer that is no success.
+    /// A response that is not a success.
     pub(super) fn answer(server: TokenServer<'_>, answer: &Response, listed: &[u64]) -> Self {
         let body = answer
             .json::<Body>()
@@ -132,7 +132,7 @@ fn kind_of_status(status: StatusCode) -> Option<EntraErrorKind> {
     }
 }
 
-/// What is kept of an answer that is no success.
+/// What is kept of a response that is not a success.
 pub(super) const BODY: Keep = Keep::Object(&[
     ("error", Keep::Scalar),
     ("error_description", Keep::Scalar),

@@ -81,12 +81,12 @@ impl<'a> TokenReader<'a> {
     /// # Errors
     /// Why there is none.
     pub fn finish(self) -> Result<AccessToken, Refusal> {
-        judge(self.server, &self.reader.finish(), &self.codes)
+        read_response(self.server, &self.reader.finish(), &self.codes)
     }
 }
 
 /// What a response means.
-fn judge(server: TokenServer<'_>, answer: &Response, codes: &[u64]) -> Result<AccessToken, Refusal> {
+fn read_response(server: TokenServer<'_>, answer: &Response, codes: &[u64]) -> Result<AccessToken, Refusal> {
     if answer.status != StatusCode::OK {
         return Err(Refusal::answer(server, answer, codes));
     }
