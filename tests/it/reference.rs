@@ -147,7 +147,14 @@ fn the_documentation_names_only_what_exists() {
 /// `cargo run --bin NAME`, `cargo test --test NAME` and paths of the repository in backquotes.
 #[test]
 fn commands_and_paths_in_the_documentation_exist() {
-    let packages = ["tests", "tests/agent", "tests/azure", "tests/cluster", "sidecar", "webhook"];
+    let packages = [
+        "tests",
+        "tests/agent",
+        "tests/azure",
+        "tests/cluster",
+        "sidecar",
+        "webhook",
+    ];
     let programs: String = packages
         .iter()
         .map(|package| read(&format!("{package}/Cargo.toml")))
