@@ -230,7 +230,7 @@ async fn rubbish_for_certificates_is_named_and_replaced_without_a_restart() {
         (Vec::new(), "is empty"),
         (key.into(), "holds no certificate"),
         (broken.into(), "none of the 1 certificates"),
-        (b"-----BEGIN CERTIFICATE-----\n".repeat(30_000), "is no PEM"),
+        (b"-----BEGIN CERTIFICATE-----\n".repeat(30_000), "is not PEM"),
         (vec![b'\n'; (1 << 20) + 1], "larger than 1 MiB"),
         (Authority::new().pem().into(), ANOTHER),
     ] {
