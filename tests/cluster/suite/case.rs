@@ -244,6 +244,15 @@ impl Case {
 
     /// Waits until `condition` holds of what the pool shows.
     pub(crate) async fn wait_for_pool(&self, what: &str, condition: impl Fn(&[AgentView]) -> bool) -> Result<()> {
+        self.wait_for_pool_within(LIMIT, what, condition).await
+    }
+
+    async fn wait_for_pool_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl Fn(&[AgentView]) -> bool,
+    ) -> Result<()> {
         let looked = || async {
             let agents = self.pool.agents();
             match condition(&agents) {
@@ -251,13 +260,17 @@ impl Case {
                 false => bail!("the pool shows {agents:#?}"),
             }
         };
-        self.wait(what, LIMIT, looked).await
+        self.wait(what, limit, looked).await
     }
 
     /// Waits until this many agents are online and no other is there.
     pub(crate) async fn wait_for_agents(&self, count: usize) -> Result<()> {
+        self.wait_for_agents_within(LIMIT, count).await
+    }
+
+    pub(crate) async fn wait_for_agents_within(&self, limit: Duration, count: usize) -> Result<()> {
         let what = format!("{count} agents online and no other in the pool");
-        self.wait_for_pool(&what, |agents| {
+        self.wait_for_pool_within(limit, &what, |agents| {
             agents.len() == count && agents.iter().all(|agent| agent.online)
         })
         .await

@@ -10,11 +10,14 @@ use crate::workload::{CONTAINER, agent, deployment, template};
 use anyhow::{Context, Result, ensure};
 use cluster::agent_image;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tests::demo::stage::{SCRIPTS, does_own_exchange};
 
 /// How long each job takes, in seconds; the grace is four times as long.
 const JOB: u32 = 15;
+
+/// Until there is room for all pods: a node of two processors takes some twenty sidecars, and the tests beside this one have theirs.
+const ROOM: Duration = Duration::from_secs(360);
 
 /// A way in which pods leave.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +59,7 @@ async fn every_script(case: &Case, way: Way) -> Result<()> {
         deployment(script, 1, &template)
     });
     apply_all(case, &deployments)?;
-    case.wait_for_agents(SCRIPTS.len()).await?;
+    case.wait_for_agents_within(ROOM, SCRIPTS.len()).await?;
     let pods = case.ready_pods().await?;
     let pods: Vec<(&str, String)> = SCRIPTS
         .iter()
