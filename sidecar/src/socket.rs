@@ -136,7 +136,7 @@ mod tests {
             (pre_stop, ClientCommand::PreStop),
         ] {
             let path = path.clone();
-            let client = tokio::task::spawn_blocking(move || ask(&path));
+            let asking = tokio::task::spawn_blocking(move || ask(&path));
             let (stream, _) = listener.accept().await.expect("somebody asks");
             let client = read(stream).await.expect("a command");
             assert_eq!(client.command, command);
@@ -146,7 +146,7 @@ mod tests {
                 agent_may_start: true,
             };
             client.answer(status).await;
-            let reply = client.await.expect("no panic").expect("a line");
+            let reply = asking.await.expect("no panic").expect("a line");
             assert_eq!(
                 (reply.agent_may_start, reply.line.as_str()),
                 (true, "ready: all is well")
