@@ -12,12 +12,16 @@ use cluster::agent_image;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tests::demo::stage::{SCRIPTS, does_own_exchange};
+use tokio::sync::Mutex;
 
 /// How long each job takes, in seconds; the grace is four times as long.
 const JOB: u32 = 15;
 
-/// Until there is room for all pods: a node of two processors takes some twenty sidecars, and the tests beside this one have theirs.
-const ROOM: Duration = Duration::from_secs(360);
+/// Until there is room for all pods: a node of two processors takes some twenty sidecars, and other tests have theirs.
+const ROOM: Duration = Duration::from_secs(240);
+
+/// These tests need half of that room each, so they take turns: otherwise each could hold a part and wait for the rest forever.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A way in which pods leave.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,7 @@ pub(crate) async fn a_job_outlives_the_drain_of_its_node(case: Case) -> Result<(
 }
 
 async fn every_script(case: &Case, way: Way) -> Result<()> {
+    let _turn = TURN.lock().await;
     let deployments = SCRIPTS.map(|script| {
         let mut template = with_grace(template(script), 4 * JOB);
         hurry(&mut template);
