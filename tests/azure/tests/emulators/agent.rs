@@ -119,6 +119,20 @@ impl Agent {
         self.asker.get(&pool(world, &path)).await
     }
 
+    /// Polls, and is deleted by an administrator while it waits; what the poll is answered.
+    pub(crate) async fn poll_while_deleted(&self, world: &World) -> Answer {
+        let admin = Asker::agents(world);
+        let path = pool(world, &format!("/agents/{}", self.id));
+        let (poll, deleted) = tokio::join!(self.poll(world, None), async {
+            let seen =
+                |view: &azure_emulators::ado::AdoView| view.agent("linux", "pod-0").is_some_and(|agent| agent.online);
+            world.ado.wait_until("pod-0 is online", SOON, seen).await.unwrap();
+            admin.delete(&path).await
+        });
+        assert_eq!(deleted.status, 204);
+        poll
+    }
+
     pub(crate) async fn delete_message(&self, world: &World, message: i64) {
         let path = format!("/messages/{message}?sessionId={}", self.session);
         assert_eq!(self.asker.delete(&pool(world, &path)).await.status, 204);
@@ -223,15 +237,7 @@ async fn a_message_comes_again_on_every_poll_until_it_is_deleted() {
 async fn deleting_an_agent_ends_its_poll_its_session_and_its_client() {
     let world = World::start().await.unwrap();
     let agent = Agent::online(&world, "pod-0").await;
-    let admin = Asker::agents(&world);
-    let path = pool(&world, &format!("/agents/{}", agent.id));
-    let (poll, deleted) = tokio::join!(agent.poll(&world, None), async {
-        let seen =
-            |view: &azure_emulators::ado::AdoView| view.agent("linux", "pod-0").is_some_and(|agent| agent.online);
-        world.ado.wait_until("pod-0 is online", SOON, seen).await.unwrap();
-        admin.delete(&path).await
-    });
-    assert_eq!(deleted.status, 204);
+    let poll = agent.poll_while_deleted(&world).await;
     assert_eq!(poll.refusal(), (404, "TaskAgentNotFoundException"));
     assert_eq!(agent.token(&world, 0, 300).await.body["error"], "invalid_client");
 }

@@ -1,7 +1,7 @@
 //! Sessions of agents that come back, are replaced or deleted; and jobs whose worker finishes them.
 
 use crate::agent::{Agent, quick_polls};
-use crate::{Answer, Asker, SOON, pool};
+use crate::{Answer, Asker, pool};
 use azure_emulators::ado::{Behavior, DeletedAgent, JobSpec, JobState};
 use azure_emulators::world::World;
 use reqwest::Method;
@@ -69,15 +69,7 @@ async fn a_deleted_agents_listener_may_be_an_unknown_client_for_ever() {
         ..Behavior::default()
     });
     let agent = Agent::online(&world, "pod-0").await;
-    let admin = Asker::agents(&world);
-    let path = pool(&world, &format!("/agents/{}", agent.id));
-    let (poll, deleted) = tokio::join!(agent.poll(&world, None), async {
-        let seen =
-            |view: &azure_emulators::ado::AdoView| view.agent("linux", "pod-0").is_some_and(|agent| agent.online);
-        world.ado.wait_until("pod-0 is online", SOON, seen).await.unwrap();
-        admin.delete(&path).await
-    });
-    assert_eq!(deleted.status, 204);
+    let poll = agent.poll_while_deleted(&world).await;
     for answer in [poll, agent.poll(&world, None).await] {
         assert_eq!(answer.status, 401);
         let mut challenges = answer.headers.get_all("www-authenticate").iter();
