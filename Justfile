@@ -21,7 +21,7 @@ test:
 
 # the tests of the pure crates: seconds
 core:
-    cargo test -p contract -p azure-protocol -p lifecycle -p inject
+    cargo test -p contract -p azure-protocol -p lifecycle -p inject -p sweep -p observe
 
 # refreshes goldens and generated pages; read the difference
 golden:
@@ -33,10 +33,13 @@ golden:
 demo *arguments:
     cargo run --bin demo -- {{ arguments }}
 
-# builds both images
-images tag="0.1.0" registry="ghcr.io/ado-agent-injector":
-    docker build -f webhook/Dockerfile -t {{ registry }}/ado-agent-webhook:{{ tag }} .
-    docker build -f sidecar/Dockerfile -t {{ registry }}/ado-agent-sidecar:{{ tag }} .
+# builds what a release holds, images and chart included, into target/dist; `release/tools` installs what it needs
+release:
+    release/build
+
+# prints what the chart would install: `just chart --set replicas=3`
+chart *arguments:
+    helm template ado-agent-injector manifests/chart --namespace ado-agent-system {{ arguments }}
 
 # prints what would be applied: `just render overlays/production`
 render overlay="base":
@@ -53,6 +56,10 @@ cluster *arguments:
 # the suite on a real Kubernetes: `just suite`, `just suite deaths keda`
 suite *names:
     cargo test -p cluster --test suite -- {{ names }}
+
+# the same where kind makes the cluster: `just kind`, `just kind 1.34 deaths`
+kind *words:
+    tests/cluster/kind/run {{ words }}
 
 # what CI runs
 ci:

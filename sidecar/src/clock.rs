@@ -1,10 +1,10 @@
-//! The machine's clock.
+//! The clock: time since the boot of the node.
 
 use lifecycle::Time;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// Now, since the boot of the machine: goes on while the machine sleeps, and is never set back.
+/// Time since the boot of the node: also counts while it is suspended, and never goes back.
 pub(crate) fn now() -> Time {
     let now = clock_gettime(ClockId::Boottime);
     Time(Duration::new(
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_advances() {
+    fn the_clock_advances() {
         let first = now();
         assert!(first.0 > Duration::ZERO && now() >= first);
     }

@@ -1,15 +1,16 @@
-//! What the webhook wrote into the sidecar's environment, as values.
+//! The configuration that the webhook wrote into the sidecar's environment.
 //!
 //! No one types these variables, so there is no way to end with "wrong configuration": whatever is wrong becomes the
-//! machine's [`Refusal`]. The process then stays up, says what is wrong where a person looks, and lets no agent start.
+//! machine's [`Refusal`]. The process then stays up, reports what is wrong, and lets no agent start.
 
 mod env_reader;
 mod identity;
 
-use azure::{AzureDevOps, Entra, Http, Trust};
-use contract::{Handoff, HostList, Marker, OrganizationUrl, RefusalReason};
+use crate::gateway;
+use azure::{AzureDevOps, Entra, Forwarder, Http, Trust, UnusableHost};
+use contract::{HostList, Marker, OrganizationUrl, RefusalReason};
 use env_reader::{AGENT_NAME, EnvReader, POOL, URL};
-use lifecycle::{Refusal, Settings};
+use lifecycle::{Handoff, Jobs, Refusal, Settings};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,21 +25,21 @@ pub enum Config {
     Refused {
         /// Why.
         refusal: Refusal,
-        /// Where to say so.
+        /// Where to report it.
         places: Places,
     },
     /// A configuration that may work.
     Ready {
-        /// What the machine has to know.
+        /// Settings of the state machine.
         settings: Box<Settings>,
         /// Entra and Azure DevOps.
         remote: Remote,
-        /// Where files are, and how much is logged.
+        /// Paths and log level.
         places: Places,
     },
 }
 
-/// Where files are, and how much is logged: what is needed even to say that nothing works.
+/// Paths and log level: what is needed even to report that the configuration is refused.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// The handoff volume.
@@ -53,13 +54,15 @@ pub struct Places {
     pub log_level: LevelFilter,
 }
 
-/// The two services.
+/// The clients of the two services, and the gateway.
 #[derive(Debug)]
 pub struct Remote {
-    /// Entra, for our identity.
+    /// Entra, for the pod's identity.
     pub entra: Arc<Entra>,
-    /// Azure DevOps, for our organization.
+    /// Azure DevOps, for the organization.
     pub azure_devops: Arc<AzureDevOps>,
+    /// What the gateway needs; only with the handoff `gateway`.
+    pub(crate) gateway: Option<Box<gateway::Pod>>,
 }
 
 impl Config {
@@ -84,7 +87,7 @@ impl Config {
             },
             (_, Some(refusal)) => Self::Refused { refusal, places },
             (None, None) => Self::Refused {
-                // Whoever gives none has reported why.
+                // `ready` has reported why.
                 refusal: Refusal {
                     reason: RefusalReason::BadConfiguration,
                     sentence: "the environment is incomplete".to_owned(),
@@ -94,7 +97,7 @@ impl Config {
         }
     }
 
-    /// Where files are, and how much is logged.
+    /// Paths and log level.
     pub fn places(&self) -> &Places {
         match self {
             Self::Refused { places, .. } | Self::Ready { places, .. } => places,
@@ -102,16 +105,9 @@ impl Config {
     }
 }
 
-/// Reads everything, so that all that is wrong is reported; `None` where something is.
+/// Reads everything, so that all problems are reported at once; `None` if there is one.
 fn ready(env: &mut EnvReader<'_>) -> Option<(Settings, Remote)> {
-    let handoff = env.required(contract::HANDOFF_VARIABLE);
-    if !handoff.is_empty() && Handoff::parse(&handoff).is_none() {
-        env.wrong(
-            contract::HANDOFF_VARIABLE,
-            &handoff,
-            "this sidecar knows only `token-file`",
-        );
-    }
+    let handoff = handoff(env);
     let marker = env.required(contract::OWNER_VARIABLE);
     let marker = Marker::parse(&marker)
         .map_err(|_| {
@@ -143,10 +139,22 @@ fn ready(env: &mut EnvReader<'_>) -> Option<(Settings, Remote)> {
     let tenant = env.tenant();
     let http = Arc::new(Http::new(trust?, proxies?, USER_AGENT));
     let (url, identity) = (url?, identity?);
-    let azure_devops = env.accept(AzureDevOps::new(&url, Arc::clone(&http)).map_err(|error| Refusal {
+    let bad_url = |error: UnusableHost| Refusal {
         reason: RefusalReason::BadUrl,
         sentence: format!("organization URL {error}"),
-    }))?;
+    };
+    let azure_devops = env.accept(AzureDevOps::new(&url, Arc::clone(&http)).map_err(bad_url))?;
+    let azure_devops = Arc::new(azure_devops);
+    let (handoff, port) = handoff?;
+    let gateway = match port {
+        None => None,
+        Some(port) => Some(Box::new(gateway::Pod {
+            port,
+            pool: pool.clone(),
+            forwarder: env.accept(Forwarder::new(&url, Arc::clone(&http)).map_err(bad_url))?,
+            azure_devops: Arc::clone(&azure_devops),
+        })),
+    };
     let settings = Settings {
         agent_name,
         marker: marker?,
@@ -156,12 +164,45 @@ fn ready(env: &mut EnvReader<'_>) -> Option<(Settings, Remote)> {
         tenant,
         grace: Duration::from_secs(grace?),
         placeholder: env.optional(contract::PLACEHOLDER_VARIABLE).is_some(),
+        handoff,
     };
     let remote = Remote {
         entra: Arc::new(Entra::new(identity, http)),
-        azure_devops: Arc::new(azure_devops),
+        azure_devops,
+        gateway,
     };
     Some((settings, remote))
+}
+
+/// The handoff, and the gateway's port where there is one.
+fn handoff(env: &mut EnvReader<'_>) -> Option<(Handoff, Option<u16>)> {
+    let name = contract::HANDOFF_VARIABLE;
+    let value = env.required(name);
+    match contract::Handoff::parse(&value) {
+        Some(contract::Handoff::TokenFile) => Some((Handoff::TokenFile, None)),
+        Some(contract::Handoff::Gateway) => {
+            let jobs = match env.optional(contract::ONCE_VARIABLE).as_deref() {
+                None => Jobs::Many,
+                Some("true") => Jobs::One,
+                Some(other) => {
+                    env.wrong(contract::ONCE_VARIABLE, other, "expected `true`, or nothing");
+                    return None;
+                }
+            };
+            let port = env.required(contract::GATEWAY_PORT_VARIABLE);
+            match port.parse() {
+                Ok(port) if port > 0 => Some((Handoff::Gateway(jobs), Some(port))),
+                Ok(_) | Err(_) => {
+                    env.wrong(contract::GATEWAY_PORT_VARIABLE, &port, "expected a port");
+                    None
+                }
+            }
+        }
+        None => {
+            env.wrong(name, &value, "this sidecar knows `token-file` and `gateway`");
+            None
+        }
+    }
 }
 
 fn organization_url(env: &mut EnvReader<'_>) -> Option<OrganizationUrl> {

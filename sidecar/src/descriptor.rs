@@ -1,4 +1,4 @@
-//! Descriptors that the runtime has no type for: a timer, a watch.
+//! File descriptors that tokio has no type for: a timer, an inotify watch.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,9 +1,10 @@
 //! `ado-agent-sidecar`: `run`, and the two commands that the kubelet runs next to it.
 
-use sidecar::Config;
+use sidecar::{Config, Reply};
 use std::ffi::OsString;
 use std::future::poll_fn;
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::task::Poll;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +16,8 @@ Usage: ado-agent-sidecar [COMMAND]
 
 Commands:
   run       Keep a fresh token file and remove the agent when the pod ends (default)
-  probe     Say what the running sidecar is doing; succeeds when the agent may start
+  probe     Say what the running sidecar is doing; succeeds when the agent may start (--json: for machines)
+  ready     Say what the running sidecar is doing; succeeds while the agent is online (handoff gateway)
   pre-stop  Tell the running sidecar that the pod is terminating
 
 Options:
@@ -35,7 +37,9 @@ fn main() -> ExitCode {
         .collect();
     match arguments.as_slice() {
         [] | ["run"] => run(),
-        ["probe"] => probe(),
+        ["probe"] => ask(sidecar::probe),
+        ["probe", "--json"] => ask(sidecar::probe_json),
+        ["ready"] => ask(sidecar::ready),
         ["pre-stop"] => pre_stop(),
         ["--version"] => say(concat!("ado-agent-sidecar ", env!("CARGO_PKG_VERSION")), 0),
         ["--help"] => say(USAGE.trim_end(), 0),
@@ -49,7 +53,7 @@ fn run() -> ExitCode {
         .with_max_level(config.places().log_level)
         .with_ansi(false)
         .with_target(false)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .init();
     match drive(config) {
         Ok(outcome) => ExitCode::from(u8::from(!outcome.is_clean())),
@@ -64,25 +68,25 @@ fn drive(config: Config) -> anyhow::Result<lifecycle::Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(1)
-        // Signals, probes and deadlines are looked at after so many steps. A long answer makes thousands of them, each longer
-        // than such a look, and the processor may be a tenth of one.
+        // After so many tasks the runtime polls signals, probes and deadlines. A long response causes thousands of tasks, each
+        // slower than such a poll, and the CPU limit may be a tenth of a core.
         .event_interval(4)
         .build()?;
     runtime.block_on(async {
-        // Handlers first: the first process of a container is not ended by a signal that it does not handle.
+        // Handlers first: the kernel does not deliver to PID 1 a signal that it has no handler for.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = poll_fn(move |context| {
-            let told = terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready();
-            if told { Poll::Ready(()) } else { Poll::Pending }
+            let is_signaled = terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready();
+            if is_signaled { Poll::Ready(()) } else { Poll::Pending }
         });
         sidecar::run(config, shutdown).await
     })
 }
 
-fn probe() -> ExitCode {
-    match sidecar::probe(&sidecar::state_dir(variable)) {
-        Ok(reply) => say(&reply.line, u8::from(!reply.agent_may_start)),
+fn ask(question: impl Fn(&Path) -> io::Result<Reply>) -> ExitCode {
+    match question(&sidecar::state_dir(variable)) {
+        Ok(reply) => say(&reply.line, u8::from(!reply.succeeds)),
         Err(error) => say(
             &format!("the sidecar does not answer ({error}): it is starting, or it has ended"),
             1,
@@ -101,12 +105,12 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Prints a line; whoever closed our output does not want it.
+/// Prints a line; a closed stdout is not an error.
 fn say(line: &str, code: u8) -> ExitCode {
     let _ = if code == WRONG_USAGE {
-        writeln!(std::io::stderr(), "{line}")
+        writeln!(io::stderr(), "{line}")
     } else {
-        writeln!(std::io::stdout(), "{line}")
+        writeln!(io::stdout(), "{line}")
     };
     ExitCode::from(code)
 }

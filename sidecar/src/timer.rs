@@ -1,4 +1,4 @@
-//! A timer on the machine's clock, which goes on while the machine sleeps (tokio's stands still then).
+//! A timer on `CLOCK_BOOTTIME`, which also counts while the node is suspended (tokio's clock does not).
 
 use crate::descriptor;
 use lifecycle::Time;
@@ -52,7 +52,7 @@ mod tests {
     use crate::clock::now;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn a_deadline_is_waited_for_once_and_a_past_one_not_at_all() {
+    async fn a_deadline_fires_once_and_a_past_one_at_once() {
         let timer = Timer::new().expect("a timer");
         let deadline = now().plus(Duration::from_millis(30));
         timer.until(Some(deadline)).await.expect("waited");
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn without_a_deadline_nothing_happens() {
+    async fn without_a_deadline_the_timer_never_fires() {
         let timer = Timer::new().expect("a timer");
         let waited = tokio::time::timeout(Duration::from_millis(30), timer.until(None)).await;
         assert!(waited.is_err());

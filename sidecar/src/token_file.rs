@@ -1,7 +1,7 @@
-//! The token file: never empty, never partial, never in a place that a job chose.
+//! The token file: never empty, never partial, never at a path that a job chose.
 //!
 //! The handoff volume is a tmpfs of mode 1777, in which a non-root image could not delete our file, so the file lies in a
-//! directory of mode 0777 that we make and hold open. Jobs write there, too: nothing in it is read or trusted, links are
+//! directory of mode 0777 that we make and hold open. Jobs can write there as well: nothing in it is read or trusted, links are
 //! never followed, and a file appears by rename only. The volume is memory, so there is no disk to flush to.
 
 use crate::descriptor;
@@ -14,25 +14,74 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::io::unix::AsyncFd;
 
 use contract::{TOKEN_FILE_NAME, TOKEN_SUBDIRECTORY};
 
 const TEMPORARY_PREFIX: &str = ".ado-agent-token-";
 
-/// The file's directory, held open: a job that moves or replaces the directory's name changes nothing for us.
+/// The token file, in whichever state its directory is.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
-    directory: OwnedFd,
+    volume: PathBuf,
     mode: Mode,
-    watch: AsyncFd<OwnedFd>,
+    directory: Option<Directory>,
 }
 
 impl TokenFile {
-    /// Makes the directory below the handoff volume, or takes the one that an earlier run made, and watches it. Must be
-    /// called within the runtime.
-    pub(crate) fn open(volume: &Path, mode: u32) -> io::Result<Self> {
+    /// The file below the handoff volume; nothing is opened yet.
+    pub(crate) fn new(volume: &Path, mode: u32) -> Self {
+        Self {
+            volume: volume.to_owned(),
+            mode: Mode::from_raw_mode(RawMode::from(mode)),
+            directory: None,
+        }
+    }
+
+    /// The handoff volume, for messages.
+    pub(crate) fn volume(&self) -> &Path {
+        &self.volume
+    }
+
+    /// Replaces the file's content with the token. On failure the old content is intact. Must be called within the runtime.
+    pub(crate) fn write(&mut self, token: &Secret) -> io::Result<()> {
+        let mode = self.mode;
+        self.open_or_reopen()?.write(token, mode)
+    }
+
+    /// Waits until the file was removed; forever before it was written. After an error it is watched again after the next
+    /// write.
+    pub(crate) async fn removed(&mut self) -> io::Result<()> {
+        let Some(directory) = &self.directory else {
+            return std::future::pending().await;
+        };
+        let removed = directory.removed().await;
+        if removed.is_err() {
+            self.directory = None;
+        }
+        removed
+    }
+
+    fn open_or_reopen(&mut self) -> io::Result<&Directory> {
+        let directory = match self.directory.take() {
+            Some(directory) => directory,
+            None => Directory::open(&self.volume)?,
+        };
+        Ok(self.directory.insert(directory))
+    }
+}
+
+/// The file's directory, held open: a job that moves or replaces the directory's name changes nothing for us.
+#[derive(Debug)]
+struct Directory {
+    descriptor: OwnedFd,
+    watch: AsyncFd<OwnedFd>,
+}
+
+impl Directory {
+    /// Creates the directory below the handoff volume, or opens the one that an earlier run created, and watches it.
+    fn open(volume: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let volume = rustix::fs::open(volume, flags - OFlags::NOFOLLOW, Mode::empty())?;
         if !statat(&volume, TOKEN_SUBDIRECTORY, AtFlags::SYMLINK_NOFOLLOW)
@@ -53,40 +102,37 @@ impl TokenFile {
         remove_leftovers(&directory);
         let watch = watch(&directory)?;
         Ok(Self {
-            directory,
-            mode: Mode::from_raw_mode(RawMode::from(mode)),
+            descriptor: directory,
             watch,
         })
     }
 
-    /// Puts the token in place of what is there. Fails with the old content intact.
-    pub(crate) fn write(&self, token: &Secret) -> io::Result<()> {
+    fn write(&self, token: &Secret, mode: Mode) -> io::Result<()> {
         let name = temporary_name()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&self.directory, &name, flags, Mode::from_raw_mode(0o600))?;
-        let placed = fchmod(&file, self.mode)
+        let file = openat(&self.descriptor, &name, flags, Mode::from_raw_mode(0o600))?;
+        let placed = fchmod(&file, mode)
             .and_then(|()| write_all(&file, token.expose().as_bytes()))
             .and_then(|()| self.place(&name));
         if placed.is_err() {
-            let _ = unlinkat(&self.directory, &name, AtFlags::empty());
+            let _ = unlinkat(&self.descriptor, &name, AtFlags::empty());
         }
         placed.map_err(io::Error::from)
     }
 
     fn place(&self, name: &str) -> rustix::io::Result<()> {
-        let rename = || renameat(&self.directory, name, &self.directory, TOKEN_FILE_NAME);
+        let rename = || renameat(&self.descriptor, name, &self.descriptor, TOKEN_FILE_NAME);
         match rename() {
             // A job put a directory there.
             Err(Errno::ISDIR) => {
-                unlinkat(&self.directory, TOKEN_FILE_NAME, AtFlags::REMOVEDIR)?;
+                unlinkat(&self.descriptor, TOKEN_FILE_NAME, AtFlags::REMOVEDIR)?;
                 rename()
             }
             placed => placed,
         }
     }
 
-    /// Waits until somebody removed the file.
-    pub(crate) async fn removed(&self) -> io::Result<()> {
+    async fn removed(&self) -> io::Result<()> {
         loop {
             let mut ready = self.watch.readable().await?;
             let named = removals(self.watch.get_ref())?;
@@ -98,11 +144,11 @@ impl TokenFile {
     }
 
     fn exists(&self) -> bool {
-        statat(&self.directory, TOKEN_FILE_NAME, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        statat(&self.descriptor, TOKEN_FILE_NAME, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 }
 
-/// Files that an earlier run left half-made when it was killed.
+/// Removes temporary files of an earlier run that was killed.
 fn remove_leftovers(directory: &OwnedFd) {
     let entries = Dir::read_from(directory).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_bytes().starts_with(TEMPORARY_PREFIX.as_bytes())) {
@@ -150,7 +196,7 @@ fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     Ok(())
 }
 
-/// A name that nobody can have taken beforehand.
+/// A random name, so that a job cannot have taken it beforehand.
 fn temporary_name() -> io::Result<String> {
     let mut random = [0; 8];
     getrandom(&mut random, GetRandomFlags::empty())?;

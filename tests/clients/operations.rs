@@ -57,6 +57,8 @@ const AZURE_DEVOPS: &[&str] = &[
     "agents: delete",
     "agents: a deleted one is refused",
     "ORGANIZATION.visualstudio.com: add and delete an agent",
+    "gateway: the ticket is for this pod's agent and for nothing else",
+    "gateway: another credential works as without it",
     "a wrong token is refused",
 ];
 

@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tests::lone_sidecar;
 
 /// First argument of this program when it is started again in namespaces of its own.
 pub(crate) const INSIDE: &str = "inside-the-namespaces";
@@ -39,6 +40,9 @@ const MORE: [&str; 3] = [
     "contoso.vsaex.visualstudio.com",
 ];
 
+/// Where the sidecar's program is, for this program when it is started again.
+const SIDECAR: &str = "CLIENTS_SIDECAR";
+
 /// The command that runs this program again, in there, with a program of a client.
 pub(crate) fn command(program: &[OsString]) -> Result<Command> {
     let this = std::env::current_exe().context("this program has no path")?;
@@ -47,6 +51,8 @@ pub(crate) fn command(program: &[OsString]) -> Result<Command> {
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
+    // It has to be built where there is a network.
+    command.env(SIDECAR, tests::programs::program("ado-agent-sidecar")?);
     command.arg("--").arg(this).arg(INSIDE).args(program);
     Ok(command)
 }
@@ -90,6 +96,10 @@ async fn run(program: &[OsString], folder: &Path) -> Result<()> {
         .add_identity(&world.settings.tenant, Kind::Application, "newcomer");
     let control = world.serve_control(Listen::default().address).await?;
 
+    let pod = folder.join("pod");
+    fs::create_dir(&pod).context("cannot make a folder")?;
+    let _sidecar = gateway(&world, &pod).await?;
+
     let variables = variables(&world, &newcomer, control.address(), folder)?;
     let mut child = tokio::process::Command::new(&program[0])
         .args(&program[1..])
@@ -112,6 +122,52 @@ async fn run(program: &[OsString], folder: &Path) -> Result<()> {
         );
     }
     compare(&world)
+}
+
+/// Starts a sidecar that is a gateway, and waits until an agent may start beside it.
+async fn gateway(world: &World, folder: &Path) -> Result<tokio::process::Child> {
+    let sidecar = std::env::var_os(SIDECAR).context("nobody said where the sidecar is")?;
+    let mut environment = lone_sidecar::prepare(world, "client-0", folder)?;
+    environment.extend([
+        (
+            contract::HANDOFF_VARIABLE,
+            contract::Handoff::Gateway.as_str().to_owned(),
+        ),
+        (
+            contract::GATEWAY_PORT_VARIABLE,
+            contract::DEFAULT_GATEWAY_PORT.to_string(),
+        ),
+        (contract::URL_VARIABLE, format!("https://dev.azure.com/{ORGANIZATION}")),
+        (
+            contract::ALLOWED_HOSTS_VARIABLE,
+            contract::DEFAULT_ALLOWED_HOSTS.to_owned(),
+        ),
+        (
+            contract::ALLOWED_AUTHORITIES_VARIABLE,
+            contract::DEFAULT_ALLOWED_AUTHORITIES.to_owned(),
+        ),
+        (
+            contract::AZURE_AUTHORITY_HOST_VARIABLE,
+            contract::DEFAULT_AUTHORITY.to_owned(),
+        ),
+    ]);
+    fs::write(folder.join("assertion/assertion"), world.assertion())?;
+    let command = |word: &str| {
+        let mut command = tokio::process::Command::new(&sidecar);
+        command.arg(word).env_clear().envs(&environment).stdin(Stdio::null());
+        command
+    };
+    let child = command("run").stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let started = async {
+        while !command("probe").stdout(Stdio::null()).status().await?.success() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    tokio::time::timeout(LIMIT, started)
+        .await
+        .with_context(|| fs::read_to_string(folder.join("termination-log")).unwrap_or_default())??;
+    Ok(child)
 }
 
 /// What the program finds in its environment, and nothing else.
@@ -147,6 +203,12 @@ fn variables(
         // As agents' images have them.
         ("AZP_URL", format!("https://dev.azure.com/{ORGANIZATION}").into()),
         ("AZP_POOL", POOL.into()),
+        // As the webhook sets them with the handoff `gateway`, under names of these programs' own.
+        (
+            "GATEWAY_URL",
+            contract::gateway_url(contract::DEFAULT_GATEWAY_PORT).into(),
+        ),
+        ("TICKET", contract::TICKET.into()),
         // For the programs themselves.
         ("LEGACY_URL", format!("https://{ORGANIZATION}.visualstudio.com").into()),
         (

@@ -14,10 +14,16 @@ mod attacks;
 mod bad_requests;
 #[path = "admission/certificates.rs"]
 mod certificates;
+#[path = "admission/cluster.rs"]
+mod cluster;
+#[path = "admission/configuration.rs"]
+mod configuration;
 #[path = "admission/connections.rs"]
 mod connections;
 #[path = "admission/ending.rs"]
 mod ending;
+#[path = "admission/http.rs"]
+mod http;
 #[path = "admission/pods.rs"]
 mod pods;
 #[path = "admission/wire.rs"]

@@ -10,6 +10,8 @@
 mod conflicts;
 #[path = "end_to_end/demo.rs"]
 mod demo;
+#[path = "end_to_end/gateway.rs"]
+mod gateway;
 #[path = "end_to_end/generations.rs"]
 mod generations;
 #[path = "end_to_end/leaving.rs"]

@@ -9,8 +9,14 @@ use serde_json::{Value, json};
 use tests::kustomize::{find, render};
 use tests::programs::repository;
 
+#[path = "manifests/chart.rs"]
+mod chart;
+#[path = "manifests/deployment.rs"]
+mod deployment;
 #[path = "manifests/examples.rs"]
 mod examples;
+#[path = "manifests/keep.rs"]
+mod keep;
 #[path = "manifests/network.rs"]
 mod network;
 #[path = "manifests/restricted.rs"]
@@ -19,6 +25,8 @@ mod restricted;
 mod selector;
 #[path = "manifests/supply.rs"]
 mod supply;
+#[path = "manifests/version.rs"]
+mod version;
 
 /// A kustomization of this folder, made for one test, that takes parts of the repository.
 fn variant(resources: &[&str], components: &[&str], rest: &str) -> Vec<Value> {
@@ -131,7 +139,7 @@ fn port(address: &str) -> u64 {
 }
 
 #[test]
-fn one_namespace_for_all_and_restricted() {
+fn every_object_is_in_the_restricted_namespace() {
     const CLUSTER_SCOPED: &[&str] = &[
         "ClusterRole",
         "ClusterRoleBinding",
@@ -162,7 +170,7 @@ fn one_namespace_for_all_and_restricted() {
 }
 
 #[test]
-fn the_api_server_finds_the_program_and_trusts_it() {
+fn service_port_and_ca_lead_the_api_server_to_the_program() {
     for (rendering, objects) in renderings() {
         let webhook = webhook(&objects);
         let client = &webhook["clientConfig"]["service"];
@@ -258,7 +266,7 @@ fn the_certificate_chain_is_a_root_an_issuer_and_a_short_lived_leaf() {
 }
 
 #[test]
-fn it_sorts_before_azwi_and_its_fields_are_as_designed() {
+fn the_webhook_configuration_sorts_before_azwis_and_has_the_expected_fields() {
     for (rendering, objects) in renderings() {
         let configuration =
             find(&objects, "MutatingWebhookConfiguration", WEBHOOK_CONFIGURATION).expect("there is one");
@@ -291,10 +299,13 @@ fn pods_on_create() -> Value {
 }
 
 #[test]
-fn it_may_read_service_accounts_and_the_uid_of_kube_system() {
+fn the_cluster_role_allows_exactly_three_reads() {
     for (rendering, objects) in renderings() {
+        // `ado-agent keep` has rights of its own (keep.rs).
+        let of_the_webhook = |object: &&Value| object["metadata"]["name"] != keep::NAME;
         let roles: BTreeSet<_> = objects
             .iter()
+            .filter(of_the_webhook)
             .filter_map(|object| object["kind"].as_str())
             .filter(|kind| kind.contains("Role"))
             .collect();
@@ -304,7 +315,8 @@ fn it_may_read_service_accounts_and_the_uid_of_kube_system() {
             "{rendering}"
         );
         let rules: Vec<_> = kind(&objects, "ClusterRole")
-            .iter()
+            .into_iter()
+            .filter(of_the_webhook)
             .map(|role| role["rules"].clone())
             .collect();
         assert_eq!(
@@ -325,184 +337,4 @@ fn it_may_read_service_accounts_and_the_uid_of_kube_system() {
             "ado-agent-webhook"
         );
     }
-}
-
-#[test]
-fn our_own_pods_are_restricted_with_a_read_only_root() {
-    for (rendering, objects) in renderings() {
-        let template = &deployment(&objects)["spec"]["template"];
-        assert_eq!(restricted::violations(&template["spec"]), [""; 0], "{rendering}");
-        assert_eq!(container(&objects)["securityContext"]["readOnlyRootFilesystem"], true);
-        let resources = &container(&objects)["resources"];
-        assert!(resources["requests"]["cpu"].is_string() && resources["limits"]["memory"].is_string());
-        // What else could run in our namespace would have to be looked at here, too.
-        for kind in ["DaemonSet", "StatefulSet", "Job", "CronJob", "Pod"] {
-            assert!(self::kind(&objects, kind).is_empty(), "{rendering} has a {kind}");
-        }
-    }
-}
-
-#[test]
-fn a_rollout_has_no_gap_and_selectors_find_the_pods() {
-    for (rendering, objects) in renderings() {
-        let spec = &deployment(&objects)["spec"];
-        let labels = &spec["template"]["metadata"]["labels"];
-        assert!(spec["replicas"].as_u64() >= Some(2), "{rendering}");
-        assert_eq!(
-            spec["strategy"]["rollingUpdate"],
-            json!({"maxUnavailable": 0, "maxSurge": 1})
-        );
-        let drain: u64 = default("--drain-delay").parse().expect("seconds");
-        let grace = spec["template"]["spec"]["terminationGracePeriodSeconds"].as_u64();
-        assert!(
-            grace >= Some(drain + 10),
-            "requests under way have to end within the grace period"
-        );
-
-        let budget = &find(&objects, "PodDisruptionBudget", "ado-agent-webhook").expect("there is one")["spec"];
-        assert_eq!(budget["maxUnavailable"], 1);
-        let policy = &find(&objects, "NetworkPolicy", "ado-agent-webhook").expect("there is one")["spec"];
-        let service = &find(&objects, "Service", "ado-agent-webhook").expect("there is one")["spec"];
-        let spread = &spec["template"]["spec"]["topologySpreadConstraints"];
-        assert_eq!(spread.as_array().map(Vec::len), Some(1));
-        assert_eq!(spread[0]["topologyKey"], "kubernetes.io/hostname");
-        for selector in [
-            &spec["selector"],
-            &budget["selector"],
-            &policy["podSelector"],
-            &spread[0]["labelSelector"],
-            &json!({"matchLabels": service["selector"]}),
-        ] {
-            assert_ne!(
-                selector["matchLabels"],
-                json!({}),
-                "{rendering}: an empty selector takes everything"
-            );
-            assert!(
-                selector::selects(selector, labels),
-                "{rendering}: {selector} misses {labels}"
-            );
-        }
-
-        let plain = port(&default("--plain-address"));
-        for (probe, path) in [
-            ("livenessProbe", "/livez"),
-            ("readinessProbe", "/readyz"),
-            ("startupProbe", "/livez"),
-        ] {
-            let get = &container(&objects)[probe]["httpGet"];
-            assert_eq!(get["path"], path, "{rendering}");
-            assert_eq!(
-                ports(&objects)[get["port"].as_str().expect("a named port")],
-                plain,
-                "{rendering}"
-            );
-        }
-        let open: Vec<_> = policy["ingress"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(|rule| ports(&objects)[rule["ports"][0]["port"].as_str().expect("a named port")])
-            .collect();
-        assert_eq!(open, [port(&default("--tls-address")), plain], "{rendering}");
-    }
-}
-
-#[test]
-fn the_settings_are_ones_that_the_webhook_accepts() {
-    let known: BTreeSet<_> = webhook::config::reference()
-        .into_iter()
-        .map(|row| row.variable)
-        .collect();
-    for (rendering, objects) in renderings() {
-        let settings = settings(&objects);
-        for key in settings.keys() {
-            assert!(known.contains(key), "{rendering}: the webhook has no variable {key}");
-        }
-        let config = webhook::config::Config::read(["ado-agent-webhook".to_owned()], |key| settings.get(key).cloned());
-        let config = config.unwrap_or_else(|error| panic!("{rendering}: {error}"));
-        assert_eq!(
-            config.settings.sidecar_image,
-            settings["ADO_AGENT_WEBHOOK_SIDECAR_IMAGE"]
-        );
-    }
-}
-
-#[test]
-fn registry_and_tag_of_both_images_are_set_in_one_place() {
-    for (rendering, objects) in renderings() {
-        let webhook = container(&objects)["image"].as_str().expect("an image").to_owned();
-        let sidecar = settings(&objects)["ADO_AGENT_WEBHOOK_SIDECAR_IMAGE"].clone();
-        assert_eq!(
-            webhook.replace("/ado-agent-webhook:", "/ado-agent-sidecar:"),
-            sidecar,
-            "{rendering}"
-        );
-        assert_eq!(
-            webhook.matches("/ado-agent-webhook:").count(),
-            1,
-            "{rendering}: {webhook}"
-        );
-        assert!(
-            kind(&objects, "ConfigMap")
-                .iter()
-                .all(|map| map["metadata"]["name"] != "ado-agent-images"),
-            "{rendering}: what is only read by kustomize reaches the cluster"
-        );
-    }
-    let digest = format!("sha256:{}", "a".repeat(64));
-    for folder in folders("manifests/overlays")
-        .iter()
-        .map(|folder| format!("manifests/overlays/{}", name(folder)))
-    {
-        for base in ["manifests/base", &folder] {
-            let objects = variant(
-                &[base],
-                &["manifests/components/images"],
-                &format!(
-                    "configMapGenerator:\n  - name: ado-agent-images\n    namespace: {SYSTEM_NAMESPACE}\n    behavior: merge\n    \
-                     literals: [\"webhook=mirror.test:5000/a/w:2\", \"sidecar=mirror.test:5000/a/s@{digest}\"]\n"
-                ),
-            );
-            assert_eq!(container(&objects)["image"], "mirror.test:5000/a/w:2", "{base}");
-            assert_eq!(
-                settings(&objects)["ADO_AGENT_WEBHOOK_SIDECAR_IMAGE"],
-                format!("mirror.test:5000/a/s@{digest}"),
-                "{base}"
-            );
-            let text = json!(objects).to_string();
-            assert!(
-                !text.contains("ghcr.io") && !text.contains("registry.example.com"),
-                "{base}: {text}"
-            );
-        }
-    }
-}
-
-/// The manifests count on it: no shell, a user by number, the program where the startup probe and the hook call it.
-#[test]
-fn the_images_hold_one_program_and_run_as_a_user_by_number() {
-    for (part, program) in [
-        ("webhook", "/ado-agent-webhook"),
-        ("sidecar", contract::SIDECAR_PROGRAM),
-    ] {
-        let file = format!("{part}/Dockerfile");
-        let text = std::fs::read_to_string(repository().join(&file)).expect("the Dockerfile is there");
-        let last = text.rsplit("\nFROM ").next().expect("a stage");
-        let lines: Vec<_> = last.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(lines[0], "scratch", "{file}: nothing but the program");
-        assert!(
-            lines.contains(&format!("COPY --from=build {program} {program}").as_str()),
-            "{file}"
-        );
-        assert!(
-            lines.contains(&format!("ENTRYPOINT [\"{program}\"]").as_str()),
-            "{file}"
-        );
-        assert!(lines.contains(&"USER 65532:65532"), "{file}");
-    }
-    let base = variant(&["manifests/base"], &[], "");
-    let security = &deployment(&base)["spec"]["template"]["spec"]["securityContext"];
-    assert_eq!(security["runAsUser"], 65532);
-    assert_eq!(default("--sidecar-run-as-user"), "65532");
 }

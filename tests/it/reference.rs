@@ -1,10 +1,22 @@
 //! The documentation that is tied to the code: the reference is up to date, the troubleshooting page knows every reason,
 //! and no link or name in the documentation leads nowhere.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+#[path = "reference/book.rs"]
+mod book;
+#[path = "reference/images.rs"]
+mod images;
+#[path = "reference/names.rs"]
+mod names;
+#[path = "reference/reasons.rs"]
+mod reasons;
+#[path = "reference/scorecard.rs"]
+mod scorecard;
 
-use contract::Reason;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use tests::chart;
+use tests::pages::pages;
 use tests::programs::repository;
 use tests::reference::render;
 
@@ -14,61 +26,37 @@ fn read(path: &str) -> String {
 
 #[test]
 fn the_reference_is_what_the_code_says() {
-    let file = repository().join("docs/reference.md");
-    let rendered = render();
+    is_rendered("docs/reference.md", &render());
+}
+
+/// A file that is rendered is what the code says; with `UPDATE_GOLDENS` it becomes that.
+fn is_rendered(path: &str, rendered: &str) {
     if std::env::var_os("UPDATE_GOLDENS").is_some() {
-        std::fs::write(&file, &rendered).expect("docs/reference.md is writable");
+        std::fs::write(repository().join(path), rendered).expect("the file is writable");
     }
-    let written = read("docs/reference.md");
+    let written = read(path);
     let first = rendered
         .lines()
         .zip(written.lines().chain(std::iter::repeat("")))
         .find(|(rendered, written)| rendered != written);
     assert!(
         rendered == written,
-        "docs/reference.md is out of date, first at {first:?}; refresh it: UPDATE_GOLDENS=1 cargo test -p tests --test reference"
+        "{path} is out of date, first at {first:?}; refresh it: UPDATE_GOLDENS=1 cargo test -p tests --test reference"
     );
 }
 
 #[test]
-fn troubleshooting_says_what_to_do_about_every_reason() {
-    let page = read("docs/troubleshooting.md");
-    for reason in Reason::ALL {
-        let row = page.lines().find(|line| line.starts_with(&format!("| `{reason}` |")));
-        let row = row.unwrap_or_else(|| panic!("docs/troubleshooting.md has no row for {reason}"));
-        let advice = row.split('|').nth(2).unwrap_or_default().trim();
-        assert!(advice.len() > 20, "{reason}: {advice:?} tells nobody what to do");
-    }
-    let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-    for row in page.lines().filter(|line| line.starts_with("| `")) {
-        let word = row.split('`').nth(1).expect("the row starts with a word");
-        assert!(
-            known.contains(word),
-            "docs/troubleshooting.md explains {word}, which is no reason"
-        );
-    }
-}
-
-/// Every page of the documentation.
-fn pages() -> Vec<PathBuf> {
-    let top = repository();
-    let mut pages: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"]
-        .iter()
-        .map(|page| top.join(page))
-        .filter(|page| page.exists())
-        .collect();
-    for entry in std::fs::read_dir(top.join("docs")).expect("docs exists") {
-        let path = entry.expect("it can be listed").path();
-        if path.extension().is_some_and(|extension| extension == "md") {
-            pages.push(path);
-        }
-    }
-    assert!(pages.len() > 6, "{pages:?}");
-    pages
+fn the_charts_values_are_what_the_code_says() {
+    is_rendered("manifests/chart/values.schema.json", &chart::schema());
+    is_rendered("docs/chart.md", &chart::page().expect("values.yaml has every value"));
+    let rows: BTreeSet<String> = chart::VALUES.iter().map(|row| row.path.to_owned()).collect();
+    let paths = chart::default_paths().expect("values.yaml is an object");
+    let paths: BTreeSet<String> = paths.into_iter().filter(|path| path != "settings").collect();
+    assert_eq!(paths, rows, "values.yaml and the table have the same values");
 }
 
 #[test]
-fn no_link_leads_nowhere() {
+fn no_link_is_broken() {
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("the page can be read");
         let folder = page.parent().expect("a file lies in a folder");
@@ -132,8 +120,8 @@ fn the_documentation_names_only_what_exists() {
     let reference = render();
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("the page can be read");
-        for prefix in [contract::PREFIX, "ADO_AGENT_", "ado_agent_webhook_"] {
-            for name in names(&text, prefix) {
+        for prefix in [contract::PREFIX, "ADO_AGENT_", "ado_agent_", "cicd_"] {
+            for name in words(&text, prefix) {
                 assert!(
                     reference.contains(&name) || name.len() == prefix.len(),
                     "{}: {name} is in no table of docs/reference.md",
@@ -148,6 +136,8 @@ fn the_documentation_names_only_what_exists() {
 #[test]
 fn commands_and_paths_in_the_documentation_exist() {
     let packages = [
+        "release/image",
+        "cli",
         "tests",
         "tests/agent",
         "tests/azure",
@@ -178,7 +168,16 @@ fn commands_and_paths_in_the_documentation_exist() {
                 seen += 1;
             }
         }
-        let tops = ["certs/", "docs/", "manifests/", "sidecar/", "tests/", "webhook/"];
+        let tops = [
+            "certs/",
+            "cli/",
+            "docs/",
+            "manifests/",
+            "release/",
+            "sidecar/",
+            "tests/",
+            "webhook/",
+        ];
         for path in text.split('`').skip(1).step_by(2) {
             let plain = path
                 .bytes()
@@ -204,10 +203,7 @@ fn every_promise_is_held_by_a_test() {
         .split_once("## What is promised")
         .expect("docs/security.md says what is promised");
     let (promises, _) = promises.split_once("\n## ").expect("another section follows");
-    let mut sources = String::new();
-    for folder in ["tests/it", "webhook/inject/tests/it", "sidecar/lifecycle/tests"] {
-        collect(&repository().join(folder), &mut sources);
-    }
+    let sources = sources();
     let mut rows = 0;
     for row in promises.lines().filter(|line| line.starts_with("| ")).skip(2) {
         let cell = row.split('|').nth(2).unwrap_or_default();
@@ -229,6 +225,41 @@ fn every_promise_is_held_by_a_test() {
     assert!(rows > 5, "only {rows} promises were found");
 }
 
+/// So does each line of the table of what a job can take.
+#[test]
+fn what_a_job_can_take_is_said_by_tests() {
+    let page = read("docs/security.md");
+    let (_, table) = page.split_once("## What a job can take").expect("the section");
+    let (table, _) = table.split_once("\n## ").expect("another section follows");
+    let sources = sources();
+    let mut names = BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let cells = row.split('`').skip(1).step_by(2);
+        let tests: Vec<_> = cells.filter(|name| name.contains('_')).collect();
+        assert!(row.contains("yes") || !tests.is_empty(), "no test: {row}");
+        for test in &tests {
+            let is_a_test = sources.contains(&format!("fn {test}(")) || sources.contains(&format!("{test}: \""));
+            assert!(is_a_test, "there is no test {test}: {row}");
+        }
+        names.extend(tests);
+    }
+    assert!(names.len() > 8, "{names:?}");
+}
+
+/// The sources of the tests that the security page names.
+fn sources() -> String {
+    let mut sources = String::new();
+    for folder in [
+        "tests/it",
+        "webhook/inject/tests/it",
+        "sidecar/lifecycle/tests",
+        "sidecar/gateway/tests",
+    ] {
+        collect(&repository().join(folder), &mut sources);
+    }
+    sources
+}
+
 /// The text of every file below a folder.
 fn collect(folder: &Path, text: &mut String) {
     for entry in std::fs::read_dir(folder).expect("it can be listed") {
@@ -242,7 +273,7 @@ fn collect(folder: &Path, text: &mut String) {
 }
 
 /// Every word of a text that starts with the prefix.
-fn names(text: &str, prefix: &str) -> BTreeSet<String> {
+fn words(text: &str, prefix: &str) -> BTreeSet<String> {
     text.match_indices(prefix)
         .map(|(start, _)| {
             text[start..]

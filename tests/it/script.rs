@@ -6,104 +6,20 @@
     reason = "a test ends where something is wrong, in its helpers, too"
 )]
 
-use serde_json::Value;
+#[path = "script/run.rs"]
+mod run;
+
+use run::{at_once, baked, demo, run, script};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use tests::demo::stage::{SCRIPTS, does_own_exchange};
 use tests::programs::repository;
 
-/// What one run said.
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    /// Kind and sentence of each finding.
-    findings: Vec<(String, String)>,
-    all: String,
-}
-
-impl Said {
-    /// The sentences of a kind.
-    fn of(&self, kind: &str) -> Vec<&str> {
-        let found = self.findings.iter().filter(|(found, _)| found == kind);
-        found.map(|(_, sentence)| sentence.as_str()).collect()
-    }
-
-    fn has(&self, kind: &str, part: &str) -> bool {
-        self.of(kind).iter().any(|sentence| sentence.contains(part))
-    }
-
-    #[track_caller]
-    fn assert_finding(&self, kind: &str, part: &str) {
-        assert!(self.has(kind, part), "{kind}: {part}\n{}", self.all);
-    }
-}
-
-fn demo(script: &Path, arguments: &[&str]) -> Said {
-    run(Command::new(env!("CARGO_BIN_EXE_demo")), script, arguments)
-}
-
-fn run(mut demo: Command, script: &Path, arguments: &[&str]) -> Said {
-    // The pauses of our scripts and of the stub agent are shortened.
-    let output = demo
-        .args([
-            "--json",
-            "--grace=30",
-            "--env=STUB_RETRY_SECONDS=1",
-            "--env=STUB_AGENT_HURRY=20",
-            "--script",
-        ])
-        .arg(script)
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let string = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Said {
-        code: output.status.code().unwrap(),
-        findings: lines
-            .iter()
-            .filter(|line| line["finding"].is_string())
-            .map(|line| (string(&line["finding"]), string(&line["sentence"])))
-            .collect(),
-        all: format!(
-            "{}\n{text}{}",
-            script.display(),
-            String::from_utf8_lossy(&output.stderr)
-        ),
-    }
-}
-
-/// Runs all of them at once: they mostly wait.
-fn at_once<T: Send + 'static, const N: usize>(runs: [impl FnOnce() -> T + Send + 'static; N]) -> [T; N] {
-    runs.map(std::thread::spawn).map(|run| match run.join() {
-        Ok(said) => said,
-        Err(panic) => std::panic::resume_unwind(panic),
-    })
-}
-
-/// A folder with a script of this text, which may be executed.
-fn script(text: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("start.sh");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    (folder, path)
-}
-
-/// A script that has its agent in the image, with these lines before it registers.
-fn baked(lines: &str) -> String {
-    format!(
-        "#!/bin/bash\nset -e\n{lines}\n./config.sh --unattended --url \"$AZP_URL\" --auth PAT --token \"$(cat \"$AZP_TOKEN_FILE\")\" \
-         --pool \"$AZP_POOL\" --agent \"${{AZP_AGENT_NAME:-$(hostname)}}\" --replace --acceptTeeEula\nexec ./run.sh \"$@\"\n"
-    )
-}
-
 #[test]
-fn every_start_script_is_tried_and_what_is_said_fits_the_exit_code() {
+fn the_findings_of_every_start_script_match_the_exit_code() {
     let runs = SCRIPTS.map(|name| {
         let path = repository().join(format!("tests/agent/start/{name}.sh"));
         move || (name, demo(&path, &["--once"]))
@@ -153,6 +69,42 @@ fn every_start_script_is_tried_and_what_is_said_fits_the_exit_code() {
 }
 
 #[test]
+fn through_the_gateway_a_script_finds_no_token_and_works() {
+    let own = |name: &str| fs::read_to_string(repository().join(format!("tests/agent/start/{name}.sh"))).unwrap();
+    // An image that knows its token and its organization under names of its own, and reads no file.
+    let env_only = baked(": \"${AGENT_TOKEN:?}\"")
+        .replace("$AZP_URL", "$AGENT_URL")
+        .replace("$(cat \"$AZP_TOKEN_FILE\")", "$AGENT_TOKEN");
+    let runs = [own("gen3"), own("own-exchange"), env_only].map(|text| {
+        move || {
+            let (_folder, path) = script(&text);
+            let url = "--env=AGENT_URL=https://dev.azure.com/contoso";
+            demo(&path, &["--handoff=gateway", "--once", url])
+        }
+    });
+    for said in at_once(runs) {
+        said.assert_finding("good", "It registers through the gateway");
+        said.assert_finding("good", "The agent container holds no token");
+        said.assert_finding("good", "Deleted while idle: the pool has no agent of it");
+        said.assert_finding("good", "the job succeeded");
+        said.assert_finding("good", "As a Job with --once: it runs one job");
+        assert_eq!(said.code, 0, "{}", said.all);
+    }
+}
+
+/// As with `sudo` without `-E`: the agent itself refuses plain HTTP, and says so.
+#[test]
+fn a_script_that_clears_the_environment_does_not_work_with_the_gateway() {
+    let text = baked("")
+        .replace("./config.sh", "env -i PATH=\"$PATH\" HOME=\"$HOME\" ./config.sh")
+        .replace("$(cat \"$AZP_TOKEN_FILE\")", "$AZP_TOKEN");
+    let (_folder, path) = script(&text);
+    let said = demo(&path, &["--handoff=gateway"]);
+    assert_eq!(said.code, 1, "{}", said.all);
+    assert!(said.all.contains("requires a secure connection"), "{}", said.all);
+}
+
+#[test]
 fn an_agent_in_the_image_and_one_from_a_fixed_address_are_found() {
     let fixed = baked(
         "curl -fsSL https://download.agent.dev.azure.com/agent/4.255.0/vsts-agent-linux-x64-4.255.0.tar.gz | tar -xz",
@@ -183,7 +135,7 @@ fn a_script_that_reads_a_variable_only_is_told_so_and_tried_with_the_command_tha
 }
 
 #[test]
-fn nothing_of_this_machine_is_written_and_nobody_outside_is_reached() {
+fn the_sandbox_writes_nothing_and_reaches_no_network() {
     let home = tempfile::tempdir().unwrap();
     let here = tempfile::tempdir().unwrap();
     for folder in [&home, &here] {
@@ -246,7 +198,7 @@ fn nothing_of_this_machine_is_written_and_nobody_outside_is_reached() {
 }
 
 #[test]
-fn what_is_missing_is_named_and_is_no_fault_of_the_script() {
+fn missing_tools_are_named_and_not_blamed_on_the_script() {
     for (line, named) in [
         ("token=$(no-such-cloud-tool login)", "It needs no-such-cloud-tool"),
         (

@@ -1,4 +1,4 @@
-//! A double of the API server, as far as the webhook meets one: it serves what the webhook reads, and it admits pods as the
+//! A double of the API server, as far as our programs meet one: it serves what they read and write, and it admits pods as the
 //! real one does, with reviews over TLS. What it does was measured on Kubernetes 1.32 and read in its source.
 //!
 //! A story: [`ApiServer::start`], [`ApiServer::set_namespace`] and [`ApiServer::set_account`] make a cluster,
@@ -6,12 +6,15 @@
 
 pub mod admission;
 mod defaults;
+mod events;
+pub mod operator;
 mod plugins;
 mod reads;
 pub mod review;
 pub mod selectors;
-mod validation;
+mod stored;
 pub mod webhook;
+mod websocket;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -60,6 +63,8 @@ struct State {
     /// The newest resource version, for watchers that wait.
     newest: watch::Sender<u64>,
     cluster_uid: String,
+    /// What people see of the cluster, beyond what the webhook reads.
+    operator: Mutex<operator::Store>,
 }
 
 #[derive(Default)]
@@ -73,8 +78,31 @@ struct Objects {
     mood: Mood,
     /// Whether accounts are served as a whole to those who ask for that.
     whole: bool,
+    /// Objects of other kinds, by their paths.
+    others: BTreeMap<String, Value>,
     minor: String,
     requests: Vec<String>,
+    stored: stored::Stored,
+    told: events::Told,
+}
+
+/// What happened to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Added,
+    Modified,
+    Deleted,
+}
+
+impl Change {
+    /// As the type of a watch event.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
 }
 
 impl State {
@@ -82,19 +110,18 @@ impl State {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change_account(&self, kind: &'static str, mut object: Value, is_kept: bool) {
+    fn change_account(&self, change: Change, mut object: Value) {
         let mut objects = self.lock();
         objects.version += 1;
         let version = objects.version;
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         let key = (text("namespace"), text("name"));
-        if is_kept {
-            objects.accounts.insert(key, object.clone());
-        } else {
-            objects.accounts.remove(&key);
-        }
-        objects.events.push_back((version, kind, object));
+        match change {
+            Change::Added | Change::Modified => objects.accounts.insert(key, object.clone()),
+            Change::Deleted => objects.accounts.remove(&key),
+        };
+        objects.events.push_back((version, change.as_str(), object));
         if objects.events.len() > EVENTS {
             objects.events.pop_front();
         }
@@ -113,6 +140,7 @@ impl ApiServer {
             objects: Mutex::default(),
             newest: watch::Sender::new(1),
             cluster_uid: guid::random(),
+            operator: Mutex::default(),
         });
         {
             let mut objects = state.lock();
@@ -187,21 +215,31 @@ impl ApiServer {
         self.state.lock().whole = true;
     }
 
+    /// Serves an object of another kind at its path (`/apis/apps/v1/namespaces/a/deployments/b`), to people who ask with rights of
+    /// their own.
+    pub fn set_object(&self, path: &str, object: Value) {
+        self.state.lock().others.insert(path.to_owned(), object);
+    }
+
     /// The minor version that `/version` tells (`33`, `28+`).
     pub fn set_minor_version(&self, minor: &str) {
         minor.clone_into(&mut self.state.lock().minor);
     }
 
     /// Creates or replaces a namespace with labels; `kubernetes.io/metadata.name` is added as by the real one. The
-    /// account `default` is made with it.
+    /// account `default` is made with it where there is none.
     pub fn set_namespace(&self, name: &str, labels: &[(&str, &str)]) {
         let mut all: BTreeMap<_, _> = labels
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         all.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
-        let is_new = self.state.lock().namespaces.insert(name.to_owned(), all).is_none();
-        if is_new {
+        let default = (name.to_owned(), "default".to_owned());
+        let needs_account = {
+            let mut state = self.state.lock();
+            state.namespaces.insert(name.to_owned(), all).is_none() && !state.accounts.contains_key(&default)
+        };
+        if needs_account {
             self.set_account(name, "default", &[]);
         }
     }
@@ -227,8 +265,8 @@ impl ApiServer {
             .lock()
             .accounts
             .contains_key(&(namespace.to_owned(), name.to_owned()));
-        self.state
-            .change_account(if is_there { "MODIFIED" } else { "ADDED" }, object, true);
+        let change = if is_there { Change::Modified } else { Change::Added };
+        self.state.change_account(change, object);
     }
 
     /// Deletes a ServiceAccount.
@@ -236,7 +274,7 @@ impl ApiServer {
         let key = (namespace.to_owned(), name.to_owned());
         let account = self.state.lock().accounts.get(&key).cloned();
         if let Some(account) = account {
-            self.state.change_account("DELETED", account, false);
+            self.state.change_account(Change::Deleted, account);
         }
     }
 

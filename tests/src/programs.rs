@@ -38,17 +38,31 @@ pub fn use_prepared(directory: &Path) {
     let _ = PREPARED.set(directory.to_owned());
 }
 
-/// Path of `ado-agent-webhook`, `ado-agent-sidecar` or `stub-agent`.
+/// Names a folder with the programs to test instead of those that cargo builds: those of a release, perhaps for another platform
+/// (`release/emulated`).
+pub const PROGRAMS_VARIABLE: &str = "ADO_TEST_PROGRAMS";
+
+/// Path of `ado-agent-webhook`, `ado-agent-sidecar`, `ado-agent` or `stub-agent`.
 ///
 /// Cargo does not build another package's programs for a test, and a stale one would be tested silently. So this asks
 /// cargo, once a process; where nothing changed that takes a fraction of a second.
 ///
 /// # Errors
-/// Cargo cannot be started, or cannot build them; the error holds what it says.
+/// Cargo cannot be started, or cannot build them; the error holds what it says. Or the folder that the variable names has no such
+/// program.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     if let Some(directory) = PREPARED.get() {
         return Ok(directory.join(name));
+    }
+    if let Some(folder) = std::env::var_os(PROGRAMS_VARIABLE) {
+        let path = Path::new(&folder).join(name);
+        ensure!(
+            path.is_absolute() && path.is_file(),
+            "{PROGRAMS_VARIABLE} is an absolute path: {} is no file",
+            path.display()
+        );
+        return Ok(path);
     }
     match DIRECTORY.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
         Ok(directory) => Ok(directory.join(name)),
@@ -74,7 +88,12 @@ pub fn cargo() -> Command {
 }
 
 fn build() -> anyhow::Result<PathBuf> {
-    let executable = executable(&["--bin=ado-agent-webhook", "--bin=ado-agent-sidecar", "--bin=stub-agent"])?;
+    let executable = executable(&[
+        "--bin=ado-agent-webhook",
+        "--bin=ado-agent-sidecar",
+        "--bin=ado-agent",
+        "--bin=stub-agent",
+    ])?;
     let directory = executable.parent().context("a program lies in a folder")?;
     Ok(directory.to_owned())
 }

@@ -1,6 +1,9 @@
 //! `docs/reference.md`, rendered from the code that gives the names their meaning.
 
+mod operators_program;
+
 use contract::{Entry, Reason};
+use observe::{NoticeKind, NoticeReason};
 
 const HEAD: &str = "\
 # Reference
@@ -68,6 +71,13 @@ pub fn render() -> String {
     );
     section(
         &mut page,
+        "Variables of the agent container with the gateway",
+        "",
+        "variable",
+        contract::GATEWAY_VARIABLES,
+    );
+    section(
+        &mut page,
         "Variables of older recipes",
         "Read where the agent container does not set the newer one. `AZP_` counts first, then `VSTS_`, then `AZDO_`.",
         "variable",
@@ -77,6 +87,11 @@ pub fn render() -> String {
         &mut page,
         "Variables that are removed from the agent container and set to the empty string, whatever `envFrom` or the image brings:",
         contract::SECRET_VARIABLES,
+    );
+    list(
+        &mut page,
+        "With the gateway, these of them hold the ticket instead:",
+        contract::TICKET_VARIABLES,
     );
     section(
         &mut page,
@@ -90,7 +105,18 @@ pub fn render() -> String {
         "Proxy variables that the sidecar gets from the agent container, each by itself:",
         contract::PROXY_VARIABLES,
     );
+    section(
+        &mut page,
+        "What ado-agent-sidecar probe --json prints",
+        "One line of JSON, in the sidecar's container: `kubectl exec POD -c ado-agent-sidecar -- /ado-agent-sidecar probe --json`. A member \
+         is never renamed; others may come. Where there is nothing to say it is `null`.",
+        "member",
+        contract::PROBE_MEMBERS,
+    );
     metrics(&mut page);
+    decisions(&mut page);
+    events(&mut page);
+    operators_program::append(&mut page);
     reasons(&mut page);
     page
 }
@@ -104,7 +130,7 @@ fn title(page: &mut String, title: &str, text: &str) {
 
 fn section(page: &mut String, name: &str, text: &str, column: &str, entries: &[Entry]) {
     title(page, name, text);
-    table(
+    append_table(
         page,
         &[column, "meaning"],
         entries.iter().map(|entry| vec![code(entry.name), entry.text()]),
@@ -140,7 +166,7 @@ fn settings(page: &mut String) {
         };
         vec![code(&row.flag), code(&row.variable), default, row.help]
     });
-    table(page, &["flag", "variable", "default", "meaning"], rows);
+    append_table(page, &["flag", "variable", "default", "meaning"], rows);
 }
 
 fn metrics(page: &mut String) {
@@ -152,7 +178,57 @@ fn metrics(page: &mut String) {
     let rows = webhook::metrics::reference()
         .iter()
         .map(|metric| vec![code(metric.name), metric.kind.to_owned(), metric.help.to_owned()]);
-    table(page, &["metric", "kind", "meaning"], rows);
+    append_table(page, &["metric", "kind", "meaning"], rows);
+    title(
+        page,
+        "Metrics of ado-agent keep",
+        "At `/metrics`, in Prometheus' text format. Names and labels that begin with `cicd` are those of OpenTelemetry's semantic \
+         conventions, or formed like them; a job of a pool is a task run there. `organization`, `pool` and `namespace` are names, \
+         all other labels are closed words.",
+    );
+    let rows = observe::families().iter().map(|family| {
+        let labels: Vec<_> = family.labels.iter().map(|label| code(label)).collect();
+        vec![
+            code(family.name),
+            family.kind.as_str().to_owned(),
+            labels.join(", "),
+            family.help.to_owned(),
+        ]
+    });
+    append_table(page, &["metric", "kind", "labels", "meaning"], rows);
+}
+
+fn events(page: &mut String) {
+    title(
+        page,
+        "Events of ado-agent keep",
+        "On the pod and on what was typed to get it (Deployment, StatefulSet, Job, CronJob, ScaledJob), one series for each object and reason: \
+         `kubectl describe` shows them.",
+    );
+    let rows = NoticeReason::FIXED
+        .iter()
+        .map(|(reason, kind, meaning)| vec![code(&reason.word()), kind.as_str().to_owned(), (*meaning).to_owned()]);
+    let problem = NoticeReason::Problem(Reason::PoolMissing).word();
+    let problems = vec![
+        format!("{} and similar", code(&problem)),
+        NoticeKind::Warning.as_str().to_owned(),
+        "The sidecar has a problem: one of the reasons below, written in this form. The note is its sentence, which says what to do."
+            .to_owned(),
+    ];
+    append_table(page, &["reason", "type", "meaning"], rows.chain([problems]));
+}
+
+fn decisions(page: &mut String) {
+    title(
+        page,
+        "Decisions of the sweep",
+        "What `ado-agent keep` and `ado-agent sweep` say of an agent whose pod may be gone: in log lines (`decision=`), in the table and in \
+         JSON. A decision is never renamed. [keep.md](keep.md) says how they come about.",
+    );
+    let rows = sweep::Decision::WORDS
+        .iter()
+        .map(|(word, meaning)| vec![code(word), (*meaning).to_owned()]);
+    append_table(page, &["decision", "meaning"], rows);
 }
 
 fn reasons(page: &mut String) {
@@ -166,14 +242,44 @@ fn reasons(page: &mut String) {
         let lines: Vec<_> = reason.docs().iter().map(|line| line.trim()).collect();
         vec![code(reason.as_str()), lines.join(" ")]
     });
-    table(page, &["reason", "meaning"], rows);
+    append_table(page, &["reason", "meaning"], rows);
+    for family in cli::problem::FAMILIES {
+        let commands: Vec<_> = family
+            .commands
+            .iter()
+            .map(|name| code(&format!("ado-agent {name}")))
+            .collect();
+        let say = if commands.len() == 1 {
+            "has these of its own"
+        } else {
+            "have these of their own"
+        };
+        page.push_str(&format!(
+            "\n{} {say}; what to do about each: [{}]({}).\n\n",
+            commands.join(" and "),
+            family.section.split('#').next().unwrap_or_default(),
+            family.section,
+        ));
+        append_table(page, &["reason", "meaning"], family.own.iter().map(word));
+        if !family.shared.is_empty() {
+            let shared: Vec<_> = family.shared.iter().map(|word| code(word.word)).collect();
+            page.push_str(&format!("\nOf the lists above they say {}.\n", shared.join(", ")));
+        }
+    }
 }
 
-fn code(text: &str) -> String {
+fn word(word: &cli::problem::Word) -> Vec<String> {
+    let lines: Vec<_> = word.docs.iter().map(|line| line.trim()).collect();
+    vec![code(word.word), lines.join(" ")]
+}
+
+/// In backquotes.
+pub(crate) fn code(text: &str) -> String {
     format!("`{text}`")
 }
 
-fn table(page: &mut String, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+/// A table.
+pub(crate) fn append_table(page: &mut String, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     page.push_str(&format!("| {} |\n", columns.join(" | ")));
     page.push_str(&format!("|{}\n", " --- |".repeat(columns.len())));
     for row in rows {

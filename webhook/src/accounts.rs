@@ -1,7 +1,7 @@
-//! Which identity a ServiceAccount names: the one thing that a decision needs from the API server.
+//! The identity annotations of ServiceAccounts: the one thing that a decision needs from the API server.
 //!
-//! A watch keeps two ids for every account with a client id; a lookup that finds none there reads the account live
-//! before anything is denied. While the API server is away, the accounts that are known go on being answered.
+//! A watch caches client ID and tenant ID of every account that has a client ID. An account that is not in the cache is read
+//! live before a pod is denied. While the API server is unreachable, cached accounts are still used.
 
 mod known;
 mod turns;
@@ -24,10 +24,10 @@ use known::Known;
 use turns::Turns;
 
 /// How long the answer "no account" or "no client ID" is cached.
-const REMEMBERED: Duration = Duration::from_secs(2);
-/// Misses that are cached; the names come from pods.
-const MOST_REMEMBERED: usize = 1024;
-/// An account that was applied together with its pod may be moments away (an account without client id: its annotation).
+const MISS_TTL: Duration = Duration::from_secs(2);
+/// Misses in the cache at most; whoever creates pods chooses the names.
+const MOST_MISSES: usize = 1024;
+/// Pauses before further reads: an account, or its annotation, that is applied together with the pod may arrive moments later.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
 
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
@@ -42,7 +42,16 @@ fn found(metadata: &ObjectMeta) -> ServiceAccount {
     }
 }
 
-/// All accounts of the cluster, as far as a decision asks.
+/// What a decision needs from an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// The account, with a client ID or without: the operator's settings name one.
+    Account,
+    /// A client ID, which nothing else names.
+    ClientId,
+}
+
+/// Lookup of ServiceAccounts.
 pub(crate) struct Accounts {
     client: Client,
     metrics: Arc<Metrics>,
@@ -52,7 +61,7 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Accounts of which none is known yet.
+    /// An empty cache.
     pub(crate) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         Self {
             client,
@@ -63,22 +72,20 @@ impl Accounts {
         }
     }
 
-    /// What is known of an account without asking the API server: from the watch, or from a read of the last seconds that
-    /// found nothing.
+    /// Looks an account up without asking the API server: in the watch's cache, then among the misses of the last seconds.
     pub(crate) fn known(&self, key: &Key) -> Option<ServiceAccount> {
         let (account, lookup) = match self.cached(&key.text) {
             Some(account) => (account, Lookup::Cached),
-            None => (self.remembered(&key.text)?, Lookup::Remembered),
+            None => (self.cached_miss(&key.text)?, Lookup::CachedMiss),
         };
         self.metrics.looked_up(lookup);
         Some(account)
     }
 
-    /// Reads an account, at the latest until `deadline`. Where nothing else names a client id (`is_last_source`), an account
-    /// without one is given a moment to get it.
-    pub(crate) async fn read(&self, key: &Key, is_last_source: bool, deadline: Instant) -> ServiceAccount {
+    /// Reads an account from the API server until `deadline`; again after a moment if it lacks what is needed.
+    pub(crate) async fn read(&self, key: &Key, needed: Needed, deadline: Instant) -> ServiceAccount {
         let budget = deadline.saturating_duration_since(Instant::now());
-        let reading = self.read_until(key, is_last_source, deadline);
+        let reading = self.read_until(key, needed, deadline);
         let (account, lookup) = tokio::time::timeout(budget, reading).await.unwrap_or_else(|_| {
             let text = format!(
                 "the API server did not answer within the {} ms of this request",
@@ -94,25 +101,24 @@ impl Accounts {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 
-    fn remembered(&self, key: &str) -> Option<ServiceAccount> {
+    fn cached_miss(&self, key: &str) -> Option<ServiceAccount> {
         let misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
         misses
             .get(key)
-            .filter(|(at, _)| at.elapsed() < REMEMBERED)
+            .filter(|(at, _)| at.elapsed() < MISS_TTL)
             .map(|(_, account)| account.clone())
     }
 
-    fn remember(&self, key: String, account: &ServiceAccount) {
+    fn cache_miss(&self, key: String, account: &ServiceAccount) {
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
-        misses.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
-        if misses.len() < MOST_REMEMBERED {
+        misses.retain(|_, (at, _)| at.elapsed() < MISS_TTL);
+        if misses.len() < MOST_MISSES {
             misses.insert(key, (Instant::now(), account.clone()));
         }
     }
 
-    /// Reads the account live; one without client id, or none, is read again after a moment.
-    async fn read_until(&self, key: &Key, is_last_source: bool, deadline: Instant) -> (ServiceAccount, Lookup) {
-        let Some(place) = self.turns.queue(key.namespace()) else {
+    async fn read_until(&self, key: &Key, needed: Needed, deadline: Instant) -> (ServiceAccount, Lookup) {
+        let Some(place) = self.turns.join(key.namespace()) else {
             let text = "too many other ServiceAccounts of the namespace are being read".to_owned();
             return (ServiceAccount::Unreadable(text), Lookup::Unreadable);
         };
@@ -122,7 +128,7 @@ impl Accounts {
             let answer = self.read_once(key).await;
             drop(turn);
             if let ServiceAccount::Found { client_id, .. } = &answer
-                && (client_id.is_some() || !is_last_source)
+                && (client_id.is_some() || needed == Needed::Account)
             {
                 return (answer, Lookup::Live);
             }
@@ -134,7 +140,7 @@ impl Accounts {
                         ServiceAccount::Unreadable(_) => return (answer, Lookup::Unreadable),
                         ServiceAccount::Found { .. } => Lookup::Live,
                     };
-                    self.remember(key.text.clone(), &answer);
+                    self.cache_miss(key.text.clone(), &answer);
                     return (answer, lookup);
                 }
             }

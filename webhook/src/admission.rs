@@ -1,7 +1,7 @@
-//! One review, from bytes to bytes: decode, look the ServiceAccount up, decide, log one line.
+//! One review: parse, look up the ServiceAccount, decide, log one line.
 //!
-//! What a review becomes in memory is many times its text, so it never waits for anything: where the ServiceAccount has to
-//! be read live, only the text is held meanwhile, and the review is parsed a second time.
+//! A parsed review takes many times the memory of its text, so none exists while something is waited for: where the
+//! ServiceAccount has to be read live, only the text is kept, and the review is parsed again afterwards.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use inject::review::{Error, Incoming};
 use inject::{ClusterFacts, Context, Decision, Inspection, ServiceAccount};
 
-use crate::accounts::Key;
+use crate::accounts::{Key, Needed};
 use crate::body::{Received, busy};
 use crate::client::{Activity, Client};
 use crate::router::Shared;
@@ -19,7 +19,7 @@ use crate::router::Shared;
 /// Answers a review; `deadline` is when the API server stops waiting.
 ///
 /// # Errors
-/// The answer to give instead: the bytes cannot be answered as a review, or too many others are being answered.
+/// The HTTP error to respond with: the body is not a review, or too many large ones wait.
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
     body: Received,
@@ -43,12 +43,11 @@ pub(crate) async fn answer(
             Step::NeedsAccount(key) => key,
         };
         client.set(Activity::LookingUp);
-        account = Some(
-            shared
-                .accounts
-                .read(&key, shared.settings.client_id.is_none(), deadline)
-                .await,
-        );
+        let needed = match shared.settings.client_id {
+            Some(_) => Needed::Account,
+            None => Needed::ClientId,
+        };
+        account = Some(shared.accounts.read(&key, needed, deadline).await);
     }
 }
 
@@ -65,8 +64,8 @@ enum Step {
 }
 
 impl Review {
-    /// Reads and decides: a small review at once; a costly one on another thread, one at a time, so that others do not wait
-    /// for it and memory holds one of each.
+    /// Parses and decides: a small review at once; a costly one on another thread, one at a time, so that small ones do not wait
+    /// for it and at most two parsed reviews exist.
     async fn step(self, account: Option<ServiceAccount>, deadline: Instant) -> Result<(Self, Step), Response> {
         let (review, step) = if self.body.is_costly() {
             let turn = Arc::clone(&self.shared.large).acquire_owned();
@@ -75,7 +74,7 @@ impl Review {
             };
             let task = tokio::task::spawn_blocking(move || {
                 let step = self.decide(account);
-                // Here, since a client that leaves does not end what was begun.
+                // Dropped here: a client that disconnects cancels the request, but not this thread.
                 drop(turn);
                 (self, step)
             });
@@ -112,7 +111,7 @@ impl Review {
         Ok(Step::Answered(self.conclude(&incoming, &decision)))
     }
 
-    /// The answer, counted and logged.
+    /// Counts and logs the decision; returns the response.
     fn conclude(&self, incoming: &Incoming, decision: &Decision) -> String {
         let answer = incoming.answer(decision);
         let took = self.started.elapsed();
@@ -140,7 +139,7 @@ impl Review {
     }
 }
 
-/// The label of the metric, from a closed list whatever the request says.
+/// The metric's label: one of a closed list, whatever the request contains.
 fn operation(word: &str) -> &'static str {
     ["CREATE", "UPDATE", "DELETE", "CONNECT"]
         .into_iter()
@@ -148,7 +147,7 @@ fn operation(word: &str) -> &'static str {
         .unwrap_or("other")
 }
 
-/// The start of a name, as long as Kubernetes' names can be: a client must not be able to fill the log with one line.
+/// A name cut to the longest length that Kubernetes allows, so that a client cannot write long lines into the log.
 fn short(name: &str) -> &str {
     &name[..name.floor_char_boundary(253)]
 }

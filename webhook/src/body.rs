@@ -1,4 +1,4 @@
-//! Receiving the body of a request: no more than it may have, in memory that is planned for.
+//! Reads the body of a request, within the limits of `memory.rs`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,13 +14,14 @@ use crate::client::{Activity, Client};
 use crate::memory::{LARGEST_BODY, SMALL_BODY};
 use crate::router::refuse;
 
-/// Nearly every review fits.
-const FIRST_ROOM: usize = 8 * 1024;
+/// Capacity of a new buffer; nearly every review fits.
+const INITIAL_CAPACITY: usize = 8 * 1024;
 
-/// Values that are read while others wait. A pod of a plain Deployment has about 200, with its managed fields.
-const CHEAP_VALUES: usize = 1_000;
+/// A review of up to this many JSON values is parsed on the event loop. A pod of a plain Deployment has about 200, including
+/// `managedFields`.
+const FEW_VALUES: usize = 1_000;
 
-/// A complete body, and its part of the budget where it is large.
+/// A complete body and, if it is large, its share of the memory budget.
 pub(crate) struct Received {
     bytes: Vec<u8>,
     charge: Option<Charge>,
@@ -31,15 +32,15 @@ impl Received {
         &self.bytes
     }
 
-    /// Whether it takes long to read: it is large, or it consists of many values. Each but the first has one of these bytes
-    /// before it, and to count them takes less than a microsecond.
+    /// Whether parsing takes long enough to be worth another thread: the body is large or has many JSON values. Every value but
+    /// the first follows one of these bytes, and counting them takes less than a microsecond.
     pub(crate) fn is_costly(&self) -> bool {
-        let starts = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
-        self.bytes.len() > SMALL_BODY || starts(&self.bytes) > CHEAP_VALUES
+        let values = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        self.bytes.len() > SMALL_BODY || values(&self.bytes) > FEW_VALUES
     }
 
-    /// Makes room for so many bytes more. Large buffers are paid for before they grow, and while one is copied into a larger
-    /// one both are held.
+    /// Grows the buffer for `more` bytes. A large buffer is charged to the budget before it is allocated; the old charge is
+    /// released afterwards, since both buffers exist while one is copied.
     async fn grow(
         &mut self,
         more: usize,
@@ -51,32 +52,32 @@ impl Received {
         if needed <= self.bytes.capacity() {
             return Ok(());
         }
-        let room = needed
+        let capacity = needed
             .max(self.bytes.capacity() * 2)
-            .clamp(FIRST_ROOM.min(length), length);
-        if room > SMALL_BODY {
-            let charge = budget.charge(room, client).await.ok_or_else(busy)?;
+            .clamp(INITIAL_CAPACITY.min(length), length);
+        if capacity > SMALL_BODY {
+            let charge = budget.charge(capacity, client).await.ok_or_else(busy)?;
             client.set(Activity::Receiving);
-            self.bytes.reserve_exact(room - self.bytes.len());
+            self.bytes.reserve_exact(capacity - self.bytes.len());
             self.charge = Some(charge);
         } else {
-            self.bytes.reserve_exact(room - self.bytes.len());
+            self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         Ok(())
     }
 }
 
-/// Receives a body until `deadline`.
+/// Reads a body until `deadline`.
 ///
 /// # Errors
-/// The answer to give instead: the body is too large, too slow or broken, or there is no memory for it now.
+/// The HTTP error to respond with: the body is too large, too slow or malformed, or the memory budget is exhausted.
 pub(crate) async fn receive(
     body: Body,
     budget: &Budget,
     client: &Arc<Client>,
     deadline: Instant,
 ) -> Result<Received, Response> {
-    // Without a length it may become as large as is allowed.
+    // Without Content-Length (chunked), the limit itself.
     let length = body
         .size_hint()
         .exact()
@@ -84,7 +85,12 @@ pub(crate) async fn receive(
     if length > LARGEST_BODY {
         return Err(too_large());
     }
-    let late = |_| refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned());
+    let late = |_| {
+        refuse(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time".to_owned(),
+        )
+    };
     tokio::time::timeout_at(deadline.into(), collect(body, length, budget, client))
         .await
         .map_err(late)?
@@ -109,10 +115,13 @@ async fn collect(mut body: Body, length: usize, budget: &Budget, client: &Arc<Cl
 }
 
 fn too_large() -> Response {
-    refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {LARGEST_BODY} bytes"))
+    refuse(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is larger than {LARGEST_BODY} bytes"),
+    )
 }
 
-/// The API server's client comes again after the seconds that we name, within the time of its call (k8s.io/client-go
+/// The API server's client retries after `Retry-After` seconds, within the timeout of the call (k8s.io/client-go
 /// `rest/with_retry.go`); without the header the call fails at once.
 pub(crate) fn busy() -> Response {
     let text = "too many large reviews at once".to_owned();

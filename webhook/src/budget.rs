@@ -1,4 +1,4 @@
-//! The memory for large bodies and answers: charged before it is taken, given back when it is freed.
+//! The memory budget for large bodies and responses: charged before a buffer is allocated, released when it is freed.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use crate::client::{Activity, Client};
 use crate::connections::Connections;
 use crate::metrics::Metrics;
 
-/// How long a request waits for others to be answered. Then the API server is told to come again, which it does within its
-/// own time.
+/// How long a request waits for memory. After that the API server is asked to retry, which it does within the timeout of its
+/// call.
 const WAIT: Duration = Duration::from_secs(1);
-/// Within it a closed connection has given its part back.
-const NEXT_VICTIM: Duration = Duration::from_millis(10);
+/// Pause between two evictions: by then an evicted connection has released its share.
+const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 
-/// Bytes that all large bodies together may take.
+/// Memory that all large bodies and responses share.
 pub(crate) struct Budget {
     bytes: Arc<Semaphore>,
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
 }
 
-/// A part of the budget, for as long as it is held.
+/// A share of the budget, released on drop.
 pub(crate) struct Charge {
     bytes: OwnedSemaphorePermit,
     metrics: Arc<Metrics>,
@@ -40,8 +40,8 @@ impl Budget {
         }
     }
 
-    /// Takes so many bytes for a client. Where they are not free, those that hold some and keep us waiting lose their
-    /// connections, one after the other. `None` where that did not help in time: all is in use for requests that wait for us.
+    /// Takes `bytes` for a client. While they are not free, connections that hold a share and make us wait are closed, one after
+    /// the other. `None` if that did not free enough in time: the rest is in use for requests that are being worked on.
     pub(crate) async fn charge(&self, bytes: usize, client: &Arc<Client>) -> Option<Charge> {
         let permits = u32::try_from(bytes).ok()?;
         let permit = match Arc::clone(&self.bytes).try_acquire_many_owned(permits) {
@@ -52,7 +52,7 @@ impl Budget {
             }
         };
         self.metrics.large_bodies(i64::from(permits));
-        client.hold();
+        client.add_charge();
         Some(Charge {
             bytes: permit,
             metrics: Arc::clone(&self.metrics),
@@ -63,8 +63,8 @@ impl Budget {
     async fn make_room(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
         let mut waiting = pin!(Arc::clone(&self.bytes).acquire_many_owned(permits));
         loop {
-            self.connections.evict_holder();
-            if let Ok(permit) = tokio::time::timeout(NEXT_VICTIM, waiting.as_mut()).await {
+            self.connections.evict_charged();
+            if let Ok(permit) = tokio::time::timeout(EVICTION_PAUSE, waiting.as_mut()).await {
                 return permit.ok();
             }
         }
@@ -73,7 +73,7 @@ impl Budget {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.client.release();
+        self.client.remove_charge();
         let bytes = i64::try_from(self.bytes.num_permits()).unwrap_or_default();
         self.metrics.large_bodies(-bytes);
     }

@@ -1,6 +1,6 @@
-//! One connection as the rest of the webhook sees it: what it is doing since when, and when it has kept us waiting for too long.
+//! One connection: what it is doing, since when, and the deadline of that.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,49 +13,97 @@ use tokio::time::Instant;
 use crate::metrics::Closed;
 use crate::server::Timeouts;
 
+/// How a flush of the stream went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Everything was handed to the kernel.
+    Done,
+    /// The client has to read first.
+    Pending,
+}
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// From its first moment to its first request; TLS is a part of it.
-    NeverAsked,
+    /// No request yet; the TLS handshake counts as part of this.
+    NoRequest,
     /// Between two requests.
     Idle,
-    /// Bytes of the head of a request have come, the rest not yet.
+    /// A part of a request's head has arrived.
     Head,
-    /// The body is on its way.
+    /// The body is being read.
     Receiving,
-    /// Waits for the API server, not for the client.
+    /// Waiting for the API server.
     LookingUp,
-    /// Waits for us.
+    /// Being worked on.
     Working,
-    /// The client has not read all of its answer yet.
+    /// The client has not read all of its response yet.
     Answering,
 }
 
-/// One connection, as the rest of the webhook sees it.
+/// TLS handshakes of one address before other tasks run. Where no other task waits, the next one follows at once, so that an API
+/// server that opens a hundred connections has them soon.
+pub(crate) const HANDSHAKES: usize = 1;
+
+/// What the connections of one address share.
+pub(crate) struct Address {
+    pub(crate) ip: IpAddr,
+    connections: AtomicUsize,
+    /// Whether one of its connections has asked.
+    has_asked: AtomicBool,
+    /// Handshake permits.
+    handshakes: Semaphore,
+}
+
+impl Address {
+    pub(crate) fn new(ip: IpAddr) -> Arc<Self> {
+        Arc::new(Self {
+            ip,
+            connections: AtomicUsize::new(0),
+            has_asked: AtomicBool::new(false),
+            handshakes: Semaphore::new(HANDSHAKES),
+        })
+    }
+
+    /// It has one connection more.
+    pub(crate) fn opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has one connection less; how many are left.
+    pub(crate) fn closed(&self) -> usize {
+        self.connections.fetch_sub(1, Ordering::Relaxed) - 1
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// State of a connection that its tasks and the eviction share.
 pub(crate) struct Client {
-    pub(crate) address: IpAddr,
-    /// The permits of all connections of the address.
-    handshakes: Arc<Semaphore>,
+    pub(crate) address: Arc<Address>,
     activity: Mutex<(Activity, Instant)>,
-    /// Requests that are not answered to the last byte: a client may send the next one before it has read the answer.
+    /// Requests whose response is not yet fully sent; with pipelining there can be more than one.
     requests: AtomicUsize,
-    /// How many parts of the budget for large bodies it holds.
-    holds: AtomicUsize,
-    leaving: AtomicBool,
+    /// Number of shares of the memory budget that it holds.
+    charges: AtomicUsize,
+    evicted: AtomicBool,
+    /// Whether a request may come, and nothing of one has.
+    is_untouched: AtomicBool,
     close: Notify,
     finish: Notify,
 }
 
 impl Client {
-    pub(crate) fn new(address: IpAddr, handshakes: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(address: Arc<Address>) -> Self {
         Self {
             address,
-            handshakes,
-            activity: Mutex::new((Activity::NeverAsked, Instant::now())),
+            activity: Mutex::new((Activity::NoRequest, Instant::now())),
             requests: AtomicUsize::new(0),
-            holds: AtomicUsize::new(0),
-            leaving: AtomicBool::new(false),
+            charges: AtomicUsize::new(0),
+            evicted: AtomicBool::new(false),
+            is_untouched: AtomicBool::new(false),
             close: Notify::new(),
             finish: Notify::new(),
         }
@@ -77,23 +125,24 @@ impl Client {
         *self.lock() = (activity, since);
     }
 
-    /// Bytes came: between two requests they are the head of the next one.
-    pub(crate) fn bytes_came(&self) {
+    /// Bytes were received; between two requests they begin the next one's head.
+    pub(crate) fn received(&self) {
         let mut activity = self.lock();
-        if activity.0 == Activity::Idle {
+        if activity.0 == Activity::Idle || (activity.0 == Activity::NoRequest && self.is_spare()) {
             *activity = (Activity::Head, Instant::now());
         }
+        self.is_untouched.store(false, Ordering::Relaxed);
     }
 
-    /// Whether bytes of an answer wait for the client: TLS takes the last ones before they are sent.
-    pub(crate) fn unsent(&self, is_unsent: bool) {
+    /// The stream was flushed, or could not be: rustls accepts the end of a response before it is sent.
+    pub(crate) fn flushed(&self, flush: Flush) {
         let mut activity = self.lock();
         match activity.0 {
-            Activity::Idle if is_unsent => *activity = (Activity::Answering, Instant::now()),
-            Activity::Answering if !is_unsent && self.requests.load(Ordering::Relaxed) == 0 => {
+            Activity::Idle if flush == Flush::Pending => *activity = (Activity::Answering, Instant::now()),
+            Activity::Answering if flush == Flush::Done && self.requests.load(Ordering::Relaxed) == 0 => {
                 *activity = (Activity::Idle, Instant::now());
             }
-            Activity::NeverAsked
+            Activity::NoRequest
             | Activity::Idle
             | Activity::Head
             | Activity::Receiving
@@ -103,27 +152,40 @@ impl Client {
         }
     }
 
-    /// It holds one part of the budget for large bodies more.
-    pub(crate) fn hold(&self) {
-        self.holds.fetch_add(1, Ordering::Relaxed);
+    /// Requests may come: the TLS handshake is over, or there is none.
+    pub(crate) fn open(&self) {
+        self.is_untouched.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it holds a part of the budget for large bodies.
-    pub(crate) fn is_holder(&self) -> bool {
-        self.holds.load(Ordering::Relaxed) > 0
+    /// Whether it is a connection in reserve: Go's HTTP client, and so an API server, dials for each request of a burst, and keeps
+    /// what it did not need. The first request on such a connection is not tried again if it is closed at that moment
+    /// (net/http `shouldRetryRequest`), and a pod would be refused.
+    fn is_spare(&self) -> bool {
+        self.is_untouched.load(Ordering::Relaxed) && self.address.has_asked.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn release(&self) {
-        self.holds.fetch_sub(1, Ordering::Relaxed);
+    /// It holds one more share of the memory budget.
+    pub(crate) fn add_charge(&self) {
+        self.charges.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
+    /// Whether it holds a share of the memory budget.
+    pub(crate) fn is_charged(&self) -> bool {
+        self.charges.load(Ordering::Relaxed) > 0
     }
 
-    /// One that is idle may end in good order, so that a request that is on its way is not lost where HTTP can help it.
-    pub(crate) fn make_room(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    pub(crate) fn remove_charge(&self) {
+        self.charges.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Closes the connection for another one. An idle one is closed gracefully, so that a request on its way may still be
+    /// answered.
+    pub(crate) fn evict(&self) {
+        self.evicted.store(true, Ordering::Relaxed);
         if self.activity().0 == Activity::Idle {
             self.finish.notify_one();
         } else {
@@ -131,28 +193,34 @@ impl Client {
         }
     }
 
-    /// Agrees on TLS. The first step of that costs more than all that follows, a review included; so the connections of one
-    /// address take it in turns, and between two of them everybody else is served.
-    pub(crate) async fn agree<H: Future>(&self, handshake: H) -> H::Output {
-        let mut handshake = pin!(handshake);
-        // It is never closed; and without a turn the handshake would only be less fair.
-        let turn = self.handshakes.acquire().await.ok();
+    /// Performs the TLS handshake. Its first step, the key exchange and the signature, costs more than everything after it,
+    /// including a review; so the connections of one address take that step one after the other, and other tasks run in between.
+    /// `begin` may already take it: rustls does when it is given its configuration.
+    pub(crate) async fn handshake<H: Future>(&self, begin: impl FnOnce() -> H) -> H::Output {
+        // The semaphore is never closed; if it were, the handshake would only be less fair.
+        let permit = self.address.handshakes.acquire().await.ok();
+        if self.is_evicted() {
+            // The one that is evicted is the one that has waited longest, so its turn comes just then. It is closed elsewhere.
+            drop(permit);
+            return pending().await;
+        }
+        let mut handshake = pin!(begin());
         let first = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context))).await;
         tokio::task::yield_now().await;
-        drop(turn);
+        drop(permit);
         match first {
-            Poll::Ready(agreed) => agreed,
+            Poll::Ready(output) => output,
             Poll::Pending => handshake.await,
         }
     }
 
-    /// Until it is asked to end in good order.
-    pub(crate) async fn is_to_finish(&self) {
+    /// Waits until the connection is to be closed gracefully.
+    pub(crate) async fn finish_requested(&self) {
         self.finish.notified().await;
     }
 
-    /// Until the client has kept us waiting for too long, or its connection has to make room at once.
-    pub(crate) async fn must_end(&self, timeouts: &Timeouts) -> Closed {
+    /// Waits until a deadline of the client has passed, or the connection is evicted.
+    pub(crate) async fn must_close(&self, timeouts: &Timeouts) -> Closed {
         loop {
             let now = Instant::now();
             let deadline = self.deadline(timeouts);
@@ -161,7 +229,7 @@ impl Client {
             {
                 return reason;
             }
-            // What it does next has a deadline at least so far away, so nothing has to be told when that begins.
+            // The next activity's deadline is at least this far away, so a change of activity need not wake this task.
             let soonest = now + timeouts.head.min(timeouts.answer);
             let next = deadline.map_or(soonest, |(at, _)| at.min(soonest));
             tokio::select! {
@@ -171,14 +239,15 @@ impl Client {
         }
     }
 
-    /// While a review is looked up and decided, its handler has deadlines of its own. It has one for the body, too, but hyper
-    /// does not run it as long as answers to earlier requests are not read.
+    /// Lookup and decision have deadlines of their own, in the handler. So has the body, but hyper does not poll the handler while
+    /// responses to earlier requests are unread.
     fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Closed)> {
         let (activity, since) = self.activity();
         match activity {
-            Activity::NeverAsked => Some((since + timeouts.first_request, Closed::NeverAsked)),
-            // It should have ended in good order by now.
-            Activity::Idle if self.is_leaving() => Some((since, Closed::Evicted)),
+            Activity::NoRequest if self.is_spare() => Some((since + timeouts.idle, Closed::Idle)),
+            Activity::NoRequest => Some((since + timeouts.first_request, Closed::NoRequest)),
+            // Its graceful end is overdue.
+            Activity::Idle if self.is_evicted() => Some((since, Closed::Evicted)),
             Activity::Idle => Some((since + timeouts.idle, Closed::Idle)),
             Activity::Head => Some((since + timeouts.head, Closed::SlowHead)),
             Activity::Receiving => Some((since + timeouts.body + timeouts.answer, Closed::Unread)),
@@ -188,12 +257,13 @@ impl Client {
     }
 }
 
-/// A request from its head to the last byte of its answer: then its connection is idle.
+/// A request from its head to the last byte of its response, when the connection becomes idle.
 pub(crate) struct InRequest(pub(crate) Arc<Client>);
 
 impl InRequest {
     pub(crate) fn new(client: &Arc<Client>) -> Self {
         client.requests.fetch_add(1, Ordering::Relaxed);
+        client.address.has_asked.store(true, Ordering::Relaxed);
         client.set(Activity::Receiving);
         Self(Arc::clone(client))
     }

@@ -1,28 +1,28 @@
-//! What the API server says about the cluster: its identity, and whether it keeps native sidecars.
+//! Facts about the cluster from the API server: its identity, and whether it supports native sidecars.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use contract::error_chain;
 use inject::ClusterFacts;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
-/// The namespace whose UID names the cluster: it is as old as the cluster and cannot be recreated.
+/// The namespace whose UID identifies the cluster: it is as old as the cluster and cannot be deleted.
 const NAMESPACE: &str = "kube-system";
-/// Kubernetes 1.29 is the first that keeps `restartPolicy` of init containers without a feature gate (KEP-753).
+/// The first version that keeps `restartPolicy` of init containers by default (KEP-753).
 const NATIVE_SIDECARS: (u32, u32) = (1, 29);
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// How often an old API server is asked whether it was upgraded.
+/// How often the version of an old API server is read again.
 const UPGRADE_CHECK: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// The facts as far as they are known.
+/// The facts, as far as they are known.
 ///
-/// The identity of the cluster is needed for every decision, so nothing is decided before it is known. The version is not:
-/// until the API server has given it, native sidecars are assumed, since every supported Kubernetes has them and a pod
-/// that was denied wrongly would be worse.
+/// Every decision needs the cluster's identity, so none is made before it is known. Until the version is known, native sidecars
+/// are assumed: every supported Kubernetes has them, and wrongly denied pods would be worse.
 #[derive(Clone)]
 pub(crate) struct Cluster(Arc<RwLock<State>>);
 
@@ -33,7 +33,7 @@ struct State {
 }
 
 impl Cluster {
-    /// What is known without the API server: the operator may have named the cluster.
+    /// Without the API server, only an ID from the operator's settings is known.
     pub(crate) fn new(id: Option<String>) -> Self {
         let is_identified = id.is_some();
         let facts = ClusterFacts {
@@ -47,7 +47,7 @@ impl Cluster {
         })))
     }
 
-    /// What a decision has to know.
+    /// The facts for a decision.
     ///
     /// # Errors
     /// The message for `/readyz` while the identity of the cluster is unknown.
@@ -68,7 +68,7 @@ impl Cluster {
         self.update(|state| Arc::make_mut(&mut state.facts).native_sidecars = native_sidecars);
     }
 
-    /// Asks until both are known, and an API server without native sidecars once a minute.
+    /// Reads identity and version until both are known, and the version of an old API server once a minute.
     pub(crate) async fn run(self, client: Client) {
         tokio::join!(self.identify(client.clone()), self.watch_version(client));
     }
@@ -83,7 +83,7 @@ impl Cluster {
             let problem = match tokio::time::timeout(ANSWER, namespaces.get(NAMESPACE)).await {
                 Ok(Ok(namespace)) => match namespace.metadata.uid {
                     Some(uid) => {
-                        tracing::info!(cluster = %uid, "the UID of {NAMESPACE} names the cluster");
+                        tracing::info!(cluster = %uid, "the cluster is identified by the UID of namespace {NAMESPACE}");
                         self.update(|state| {
                             Arc::make_mut(&mut state.facts).id = uid;
                             state.is_identified = true;
@@ -96,7 +96,7 @@ impl Cluster {
                 Err(_) => "the API server did not answer within 5 s".to_owned(),
             };
             let problem =
-                format!("the UID of namespace {NAMESPACE}, which names the cluster, cannot be read: {problem}");
+                format!("the UID of namespace {NAMESPACE}, which identifies the cluster, cannot be read: {problem}");
             tracing::warn!(retry_in = ?delay, "{problem}");
             self.update(|state| state.problem = problem);
             tokio::time::sleep(delay).await;
@@ -111,7 +111,7 @@ impl Cluster {
                 Ok(Ok(info)) => match has_native_sidecars(&info.major, &info.minor) {
                     Some(true) => {
                         self.set_native_sidecars(true);
-                        tracing::info!(version = %info.git_version, "the API server keeps native sidecars");
+                        tracing::info!(version = %info.git_version, "the API server supports native sidecars");
                         return;
                     }
                     Some(false) => {
@@ -137,13 +137,13 @@ impl Cluster {
     }
 }
 
-/// `None` where the version is in a form of its own. Managed clusters add to the minor version (`29+`).
+/// `None` if the version cannot be parsed. Managed clusters append to the minor version (`29+`).
 fn has_native_sidecars(major: &str, minor: &str) -> Option<bool> {
     let minor = minor.trim_end_matches(|character: char| !character.is_ascii_digit());
     Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?) >= NATIVE_SIDECARS)
 }
 
-/// What the API server said, or why it could not be asked, for the person who reads a denial or `/readyz`.
+/// The API server's error, or why it could not be reached, for a denial or `/readyz`.
 pub(crate) fn message(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return match status.code {
@@ -152,16 +152,7 @@ pub(crate) fn message(error: &kube::Error) -> String {
             code => format!("the API server answered {code}: {}", status.message),
         };
     }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    format!("the API server cannot be reached: {text}")
+    format!("the API server cannot be reached: {}", error_chain(error))
 }
 
 #[cfg(test)]

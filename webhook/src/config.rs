@@ -92,6 +92,8 @@ pub struct Row {
     pub flag: String,
     /// The variable.
     pub variable: String,
+    /// What stands for its value in help texts, such as `URL`.
+    pub value: &'static str,
     /// The default, empty where there is none.
     pub default: String,
     /// What it means.
@@ -104,6 +106,7 @@ pub fn reference() -> Vec<Row> {
         .map(|setting| Row {
             flag: format!("--{}", setting.name),
             variable: variable(setting.name),
+            value: setting.value,
             default: setting.default.unwrap_or_default().to_owned(),
             help: setting.help.to_owned(),
         })

@@ -1,4 +1,4 @@
-//! One connection: its TLS, its requests one after the other, and its end.
+//! Serves one connection: TLS handshake, requests one after the other, and the end.
 //!
 //! HTTP/1.1 only, which is what API servers speak to webhooks (k8s.io/apiserver `pkg/util/webhook/client.go` sets it, so
 //! that calls spread over the replicas). HTTP/2 would let one connection hold many requests and windows.
@@ -27,13 +27,13 @@ use tokio::sync::watch;
 use tokio_rustls::LazyConfigAcceptor;
 use tower_service::Service as _;
 
-use crate::client::{Activity, Client, InRequest};
+use crate::client::{Activity, Client, Flush, InRequest};
 use crate::connections::Member;
 use crate::memory::{HTTP_BUFFER, TLS_BUFFER};
 use crate::metrics::{Closed, Metrics};
 use crate::server::{Phase, Timeouts};
 
-/// What every connection of a port has in common.
+/// What the connections of a port share.
 pub(crate) struct Service {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) router: Router,
@@ -43,22 +43,24 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Serves one connection until the client closes it, a deadline passes, it has to make room or the server is closing.
+    /// Serves one connection until the client closes it, a deadline passes, it is evicted or the server closes.
     pub(crate) async fn serve(&self, stream: TcpStream, member: &Member) {
         let _ = stream.set_nodelay(true);
         let client = member.client();
-        let agreed = AtomicBool::new(self.tls.is_none());
+        let is_established = AtomicBool::new(self.tls.is_none());
         let serving = async {
             let Some(tls) = &self.tls else {
+                client.open();
                 return self.requests(stream, client).await;
             };
-            let agreeing = async {
+            let handshake = async {
                 let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-                client.agree(hello.into_stream(Arc::clone(tls))).await
+                client.handshake(|| hello.into_stream(Arc::clone(tls))).await
             };
-            match agreeing.await {
+            match handshake.await {
                 Ok(mut stream) => {
-                    agreed.store(true, Ordering::Relaxed);
+                    is_established.store(true, Ordering::Relaxed);
+                    client.open();
                     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
                     self.requests(stream, client).await
                 }
@@ -71,9 +73,9 @@ impl Service {
         let closed = tokio::select! {
             biased;
             closed = serving => closed,
-            reason = client.must_end(&self.timeouts) => Some(reason),
+            reason = client.must_close(&self.timeouts) => Some(reason),
         };
-        if !agreed.load(Ordering::Relaxed) {
+        if !is_established.load(Ordering::Relaxed) {
             self.metrics.handshake_failed();
         }
         if let Some(reason) = closed {
@@ -81,7 +83,7 @@ impl Service {
         }
     }
 
-    /// Answers requests; why it ended, where that was ours to decide.
+    /// Answers requests until the connection ends; why, if the webhook decided so.
     async fn requests(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -99,7 +101,7 @@ impl Service {
         let (result, closed) = tokio::select! {
             biased;
             result = connection.as_mut() => (result, None),
-            () = client.is_to_finish() => {
+            () = client.finish_requested() => {
                 connection.as_mut().graceful_shutdown();
                 (connection.await, Some(Closed::Evicted))
             }
@@ -120,7 +122,7 @@ impl Service {
         client: &Arc<Client>,
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
         let in_request = Arc::new(InRequest::new(client));
-        // Whoever makes a large answer keeps it until the last byte is read.
+        // A handler keeps it until the last byte of its response is read.
         request.extensions_mut().insert(Arc::clone(&in_request));
         let mut router = self.router.clone();
         let phase = self.phase.clone();
@@ -128,7 +130,7 @@ impl Service {
             let mut answer = router.call(request.map(Body::new)).await?;
             in_request.0.set(Activity::Answering);
             if *phase.borrow() != Phase::Serving {
-                // An HTTP/1.1 client keeps using a connection to a terminating pod unless it is told not to.
+                // Otherwise an HTTP/1.1 client would go on using a connection to a terminating pod.
                 answer
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -139,15 +141,15 @@ impl Service {
     }
 }
 
-/// Without the borrowed phase, which must not be held over an await.
+/// The borrow of the phase that `wait_for` returns must not be held across an await.
 async fn until_closing(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
 }
 
-/// A stream that notices when a request begins, and when an answer is not read.
+/// A stream that reports when a request begins and when a response is not read.
 ///
-/// hyper has one deadline for the head of a request that also runs while a connection is idle; an idle client deserves
-/// minutes and a dripping one seconds.
+/// hyper's header timeout also runs while a keep-alive connection is idle, but an idle client may take minutes, and one in the
+/// middle of a request's head only seconds.
 struct Watched<S> {
     stream: S,
     client: Arc<Client>,
@@ -162,7 +164,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.client.bytes_came();
+            self.client.received();
         }
         poll
     }
@@ -173,7 +175,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    /// Without this, hyper copies the answer into a buffer of its own.
+    /// Without this, hyper copies the response into a buffer of its own.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -188,7 +190,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(context);
-        self.client.unsent(poll.is_pending());
+        self.client.flushed(match poll {
+            Poll::Ready(_) => Flush::Done,
+            Poll::Pending => Flush::Pending,
+        });
         poll
     }
 

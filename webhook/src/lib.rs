@@ -1,11 +1,11 @@
 //! The admission server of ado-agent-injector: a thin shell around the decisions of [`inject`].
 //!
 //! [`run`] serves `/mutate` over TLS and `/livez`, `/readyz` and `/metrics` on a plain port until it is shut down.
-//! `config.rs` is what an operator types, `router.rs` what HTTP refuses, `admission.rs` one review from bytes to bytes,
-//! `accounts.rs` the one API read, `tls.rs` the certificate that is swapped while serving. `memory.rs` has every bound on
-//! memory, `connections.rs` which connection is closed when there is no room.
+//! `config.rs` reads flags and variables, `router.rs` has the routes, `admission.rs` answers one review, `accounts.rs` looks
+//! ServiceAccounts up, `cluster.rs` identifies the cluster, `tls.rs` reloads the certificate. `memory.rs` has every limit on memory,
+//! `connections.rs` decides which connection is closed at the limit.
 //!
-//! **Invariant:** no state but caches, no writes to the API server, no secrets in answers. **Invariant:** a certificate pair
+//! **Invariant:** no state but caches, no writes to the API server, no secrets in responses. **Invariant:** a certificate pair
 //! that cannot be used never replaces one that can, and never ends the process.
 
 mod accounts;
@@ -93,7 +93,7 @@ impl Listeners {
     }
 }
 
-/// `[::]` takes IPv4, too; a node without IPv6 gets `0.0.0.0`.
+/// `[::]` accepts IPv4, too; without IPv6 on the node, `0.0.0.0` is bound instead.
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     match listen(address) {
         Ok(listener) => Ok(listener),
@@ -105,7 +105,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     }
 }
 
-/// Connections take the sizes of their buffers from the listener.
+/// Accepted connections inherit the buffer sizes of the listener.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv6() {
         TcpSocket::new_v6()?
@@ -119,7 +119,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(memory::BACKLOG)
 }
 
-/// Serves until `shutdown` is over and everything that was being answered is answered.
+/// Serves until `shutdown` completes, then drains.
 ///
 /// # Errors
 /// What keeps it from starting. Once it serves, nothing ends it but `shutdown`.
@@ -180,7 +180,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
     mutating.spawn(server::run(service, connections, listeners.tls));
 
     shutdown.await;
-    tracing::info!(delay = ?limits.drain_delay, deadline = ?limits.drain_deadline, "ending: not ready, still answering");
+    tracing::info!(delay = ?limits.drain_delay, deadline = ?limits.drain_deadline, "shutting down: not ready, still answering");
     phase.send_replace(Phase::Draining);
     tokio::time::sleep(limits.drain_delay).await;
     phase.send_replace(Phase::Closing);
@@ -191,7 +191,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: impl Future<Out
         tracing::warn!("connections were still open at the deadline");
     }
     plain_phase.send_replace(Phase::Closing);
-    tracing::info!("ended");
+    tracing::info!("shut down");
     Ok(())
 }
 
@@ -213,7 +213,7 @@ async fn client(config: &Config) -> Result<Client, Error> {
         }
         None => kube::Config::incluster().map_err(Error::NotInCluster)?,
     };
-    // A review's lookup has its own retries within the review's own time.
+    // Lookups are retried within the time of their review instead.
     access.default_retry = false;
     Client::try_from(access).map_err(Error::Client)
 }

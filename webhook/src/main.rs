@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let config = match Config::read(std::env::args(), |name| std::env::var(name).ok()) {
         Ok(config) => config,
         Err(Error::Usage(usage)) => {
-            // Without a terminal there is nobody to read it.
+            // Nobody reads it if stdout or stderr is closed.
             let _ = usage.print();
             return if usage.use_stderr() {
                 ExitCode::from(WRONG_CONFIGURATION)
@@ -38,10 +38,12 @@ fn main() -> ExitCode {
 }
 
 fn start(config: Config) -> anyhow::Result<ExitCode> {
-    // One thread: a review takes microseconds, and handing it from one thread to another costs as much. And one for large
-    // reviews: the C library keeps a heap for each.
+    // One thread, since a review takes microseconds and handing it to another thread costs as much; and one for large reviews.
+    // Each further thread would cost an arena of the C library.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(1)
+        // Between two looks at what has come. Under a flood every step may cost a system call, and reviews wait behind all of them.
+        .event_interval(16)
         .enable_all()
         .build()?;
     let code = runtime.block_on(serve(config));
@@ -51,16 +53,16 @@ fn start(config: Config) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (first, told) = tokio::sync::oneshot::channel::<()>();
+    let (first, shutdown) = tokio::sync::oneshot::channel::<()>();
     let signals = async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         let _ = first.send(());
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::warn!("second signal: ending at once");
+        tracing::warn!("second signal: exiting at once");
     };
     let served = async {
         let listeners = webhook::Listeners::bind(&config)?;
-        webhook::run(config, listeners, async { drop(told.await) }).await
+        webhook::run(config, listeners, async { drop(shutdown.await) }).await
     };
     tokio::select! {
         result = served => result?,
@@ -70,7 +72,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 fn log(level: tracing::Level, format: LogFormat) {
-    // kube's client and its watcher log every failed request; we say what failed ourselves, once.
+    // kube's client and watcher log every failed request; the webhook logs failures itself, once.
     let clients = if level >= tracing::Level::DEBUG {
         level.into()
     } else {

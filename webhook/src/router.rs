@@ -1,4 +1,4 @@
-//! What is answered on which path. Everything that HTTP itself can refuse is refused here, before a review is read.
+//! Routes and handlers. Requests that can be refused by their HTTP head alone are refused here, before a review is read.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -25,11 +25,11 @@ use crate::metrics::Metrics;
 use crate::server::Phase;
 use crate::tls::Certificates;
 
-/// `timeoutSeconds` of the shipped configuration, for requests that do not say.
+/// `timeoutSeconds` of the shipped webhook configuration, for requests without `?timeout=`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest that Kubernetes allows.
+/// The longest `timeoutSeconds` that Kubernetes allows.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the way back takes; an answer after the API server's deadline is none.
+/// Reserved for the way back: a response after the API server's deadline is useless.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// What the handlers share.
@@ -39,14 +39,14 @@ pub(crate) struct Shared {
     pub(crate) body_timeout: Duration,
     pub(crate) certificates: Certificates,
     pub(crate) cluster: Cluster,
-    /// The one large review that is read at a time.
+    /// Large reviews are parsed one at a time.
     pub(crate) large: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) settings: Settings,
 }
 
-/// What is served over TLS.
+/// Routes of the TLS port.
 pub(crate) fn mutating(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/mutate", post(mutate))
@@ -54,7 +54,7 @@ pub(crate) fn mutating(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
 }
 
-/// What is served without TLS.
+/// Routes of the plain port.
 pub(crate) fn plain(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -65,7 +65,7 @@ pub(crate) fn plain(shared: &Arc<Shared>) -> Router {
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let problems: Vec<String> = [
-        (*shared.phase.borrow() != Phase::Serving).then(|| "the webhook is ending".to_owned()),
+        (*shared.phase.borrow() != Phase::Serving).then(|| "the webhook is shutting down".to_owned()),
         shared.certificates.problem(SystemTime::now()),
         shared.cluster.facts().err(),
     ]
@@ -83,11 +83,11 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.render()).into_response()
+    ([(CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], shared.metrics.render()).into_response()
 }
 
 async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let _held = shared.metrics.in_flight();
+    let _in_flight = shared.metrics.in_flight();
     let response = next.run(request).await;
     if !response.status().is_success() {
         shared.metrics.rejected(response.status().as_u16());
@@ -119,7 +119,7 @@ async fn mutate(
     }
 }
 
-/// The text of an answer, and what is held until the last byte of it is on its way to the client.
+/// A response body, and what is released when its last byte has been written.
 struct Answer {
     text: String,
     _charge: Option<Charge>,
@@ -147,11 +147,11 @@ async fn answer(
     let by = deadline.min(Instant::now() + shared.body_timeout);
     let body = body::receive(body, &shared.budget, client, by).await?;
     let cluster = shared.cluster.facts().map_err(|problem| {
-        // Not a decision: the manifest's failurePolicy says what becomes of the pod.
+        // Not a decision: the webhook configuration's failurePolicy decides what becomes of the pod.
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {problem}\n")).into_response()
     })?;
     let text = admission::answer(shared, body, cluster, client, deadline).await?;
-    // The body is gone by now; nearly every answer fits where it was.
+    // The body has been freed; nearly every response fits into a connection's own memory.
     let charge = match text.capacity() {
         0..=SMALL_BODY => None,
         large => Some(shared.budget.charge(large, client).await.ok_or_else(busy)?),
@@ -168,7 +168,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// How long the API server waits, less the way back: `?timeout=` as Go writes durations (`5s`, `1m0s`, `500ms`).
+/// How long the API server waits, minus a margin: `?timeout=` as Go writes durations (`5s`, `1m0s`, `500ms`).
 fn timeout(uri: &Uri) -> Duration {
     let timeout = uri
         .query()
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_api_servers_time_is_read_from_the_query() {
+    fn the_api_servers_timeout_is_read_from_the_query() {
         let timeout = |uri: &str| timeout(&uri.parse().unwrap());
         assert_eq!(timeout("/mutate?timeout=5s"), Duration::from_millis(4500));
         assert_eq!(timeout("/mutate"), Duration::from_millis(4500));

@@ -1,15 +1,20 @@
-//! Listeners, and how they end: on the first signal the webhook says that it is not ready and goes on answering, then it
-//! closes what is open, and a deadline bounds both.
+//! Limits, and the accept loop of a port. Shutdown: after the first signal the webhook is not ready but still answers, then it
+//! stops accepting and closes connections; a deadline bounds both.
 
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::connection::Service;
-use crate::connections::Connections;
+use crate::connections::{Connections, Member};
 use crate::memory;
+use crate::metrics::Closed;
 
 /// Bounds in time and number.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +23,13 @@ pub struct Limits {
     pub timeouts: Timeouts,
     /// Between two requests on the plain port.
     pub plain_idle: Duration,
-    /// Open connections on the TLS port; a newcomer takes the place of one that does nothing.
+    /// Open connections on the TLS port; at the limit a new one replaces one that does nothing.
     pub connections: usize,
     /// Open connections on the plain port.
     pub plain_connections: usize,
-    /// Bytes of large bodies and answers that are held at once.
+    /// The budget for large bodies and responses, in bytes.
     pub large_bodies: usize,
-    /// Between two looks at the certificate pair.
+    /// How often the certificate pair is read.
     pub certificate_poll: Duration,
     /// From the first signal to the closed listener.
     pub drain_delay: Duration,
@@ -35,16 +40,16 @@ pub struct Limits {
 /// How long a client may keep a connection waiting.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// From the accepted connection to the complete head of the first request; TLS is agreed within it.
+    /// From accepting the connection to the complete head of the first request, including the TLS handshake.
     pub first_request: Duration,
     /// For the head of a later request, from its first byte.
     pub head: Duration,
     /// From the head of a request to its complete body.
     pub body: Duration,
-    /// For the client to read its answer.
+    /// For the client to read the response.
     pub answer: Duration,
-    /// Between two requests. Longer than the API server's own 90 s (Go's `IdleConnTimeout`), so that it is the one that
-    /// closes and no review is lost on a connection that we are just closing.
+    /// Between two requests. Longer than the API server's own 90 s (Go's `IdleConnTimeout`), so that the API server closes first
+    /// and never sends a review on a connection that is being closed here.
     pub idle: Duration,
 }
 
@@ -69,50 +74,76 @@ impl Default for Limits {
     }
 }
 
-/// Where the webhook is in its life.
+/// Progress of the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Ready as far as certificate and cluster are.
+    /// No signal yet; ready if certificate and cluster are.
     Serving,
-    /// Not ready, still accepting; every answer asks the client to close.
+    /// Not ready, still accepting; every response carries `Connection: close`.
     Draining,
-    /// No longer accepting; connections end with what they are doing.
+    /// No longer accepting; a connection ends after the request that it is serving.
     Closing,
 }
 
 /// Serves a port until the phase is [`Phase::Closing`] and every connection has ended.
+///
+/// A flood must not wait in the kernel's queue, where it delays everybody who comes after it and nobody can be told apart. So
+/// connections are accepted by the batch: registered, and others evicted for them, at once; served when those are gone.
 pub(crate) async fn run(service: Service, connections: Arc<Connections>, listener: TcpListener) {
     let service = Arc::new(service);
     let mut tasks = JoinSet::new();
     let mut phase = service.phase.clone();
-    let mut accepted_in_a_row = 0;
+    let mut batch = Vec::with_capacity(memory::ACCEPTED_AT_ONCE);
     loop {
         let accepted = tokio::select! {
             _ = phase.wait_for(|phase| *phase == Phase::Closing) => break,
             Some(_) = tasks.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        match accepted {
-            Ok((stream, address)) => {
-                if let Some(member) = connections.admit(address.ip()) {
-                    let service = Arc::clone(&service);
-                    tasks.spawn(async move { service.serve(stream, &member).await });
-                }
-                accepted_in_a_row += 1;
-                if accepted_in_a_row == memory::ACCEPTED_AT_ONCE {
-                    accepted_in_a_row = 0;
-                    // Whoever was closed for them goes now, and a flood of newcomers does not keep others from being answered.
-                    tokio::task::yield_now().await;
+        let mut next = Some(accepted);
+        while let Some(accepted) = next {
+            match accepted {
+                Ok((stream, address)) => batch.extend(connections.admit(address.ip()).map(|member| (stream, member))),
+                Err(error) => {
+                    // For instance EMFILE: a moment later a descriptor may be free.
+                    tracing::error!("a connection could not be accepted: {error}");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    break;
                 }
             }
-            Err(error) => {
-                // For instance no file descriptor left: a moment later there may be one.
-                tracing::error!("a connection could not be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
+            let has_room = batch.len() < memory::ACCEPTED_AT_ONCE;
+            next = if has_room { accept_now(&listener).await } else { None };
         }
+        // Those that were evicted for others of the batch are closed before they begin.
+        batch.retain(|(_, member): &(TcpStream, Member)| {
+            let is_evicted = member.client().is_evicted();
+            if is_evicted {
+                member.closed(Closed::Evicted);
+            }
+            !is_evicted
+        });
+        // Evicted connections have to be gone before memory is spent on others.
+        while connections.is_beyond_limit() {
+            tasks.join_next().await;
+        }
+        for (stream, member) in batch.drain(..) {
+            member.opened();
+            let service = Arc::clone(&service);
+            tasks.spawn(async move { service.serve(stream, &member).await });
+        }
+        // A flood of new connections does not delay those that are being answered.
+        tokio::task::yield_now().await;
     }
-    // A client that comes now is refused at once, instead of waiting in the backlog for nobody.
+    // A client that connects now is refused at once instead of waiting in the backlog in vain.
     drop(listener);
     while tasks.join_next().await.is_some() {}
+}
+
+/// A connection that waits to be accepted; `None`: none does.
+async fn accept_now(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    poll_fn(|context| match listener.poll_accept(context) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

@@ -1,6 +1,6 @@
-//! The serving certificate: read from a folder, checked, swapped while serving.
+//! The serving certificate: read from a directory, checked, replaced while serving.
 //!
-//! The folder is polled and not watched: the kubelet swaps the `..data` symlink, which gives no event on the files. A pair
+//! The directory is polled and not watched: the kubelet replaces the `..data` symlink, which is no event on the files. A pair
 //! that cannot be used never replaces one that can.
 
 use std::fmt;
@@ -47,7 +47,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The key is of an unknown kind, or not that of the certificate.
-    #[error("key and certificate in {folder} do not fit: {source}")]
+    #[error("the key in {folder} does not match the certificate: {source}")]
     Pair {
         /// The folder.
         folder: PathBuf,
@@ -100,7 +100,7 @@ impl Pair {
     }
 }
 
-/// Hands the current pair to every handshake, whatever name the client asks for.
+/// Presents the current pair in every handshake, whatever server name the client sends.
 #[derive(Clone, Default)]
 pub struct Certificates(Arc<RwLock<Option<Pair>>>);
 
@@ -135,7 +135,7 @@ impl Certificates {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// rustls' server side: TLS 1.2 and 1.3, HTTP/1.1, no client certificates.
+    /// rustls' server configuration: TLS 1.2 and 1.3, HTTP/1.1, no client certificates.
     ///
     /// # Errors
     /// None with ring, which knows both versions.
@@ -149,13 +149,13 @@ impl Certificates {
     }
 }
 
-/// Reads the folder again and again.
+/// Polls the directory.
 pub struct Reloader {
     folder: PathBuf,
     certificates: Certificates,
     provider: Arc<CryptoProvider>,
     metrics: Arc<Metrics>,
-    /// What was read last, good or bad, so that nothing is parsed or reported twice.
+    /// What was read last, usable or not, so that nothing is parsed or reported twice.
     last: Option<Contents>,
     expiry_reported: bool,
 }
@@ -184,7 +184,7 @@ impl Reloader {
         self.certificates.clone()
     }
 
-    /// Polls the folder forever.
+    /// Polls the directory forever.
     pub async fn run(mut self, every: Duration) {
         loop {
             tokio::time::sleep(every).await;
@@ -234,7 +234,7 @@ impl Reloader {
     }
 
     fn read(&self) -> Result<Contents, Error> {
-        // The kubelet's `..data` is resolved once, so that both files are of one version.
+        // The kubelet's `..data` is resolved once, so that both files are from one update.
         let data = self.folder.join("..data");
         let folder = std::fs::canonicalize(&data).unwrap_or_else(|_| self.folder.clone());
         let read = |name: &str| {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_previous_pair_is_spoken_of_only_where_there_is_one() {
+    fn a_previous_pair_is_mentioned_only_if_there_is_one() {
         let folder = tempfile::tempdir().unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut reloader = Reloader::new(folder.path(), provider, Arc::default());

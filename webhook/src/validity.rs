@@ -1,8 +1,10 @@
-//! When a certificate ends: the one field of X.509 that we read ourselves (RFC 5280, sections 4.1 and 4.1.2.5).
+//! The end of a certificate's validity, the only field of X.509 that is parsed here (RFC 5280, sections 4.1 and 4.1.2.5).
 //!
-//! rustls does not tell it, and a full parser would be the largest dependency of the program for one date.
+//! rustls does not expose it, and a full parser would be a large dependency for one date.
 
-/// Tag, content and rest of the next DER element.
+use contract::days_from_civil;
+
+/// Tag and content of the next DER element, and the rest of the input.
 fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = input.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -61,16 +63,7 @@ fn seconds(tag: u8, time: &[u8]) -> Option<i64> {
     };
     let part = |index: usize| number(rest + 2 * index, rest + 2 * index + 2);
     let (month, day, hour, minute, second) = (part(0)?, part(1)?, part(2)?, part(3)?, part(4)?);
-    Some(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    Some(days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 #[cfg(test)]
@@ -93,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_has_no_end_and_no_panic() {
+    fn anything_else_has_no_validity_and_does_not_panic() {
         let certificate = until(2030, 1, 1);
         for length in 0..certificate.len() {
             assert_eq!(not_after(&certificate[..length]), None, "{length} bytes");

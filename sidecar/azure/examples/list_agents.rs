@@ -2,7 +2,7 @@
 //!
 //! `list_agents URL POOL TENANT CLIENT_ID ASSERTION_FILE [AUTHORITY [CA_FILE]]`
 
-use azure::{Authority, AzureDevOps, Entra, Http, Identity, Proxies, Trust};
+use azure::{AssertionSource, Authority, AzureDevOps, Entra, Http, Identity, Proxies, Trust};
 use azure_protocol::{AdoContext, AdoRequest, AdoResponse, Criteria, EntraContext, ServerTime};
 use contract::{HostList, HttpsUrl, OrganizationUrl};
 use std::error::Error;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whoever types a URL allows its host.
+/// The user who passes the URL thereby allows its host.
 fn own_host(url: &str) -> Result<HostList, Box<dyn Error>> {
     Ok(HostList::parse(&HttpsUrl::parse(url)?.host)?)
 }
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let identity = Identity {
         client_id: client_id.clone(),
         scope: contract::DEFAULT_SCOPE.to_owned(),
-        assertion_file: assertion.into(),
+        assertion: AssertionSource::File(assertion.into()),
         authority: Authority::parse(authority, &own_host(authority)?)?,
         binding: None,
     };

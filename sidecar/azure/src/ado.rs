@@ -4,7 +4,10 @@ use crate::clock::wall_clock;
 use crate::endpoint::{Organization, UnusableHost};
 use crate::http::{self, Http, HttpError};
 use crate::secret::Secret;
-use azure_protocol::{AdoError, AdoErrorKind, AdoReader, AdoRequest, AdoResponse, Response, ServerTime, route};
+use azure_protocol::{
+    AdoError, AdoErrorKind, AdoReader, AdoRequest, AdoResponse, Endpoint, Operation, OperationReader, Response, Route,
+    ServerTime, route,
+};
 use contract::OrganizationUrl;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,19 @@ pub struct AzureDevOps {
 pub struct AdoReply {
     /// The response.
     pub result: Result<AdoResponse, AdoError>,
+    /// `Retry-After` of the response, whatever its status.
+    pub retry_after: Option<Duration>,
+    /// `Date` of the response.
+    pub date: Option<ServerTime>,
+}
+
+/// What came of an operation.
+#[derive(Debug)]
+pub struct OperationReply<T> {
+    /// What the response says.
+    pub result: Result<T, AdoError>,
+    /// Status of the response; `None`: there was none.
+    pub status: Option<u16>,
     /// `Retry-After` of the response, whatever its status.
     pub retry_after: Option<Duration>,
     /// `Date` of the response.
@@ -72,6 +88,59 @@ impl AzureDevOps {
     ) -> Result<(Result<AdoResponse, AdoError>, Response), HttpError> {
         let route = route(request);
         let url = self.organization.route(&route.segments, &route.query);
+        let response = self.exchange(route, url, token, timeout).await?;
+        receive(request, response).await
+    }
+
+    /// The address of an endpoint, for people.
+    pub fn address(&self, endpoint: &Endpoint) -> String {
+        self.organization.operation(endpoint).to_string()
+    }
+
+    /// Performs an operation, and waits no longer than `timeout` for the end of the response. Errors never contain the token.
+    pub async fn perform<O: Operation>(
+        &self,
+        operation: &O,
+        token: Option<&Secret>,
+        timeout: Duration,
+    ) -> OperationReply<O::Output> {
+        let redact = |text: &str| token.map_or_else(|| text.to_owned(), |token| token.redact(text));
+        let endpoint = operation.endpoint();
+        let url = self.organization.operation(&endpoint);
+        let received = async {
+            let mut response = self.exchange(endpoint.route, url, token, timeout).await?;
+            let status = response.status();
+            let headers = std::mem::take(response.headers_mut());
+            let mut reader = OperationReader::new(status, headers, wall_clock());
+            http::read(&mut response, |piece| reader.push(piece)).await?;
+            Ok::<_, HttpError>((status, reader.finish(operation)))
+        };
+        match received.await {
+            Err(error) => OperationReply {
+                result: Err(AdoError::new(AdoErrorKind::Unreachable, redact(&error.to_string()))),
+                status: None,
+                retry_after: None,
+                date: None,
+            },
+            Ok((status, (result, response))) => OperationReply {
+                result: result.map_err(|error| AdoError {
+                    detail: redact(&error.detail),
+                    ..error
+                }),
+                status: Some(status.as_u16()),
+                retry_after: response.retry_after(),
+                date: response.date(),
+            },
+        }
+    }
+
+    async fn exchange(
+        &self,
+        route: Route,
+        url: reqwest::Url,
+        token: Option<&Secret>,
+        timeout: Duration,
+    ) -> Result<reqwest::Response, HttpError> {
         let mut builder = self
             .http
             .client()?
@@ -86,7 +155,7 @@ impl AzureDevOps {
         if let Some(body) = route.body {
             builder = builder.json(&body);
         }
-        receive(request, http::send(builder).await?).await
+        http::send(builder).await
     }
 }
 

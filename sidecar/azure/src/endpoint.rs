@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a request with a token is built from one of these values and from nothing else.
 
+use azure_protocol::{Endpoint, Service};
 use contract::{HostList, HttpsUrl, HttpsUrlError, OrganizationUrl, redacted};
 use reqwest::Url;
 use std::fmt;
@@ -24,19 +25,57 @@ impl Organization {
             .ok_or_else(|| UnusableHost(url.to_owned()))
     }
 
+    /// Host (with the port, if it is not 443) and path, without a slash at its end.
+    pub(crate) fn parts(&self) -> (String, &str) {
+        let host = self.0.host_str().unwrap_or_default();
+        let authority = self
+            .0
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        (authority, self.0.path().trim_end_matches('/'))
+    }
+
     /// The address of a route below the organization, with its query.
     pub(crate) fn route(&self, segments: &[String], query: &[(&'static str, String)]) -> Url {
+        let area = ["distributedtask".to_owned()];
+        below(&self.0, area.iter().chain(segments), query)
+    }
+
+    /// The address of an operation, at the host that serves it, with its query.
+    pub(crate) fn operation(&self, endpoint: &Endpoint) -> Url {
+        let route = &endpoint.route;
+        below(&self.service(endpoint.service), route.segments.iter(), &route.query)
+    }
+
+    /// Users have a host of their own: `vsaex.dev.azure.com/ORGANIZATION`, `ORGANIZATION.vsaex.visualstudio.com`. Whatever else
+    /// was given as the organization's host, such as an address, is asked itself.
+    fn service(&self, service: Service) -> Url {
         let mut url = self.0.clone();
-        // Never fails: an https URL has a path.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty()
-                .push("_apis")
-                .push("distributedtask")
-                .extend(segments);
+        let host = url.host_str().unwrap_or_default();
+        let sister = match service {
+            Service::Main => None,
+            Service::Entitlements if host == "dev.azure.com" => Some("vsaex.dev.azure.com".to_owned()),
+            Service::Entitlements => host
+                .strip_suffix(".visualstudio.com")
+                .filter(|organization| !organization.contains('.'))
+                .map(|organization| format!("{organization}.vsaex.visualstudio.com")),
+        };
+        if let Some(sister) = sister {
+            // Never fails: it is a host name, of an https URL.
+            let _ = url.set_host(Some(&sister));
         }
-        url.query_pairs_mut().extend_pairs(query);
         url
     }
+}
+
+fn below<'a>(base: &Url, segments: impl Iterator<Item = &'a String>, query: &[(&'static str, String)]) -> Url {
+    let mut url = base.clone();
+    // Never fails: an https URL has a path.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().push("_apis").extend(segments);
+    }
+    url.query_pairs_mut().extend_pairs(query);
+    url
 }
 
 /// Base URL of an Entra authority.
@@ -167,6 +206,34 @@ mod tests {
                 .as_str(),
             "https://c.visualstudio.com/_apis/distributedtask/pools/7/agents?a=b"
         );
+    }
+
+    #[test]
+    fn users_have_a_host_of_their_own() {
+        let route = azure_protocol::route(&azure_protocol::AdoRequest::Tenant);
+        let endpoint = |service| Endpoint {
+            service,
+            route: route.clone(),
+        };
+        for (url, expected) in [
+            (
+                "https://dev.azure.com/c",
+                "https://vsaex.dev.azure.com/c/_apis/pools?api-version=7.1",
+            ),
+            (
+                "https://c.visualstudio.com",
+                "https://c.vsaex.visualstudio.com/_apis/pools?api-version=7.1",
+            ),
+            ("https://[::1]/c", "https://[::1]/c/_apis/pools?api-version=7.1"),
+        ] {
+            let organization = organization(url).expect(url);
+            assert_eq!(
+                organization.operation(&endpoint(Service::Entitlements)).as_str(),
+                expected
+            );
+            let main = organization.operation(&endpoint(Service::Main));
+            assert_eq!(main.host_str(), organization.0.host_str());
+        }
     }
 
     #[test]

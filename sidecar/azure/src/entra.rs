@@ -1,4 +1,4 @@
-//! Entra's token endpoint: one request, three outcomes (a token, a refusal, no answer of Entra's).
+//! Entra's token endpoint: one request, three outcomes (a token, a refusal, no response from Entra).
 //!
 //! Microsoft identity platform, OAuth 2.0 client credentials flow, third case: access token request with a federated
 //! credential.
@@ -34,12 +34,21 @@ pub struct Identity {
     pub client_id: String,
     /// Scope of the access token.
     pub scope: String,
-    /// The projected service-account token.
-    pub assertion_file: PathBuf,
+    /// The service-account token.
+    pub assertion: AssertionSource,
     /// Entra's authority.
     pub authority: Authority,
     /// The cluster's token proxy that is asked instead of the authority (AKS identity binding).
     pub binding: Option<Binding>,
+}
+
+/// Where the service-account token is.
+#[derive(Debug, Clone)]
+pub enum AssertionSource {
+    /// In a file that the kubelet keeps fresh; read again for every exchange.
+    File(PathBuf),
+    /// Asked for a moment ago, and never on disk.
+    Held(Secret),
 }
 
 /// A token as Entra issued it.
@@ -76,8 +85,8 @@ impl Entra {
     /// # Errors
     /// Why there is none; never with the assertion in it.
     pub async fn exchange(&self, tenant: &str) -> Result<Issued, EntraError> {
-        let file = &self.identity.assertion_file;
-        let assertion = Assertion::read(file).map_err(|error| EntraError {
+        let source = &self.identity.assertion;
+        let assertion = Assertion::read(source).map_err(|error| EntraError {
             kind: EntraErrorKind::AssertionMissing,
             detail: error.to_string(),
             retry_after: None,
@@ -95,7 +104,7 @@ impl Entra {
                 kind: refusal.kind,
                 detail: assertion.secret().redact(&detail),
                 retry_after: refusal.retry_after,
-                assertion_changed: Assertion::read(file).is_ok_and(|now| now.secret() != assertion.secret()),
+                assertion_changed: Assertion::read(source).is_ok_and(|now| now.secret() != assertion.secret()),
             }
         })
     }
@@ -181,7 +190,7 @@ pub async fn receive_token(server: TokenServer<'_>, response: reqwest::Response)
     }
 }
 
-/// Says how far the node's clock is off, if that is worth a word.
+/// Says how far the node's clock is off, if by enough to matter.
 fn skew(theirs: ServerTime, ours: ServerTime) -> Option<String> {
     let off = ours.0.saturating_sub(theirs.0);
     let minutes = off.unsigned_abs() / 60;

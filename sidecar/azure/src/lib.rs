@@ -4,7 +4,7 @@
 //! from the environment. What requests and responses look like and what they mean is in [`azure_protocol`].
 //!
 //! ```
-//! use azure::{Authority, AzureDevOps, Entra, Http, Identity, Proxies, Trust};
+//! use azure::{AssertionSource, Authority, AzureDevOps, Entra, Http, Identity, Proxies, Trust};
 //! use contract::{HostList, OrganizationUrl};
 //! use std::sync::Arc;
 //!
@@ -17,7 +17,7 @@
 //! let identity = Identity {
 //!     client_id: "11111111-1111-1111-1111-111111111111".to_owned(),
 //!     scope: contract::DEFAULT_SCOPE.to_owned(),
-//!     assertion_file: "/var/run/secrets/token".into(),
+//!     assertion: AssertionSource::File("/var/run/secrets/token".into()),
 //!     authority,
 //!     binding: None,
 //! };
@@ -29,18 +29,22 @@
 //! # }
 //! ```
 //!
-//! **Invariant:** https only, no redirects; a token goes only to the host that [`AzureDevOps::new`] was given, an assertion only
-//! to the authority or the cluster's token proxy.
+//! **Invariant:** https only, no redirects; a token goes only to the host that [`AzureDevOps::new`] was given and to
+//! `vsaex.` of it (Azure DevOps' service for users), an assertion only to the authority or the cluster's token proxy.
 
 mod ado;
 mod clock;
+mod document;
 mod endpoint;
 mod entra;
+mod forward;
 mod http;
 mod secret;
 
-pub use ado::{AdoReply, AzureDevOps, receive_ado};
+pub use self::http::{Http, HttpError, Proxies, ProxyError, Trust, TrustError};
+pub use ado::{AdoReply, AzureDevOps, OperationReply, receive_ado};
+pub use document::Document;
 pub use endpoint::{Authority, AuthorityError, UnusableHost};
-pub use entra::{AssertionError, Binding, BindingError, Entra, Identity, Issued, receive_token};
-pub use http::{Http, HttpError, Proxies, ProxyError, Trust, TrustError};
+pub use entra::{AssertionError, AssertionSource, Binding, BindingError, Entra, Identity, Issued, receive_token};
+pub use forward::{Forwarded, Forwarder, OutgoingBody};
 pub use secret::Secret;

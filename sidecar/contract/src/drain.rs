@@ -7,39 +7,39 @@
 /// What [`DRAIN_FILE`](crate::DRAIN_FILE) says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
-    /// The pod is not leaving, as far as the sidecar knows.
+    /// The pod is not terminating, as far as the sidecar knows.
     Serving,
-    /// The pod is leaving, and its agent may have a job.
+    /// The pod is terminating, and its agent may have a job.
     Draining {
         /// Another number every second, which proves that the sidecar is alive.
-        beat: u64,
+        heartbeat: u64,
     },
-    /// The pod is leaving, and there is nothing to wait for.
+    /// The pod is terminating, and there is nothing to wait for.
     Drained,
 }
 
 impl Drain {
-    /// The one line of the file, in bytes: whatever it says, so that it is overwritten in place and needs no more of a
-    /// volume that may be full by then.
+    /// Length of the file's one line, in bytes. It is the same for every state: the line is overwritten in place, so it needs no
+    /// more space in a volume that may be full by then.
     pub const LINE: usize = 20;
 
-    /// The file's content. No word of it is the beginning of one followed by the end of another: a shell may read while it
-    /// is written.
+    /// The file's content. A shell may read while it is written, so no state's word can be mistaken for another's when only a part
+    /// of it was overwritten.
     pub fn line(self) -> String {
-        let (word, beat) = match self {
+        let (word, heartbeat) = match self {
             Self::Serving => ("serving", 0),
-            Self::Draining { beat } => ("draining", beat % 10_000_000_000),
+            Self::Draining { heartbeat } => ("draining", heartbeat % 10_000_000_000),
             Self::Drained => ("drained", 0),
         };
-        format!("{word:<8} {beat:010}\n")
+        format!("{word:<8} {heartbeat:010}\n")
     }
 }
 
 /// The agent container's `preStop` hook, for `sh -c`; its first argument is [`DRAIN_FILE`](crate::DRAIN_FILE).
 ///
-/// It returns when the sidecar says `drained`, or has said nothing new for five seconds: the pod is not leaving (the
-/// container alone is restarted), or the sidecar is gone. Needs a POSIX `sh` and `sleep`, and looks five times a second
-/// for the first five seconds where `sleep` takes fractions, else every second.
+/// It returns when the sidecar says `drained`, or when five seconds pass without a new heartbeat: the pod is not terminating (only
+/// the container is restarted), or the sidecar is gone. Needs a POSIX `sh` and `sleep`. Reads the file five times a second for
+/// the first five seconds where `sleep` takes fractions, else every second.
 pub const PRE_STOP_SCRIPT: &str = r#"quiet=0 naps=0 beat=
 while [ $quiet -lt 25 ]; do
   word= now=
@@ -64,13 +64,13 @@ mod tests {
 
     const ALL: [Drain; 4] = [
         Drain::Serving,
-        Drain::Draining { beat: 9 },
-        Drain::Draining { beat: u64::MAX },
+        Drain::Draining { heartbeat: 9 },
+        Drain::Draining { heartbeat: u64::MAX },
         Drain::Drained,
     ];
 
     #[test]
-    fn every_line_is_as_long_as_every_other() {
+    fn every_line_has_the_same_length() {
         for drain in ALL {
             let line = drain.line();
             assert_eq!(line.len(), Drain::LINE, "{line:?}");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_while_it_is_written_says_nothing_else() {
+    fn a_partially_overwritten_line_reads_as_the_old_or_the_new_state() {
         let word = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
         for (before, after) in ALL
             .iter()

@@ -22,8 +22,8 @@ impl<'a> HttpsUrl<'a> {
     /// # Errors
     /// What is wrong with it, as the end of a sentence.
     pub fn parse(value: &'a str) -> Result<Self, HttpsUrlError> {
-        if let Some(slip) = slip(value) {
-            return Err(slip);
+        if let Some(mistake) = common_mistake(value) {
+            return Err(mistake);
         }
         let (scheme, rest) = value.split_once("://").ok_or(HttpsUrlError::NotUrl)?;
         if !scheme.eq_ignore_ascii_case("https") {
@@ -56,7 +56,7 @@ impl<'a> HttpsUrl<'a> {
 /// Why a value is not an [`HttpsUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpsUrlError {
-    /// White space at its beginning: a slip of YAML or of a shell.
+    /// White space at its beginning: a mistake of YAML or of a shell.
     LeadingWhiteSpace,
     /// White space at its end, such as the line break of `echo`.
     TrailingWhiteSpace,
@@ -81,7 +81,7 @@ impl fmt::Display for HttpsUrlError {
         f.write_str(match self {
             Self::LeadingWhiteSpace => "begins with white space",
             Self::TrailingWhiteSpace => "ends with white space",
-            Self::Quoted => "in quotes of its own",
+            Self::Quoted => "the value contains quotation marks",
             Self::Unexpanded => {
                 "contains a $(NAME) that Kubernetes did not replace, since no variable of that name is defined before it"
             }
@@ -96,8 +96,8 @@ impl fmt::Display for HttpsUrlError {
 
 impl Error for HttpsUrlError {}
 
-/// What happened to a value on its way here: slips of YAML, shell and Kubernetes, which make of a good URL none.
-fn slip(value: &str) -> Option<HttpsUrlError> {
+/// A common mistake of YAML, shell or Kubernetes that makes a good URL invalid.
+fn common_mistake(value: &str) -> Option<HttpsUrlError> {
     let white = |c: char| c.is_whitespace();
     if value.starts_with(white) {
         Some(HttpsUrlError::LeadingWhiteSpace)
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn look_alikes_are_not_repaired() {
+    fn a_similar_host_name_is_not_repaired() {
         for value in [
             "http://dev.azure.com/org",
             "dev.azure.com/org",
@@ -266,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_on_the_way_here_is_named() {
+    fn common_mistakes_have_errors_of_their_own() {
         for (value, what) in [
             (" https://dev.azure.com/org", "begins with white space"),
             ("https://dev.azure.com/org\n", "ends with white space"),
-            ("\"https://dev.azure.com/org\"", "quotes of its own"),
-            ("'https://dev.azure.com/org'", "quotes of its own"),
+            ("\"https://dev.azure.com/org\"", "quotation marks"),
+            ("'https://dev.azure.com/org'", "quotation marks"),
             ("https://dev.azure.com/$(ORG)", "did not replace"),
             ("$(URL)", "did not replace"),
         ] {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_exactly_one_label() {
+    fn a_wildcard_matches_exactly_one_label() {
         let list = HostList::parse(crate::DEFAULT_ALLOWED_HOSTS).expect("hosts");
         for (value, covered) in [
             ("https://dev.azure.com", true),

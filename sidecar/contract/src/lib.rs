@@ -4,9 +4,15 @@
 //! the repository spells a key, a variable, a volume or a path: `docs/reference.md` is rendered from this crate, and a
 //! test checks that it is up to date.
 //!
+//! In addition to the names there is what both programs have to do the same way: parse an organization URL and a list of hosts,
+//! redact a refused URL, print a chain of errors, count days.
+//!
 //! **Invariant:** no dependencies, no IO. **Invariant:** a name or a [`Reason`] that was released is never renamed.
 
+mod calendar;
 mod drain;
+mod error_chain;
+mod gateway;
 mod hosts;
 mod marker;
 mod names;
@@ -14,7 +20,12 @@ mod organization_url;
 mod reason;
 mod redact;
 
+pub use calendar::days_from_civil;
 pub use drain::{Drain, PRE_STOP_SCRIPT};
+pub use error_chain::error_chain;
+pub use gateway::{
+    DEFAULT_GATEWAY_PORT, GATEWAY_ORGANIZATION_SEGMENT, LOOPBACK, TICKET, gateway_authority, gateway_url,
+};
 pub use hosts::{HostList, HostListError, HttpsUrl, HttpsUrlError, is_host_entry};
 pub use marker::{Foreign, Marker};
 pub use names::*;
@@ -56,16 +67,19 @@ impl Entry {
 pub enum Handoff {
     /// The image's own start script registers with the token file that the sidecar keeps fresh.
     TokenFile,
+    /// The agent talks to Azure DevOps through the sidecar, which holds the token; its container has a [`TICKET`].
+    Gateway,
 }
 
 impl Handoff {
-    /// Every handoff that this version can do.
-    pub const ALL: [Self; 1] = [Self::TokenFile];
+    /// Every handoff.
+    pub const ALL: [Self; 2] = [Self::TokenFile, Self::Gateway];
 
     /// The value of the annotation and of the variable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TokenFile => "token-file",
+            Self::Gateway => "gateway",
         }
     }
 

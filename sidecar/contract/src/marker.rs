@@ -1,4 +1,4 @@
-//! The ownership marker: how the sidecar recognizes its own agent in a pool that others use, too.
+//! The ownership marker: how the sidecar recognizes its own agent in a pool that it shares with others.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct Marker {
     pub uid: String,
 }
 
-/// What a capability value says about its agent when it is not a marker of this version.
+/// The value is not a marker that this version understands: the agent is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Foreign;
 
@@ -74,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_marker_reads_back_as_it_was_written() {
         assert_eq!(marker().to_string(), "ado-agent/v1/c/n/p-0/u");
         assert_eq!(Marker::parse(&marker().to_string()), Ok(marker()));
     }
 
     #[test]
-    fn anything_else_is_foreign() {
+    fn a_value_of_another_version_or_shape_is_foreign() {
         for value in [
             "",
             "ado-agent/v1",

@@ -12,7 +12,7 @@ macro_rules! names {
     };
 }
 
-/// Prefix of every label and annotation of ours.
+/// Prefix of all labels and annotations of this project.
 pub const PREFIX: &str = "ado-agent.dev/";
 
 names! {
@@ -30,19 +30,29 @@ names! {
     URL_ANNOTATION = "ado-agent.dev/url";
     /// Agent pool, by name. Default: the agent container's `AZP_POOL`, else the operator's, else `Default`.
     POOL_ANNOTATION = "ado-agent.dev/pool";
-    /// Client id (a GUID) of the application or managed identity. Default: the ServiceAccount's annotation `azure.workload.identity/client-id`, else the operator's.
+    /// Client ID (a GUID) of the application or managed identity. Default: the ServiceAccount's annotation `azure.workload.identity/client-id`, else the operator's.
     CLIENT_ID_ANNOTATION = "ado-agent.dev/client-id";
     /// Entra tenant (a GUID or a domain). Default: the ServiceAccount's annotation `azure.workload.identity/tenant-id`, else the operator's, else what the organization says.
     TENANT_ID_ANNOTATION = "ado-agent.dev/tenant-id";
     /// Name of the container that is the agent. Needed where a pod has several containers and none has a documented name.
     AGENT_CONTAINER_ANNOTATION = "ado-agent.dev/agent-container";
-    /// How the agent container gets what it needs. `token-file` (the default) is the only one of this version.
+    /// How the agent container gets what it needs: `token-file`, or `gateway`, with which no job can take the pool's token. Default: the operator's, else `token-file`.
     HANDOFF_ANNOTATION = "ado-agent.dev/handoff";
-    /// Needed where the pod also carries azwi's label: `hide` keeps the federated token out of the agent container, `keep` leaves it there for scripts that do their own exchange.
+    /// Port on which the gateway listens for the pod's own containers. Default: 7649.
+    GATEWAY_PORT_ANNOTATION = "ado-agent.dev/gateway-port";
+    /// `"true"`, with `gateway`: the agent does one job and is removed at its end; nothing in the pod can register another one.
+    ONCE_ANNOTATION = "ado-agent.dev/once";
+    /// `"true"`, with `gateway`: the start script exchanges a federated token itself, with curl; it gets a file and an authority that lead to the gateway.
+    OWN_EXCHANGE_ANNOTATION = "ado-agent.dev/own-exchange";
+    /// With `gateway`: further variables in which the image expects its token, separated by commas, for instance `AGENT_TOKEN`. A name that ends in `_FILE` gets the path of a file with what the token's place holds.
+    TOKEN_VARIABLES_ANNOTATION = "ado-agent.dev/token-variables";
+    /// With `gateway`: further variables in which the image expects the organization URL, separated by commas.
+    URL_VARIABLES_ANNOTATION = "ado-agent.dev/url-variables";
+    /// Needed where the pod also carries the label of the Azure Workload Identity webhook (azwi): `hide` keeps the federated token out of the agent container, `keep` leaves it there for scripts that do their own exchange.
     FEDERATED_TOKEN_ANNOTATION = "ado-agent.dev/federated-token";
     /// Termination grace period of the pod in seconds. Default: the operator's where the pod has none of its own or the API's 30; a running job may finish within it.
     GRACE_SECONDS_ANNOTATION = "ado-agent.dev/grace-seconds";
-    /// `"true"`: the agent only holds a place in the pool (for KEDA) and stays there, offline, when the pod ends; nobody removes it.
+    /// `"true"`: the agent only holds a place in the pool (for KEDA) and stays there, offline, when the pod ends; it is not removed.
     PLACEHOLDER_ANNOTATION = "ado-agent.dev/placeholder";
     /// ConfigMap in the pod's namespace with a private CA bundle, `NAME` or `NAME/KEY` (key `ca.crt` by default), if the operator allows it.
     CA_CONFIG_MAP_ANNOTATION = "ado-agent.dev/ca-config-map";
@@ -56,7 +66,7 @@ names! {
     SIDECAR_EPHEMERAL_STORAGE_ANNOTATION = "ado-agent.dev/sidecar-ephemeral-storage";
     /// Log level of the sidecar: `error`, `warn`, `info`, `debug` or `trace`.
     SIDECAR_LOG_LEVEL_ANNOTATION = "ado-agent.dev/sidecar-log-level";
-    /// User id of the sidecar, or `none` to leave it to the platform (OpenShift).
+    /// User ID of the sidecar, or `none` to leave it to the platform (OpenShift).
     SIDECAR_RUN_AS_USER_ANNOTATION = "ado-agent.dev/sidecar-run-as-user";
 }
 
@@ -71,13 +81,13 @@ names! {
 
 names! {
     /// First words of the entries of `notIsolated` in the status annotation: why jobs may reach the sidecar's memory, state or
-    /// service-account token, the node, or another identity. A container beside the agent counts if it runs with it.
+    /// service-account token, the node, or another identity. A container next to the agent counts if it runs at the same time.
     NOT_ISOLATED:
-    /// The agent container, or one beside it, is privileged.
+    /// The agent container, or one next to it, is privileged.
     NOT_ISOLATED_PRIVILEGED = "privileged";
     /// It has a capability that leads out of a container: `ALL`, `BPF`, `DAC_READ_SEARCH`, `PERFMON`, `SYS_ADMIN`, `SYS_BOOT`, `SYS_MODULE`, `SYS_PTRACE` or `SYS_RAWIO`. In a pod with `hostUsers: false` it does not.
     NOT_ISOLATED_CAPABILITY = "capability";
-    /// Its `/proc` is unmasked. With `hostUsers: false` that does not count, either.
+    /// Its `/proc` is unmasked. With `hostUsers: false` that does not count either.
     NOT_ISOLATED_PROC_MOUNT = "procMount";
     /// All containers see each other's processes.
     NOT_ISOLATED_SHARED_PROCESSES = "shareProcessNamespace";
@@ -87,14 +97,41 @@ names! {
     NOT_ISOLATED_HOST_IPC = "hostIPC";
     /// The pod is in the node's network: its loopback, and the metadata address with the node's identity.
     NOT_ISOLATED_HOST_NETWORK = "hostNetwork";
-    /// The agent container, or one beside it, mounts a path of the node's.
+    /// The agent container, or one next to it, mounts a path of the node.
     NOT_ISOLATED_HOST_PATH = "hostPath";
     /// It mounts a service-account token of its own; the entry says for whom. For the Kubernetes API: set `automountServiceAccountToken: false`.
     NOT_ISOLATED_ACCOUNT_TOKEN = "serviceAccountToken";
-    /// The agent container keeps the token that azwi gives it, or a container beside it gets one.
+    /// The agent container keeps the token that the Azure Workload Identity webhook gives it, or a container next to it gets one.
     NOT_ISOLATED_FEDERATED_TOKEN = "federatedToken";
-    /// The agent container, or one beside it, mounts a volume of a kind that can hold more than data, such as `csi`.
+    /// The agent container, or one next to it, mounts a volume of a kind that can hold more than data, such as `csi`.
     NOT_ISOLATED_VOLUME = "volume";
+}
+
+names! {
+    /// Members of what `ado-agent-sidecar probe --json` prints. Where there is nothing to say, a member is `null`.
+    PROBE_MEMBERS:
+    /// Version of the sidecar.
+    PROBE_VERSION = "version";
+    /// What the sidecar says of itself and of its agent, one word of the list of reasons.
+    PROBE_REASON = "reason";
+    /// The same as a sentence, with what to do where something is wrong.
+    PROBE_SENTENCE = "sentence";
+    /// Whether the agent may start: the sidecar has a token, and has checked pool and role. With `false` the exit code is 1.
+    PROBE_AGENT_MAY_START = "agentMayStart";
+    /// Whether the sidecar's container is ready: with the gateway as long as the agent is online, else once the agent may run. `false` from the pod's end on.
+    PROBE_READY = "ready";
+    /// URL of the organization; `null`, as `pool` and `agent`, where the sidecar's configuration is refused.
+    PROBE_ORGANIZATION = "organization";
+    /// Name of the agent pool.
+    PROBE_POOL = "pool";
+    /// Name under which the agent is expected to register.
+    PROBE_AGENT = "agent";
+    /// The token for Azure DevOps: an object with the two members below; `null` as long as there is none.
+    PROBE_TOKEN = "token";
+    /// In `token`: how long ago Entra issued it.
+    PROBE_TOKEN_AGE = "ageSeconds";
+    /// In `token`: how long it is still valid.
+    PROBE_TOKEN_REMAINING = "expiresInSeconds";
 }
 
 names! {
@@ -102,9 +139,9 @@ names! {
     AZWI_NAMES:
     /// Pod label that makes azwi mutate the pod.
     AZWI_USE_LABEL = "azure.workload.identity/use";
-    /// ServiceAccount annotation with the client id.
+    /// ServiceAccount annotation with the client ID.
     AZWI_CLIENT_ID_ANNOTATION = "azure.workload.identity/client-id";
-    /// ServiceAccount annotation with the tenant id.
+    /// ServiceAccount annotation with the tenant ID.
     AZWI_TENANT_ID_ANNOTATION = "azure.workload.identity/tenant-id";
     /// Pod annotation: containers that azwi leaves alone, separated by `;`.
     AZWI_SKIP_CONTAINERS_ANNOTATION = "azure.workload.identity/skip-containers";
@@ -121,7 +158,7 @@ names! {
     SIDECAR_CONTAINER = "ado-agent-sidecar";
     /// Projected service-account token for Entra; mounted into the sidecar only.
     ASSERTION_VOLUME = "ado-agent-assertion";
-    /// Memory volume with the token file; mounted into the sidecar and the agent container.
+    /// Memory volume with the token file (with `gateway`, the ticket); mounted into the sidecar and the agent container.
     HANDOFF_VOLUME = "ado-agent-handoff";
     /// Memory volume with the sidecar's socket and state; mounted into the sidecar only.
     STATE_VOLUME = "ado-agent-state";
@@ -168,13 +205,13 @@ pub const CA_DEFAULT_KEY: &str = "ca.crt";
 names! {
     /// Variables that the webhook sets on the agent container. The agent publishes its environment as capabilities, so none holds a secret.
     AGENT_VARIABLES:
-    /// Path of the token file, as Microsoft's start script reads it.
+    /// Path of the token file, as Microsoft's start script reads it. With `gateway` only where the container has it, with the ticket in the file.
     AZP_TOKEN_FILE_VARIABLE = "AZP_TOKEN_FILE";
     /// The same path, for images of the older recipe.
     VSTS_TOKEN_FILE_VARIABLE = "VSTS_TOKEN_FILE";
     /// The same path, for images that use this name.
     AZDO_TOKEN_FILE_VARIABLE = "AZDO_TOKEN_FILE";
-    /// Organization URL; set where the container has none.
+    /// Organization URL; set where the container has none, with `gateway` always: the gateway's.
     AZP_URL_VARIABLE = "AZP_URL";
     /// Pool; set where the container has none.
     AZP_POOL_VARIABLE = "AZP_POOL";
@@ -186,6 +223,27 @@ names! {
     POD_NAME_VARIABLE = "ADO_AGENT_POD_NAME";
     /// The pod's UID, part of the marker. Also given to the sidecar.
     POD_UID_VARIABLE = "ADO_AGENT_POD_UID";
+}
+
+names! {
+    /// Variables that the webhook sets on the agent container with the handoff `gateway`. None holds a secret either.
+    GATEWAY_VARIABLES:
+    /// The ticket: a fixed word, which the gateway accepts for the pod's own registration and for nothing else.
+    AZP_TOKEN_VARIABLE = "AZP_TOKEN";
+    /// The ticket, for images of the older recipe.
+    VSTS_TOKEN_VARIABLE = "VSTS_TOKEN";
+    /// The ticket, for images that use this name.
+    AZDO_TOKEN_VARIABLE = "AZDO_TOKEN";
+    /// The ticket, as the agent's own option `--token`.
+    TOKEN_INPUT_VARIABLE = "VSTS_AGENT_INPUT_TOKEN";
+    /// `PAT`, for start scripts that do not say how the agent signs in: its default for a plain URL is another one.
+    AUTH_INPUT_VARIABLE = "VSTS_AGENT_INPUT_AUTH";
+    /// The gateway's URL, as the agent's own option `--url`; set where the container sets it.
+    URL_INPUT_VARIABLE = "VSTS_AGENT_INPUT_URL";
+    /// `true`: the agent's library may sign in to the gateway, which is plain HTTP on the pod's own loopback.
+    UNSAFE_BASIC_AUTH_VARIABLE = "VSS_ALLOW_UNSAFE_BASICAUTH";
+    /// `true` with annotation `once`: the agent ends after one job.
+    ONCE_INPUT_VARIABLE = "VSTS_AGENT_INPUT_ONCE";
 }
 
 names! {
@@ -232,6 +290,17 @@ pub const TOKEN_FILE_VARIABLES: &[&str] = &[
     AZDO_TOKEN_FILE_VARIABLE,
 ];
 
+/// Variables that hold the ticket with the handoff `gateway`.
+pub const TICKET_VARIABLES: &[&str] = &[
+    AZP_TOKEN_VARIABLE,
+    VSTS_TOKEN_VARIABLE,
+    AZDO_TOKEN_VARIABLE,
+    TOKEN_INPUT_VARIABLE,
+];
+
+/// Variables from which start scripts and the agent itself take the organization URL.
+pub const GATEWAY_URL_VARIABLES: &[&str] = &[AZP_URL_VARIABLE, AZDO_URL_VARIABLE, URL_INPUT_VARIABLE];
+
 /// Variables that name a proxy for https: the first that is set counts.
 pub const HTTPS_PROXY_VARIABLES: &[&str] = &["https_proxy", "HTTPS_PROXY", PROXY_URL_INPUT, AGENT_PROXY_VARIABLE];
 /// Variables with the hosts that are reached without it, likewise.
@@ -276,7 +345,11 @@ names! {
     CONTRACT_VARIABLE = "ADO_AGENT_CONTRACT";
     /// The handoff.
     HANDOFF_VARIABLE = "ADO_AGENT_HANDOFF";
-    /// Client id.
+    /// Port of the gateway.
+    GATEWAY_PORT_VARIABLE = "ADO_AGENT_GATEWAY_PORT";
+    /// `true` where the agent does one job only (`gateway`).
+    ONCE_VARIABLE = "ADO_AGENT_ONCE";
+    /// Client ID.
     AZURE_CLIENT_ID_VARIABLE = "AZURE_CLIENT_ID";
     /// Tenant; absent: the organization is asked.
     AZURE_TENANT_ID_VARIABLE = "AZURE_TENANT_ID";
@@ -284,7 +357,7 @@ names! {
     AZURE_FEDERATED_TOKEN_FILE_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE";
     /// Entra's authority.
     AZURE_AUTHORITY_HOST_VARIABLE = "AZURE_AUTHORITY_HOST";
-    /// Identity binding, set by azwi: the cluster's token proxy.
+    /// Identity binding, set by the Azure Workload Identity webhook (azwi): the cluster's token proxy.
     AZURE_TOKEN_PROXY_VARIABLE = "AZURE_KUBERNETES_TOKEN_PROXY";
     /// Identity binding, set by azwi: the proxy's server name.
     AZURE_SNI_NAME_VARIABLE = "AZURE_KUBERNETES_SNI_NAME";
@@ -292,7 +365,7 @@ names! {
     AZURE_CA_FILE_VARIABLE = "AZURE_KUBERNETES_CA_FILE";
     /// Identity binding, set by azwi: the proxy's CA itself.
     AZURE_CA_DATA_VARIABLE = "AZURE_KUBERNETES_CA_DATA";
-    /// `true` where the identity is left to azwi (identity binding): the `AZURE_…` variables are then azwi's.
+    /// `true` where the identity is left to the Azure Workload Identity webhook (identity binding), which then sets the `AZURE_…` variables.
     AZWI_IDENTITY_VARIABLE = "ADO_AGENT_AZWI_IDENTITY";
     /// Scope of the access token.
     SCOPE_VARIABLE = "ADO_AGENT_SCOPE";
@@ -332,7 +405,7 @@ names! {
     CA_FILE_VARIABLE = "ADO_AGENT_CA_FILE";
     /// Directory of the handoff volume.
     HANDOFF_DIR_VARIABLE = "ADO_AGENT_HANDOFF_DIR";
-    /// Mode of the token file in octal: `0640` where the pod has an fsGroup, else `0644`.
+    /// Mode of the token file in octal: `0640` where the pod has an fsGroup, else `0644`; `0666` with `gateway`, where it holds the ticket.
     TOKEN_FILE_MODE_VARIABLE = "ADO_AGENT_TOKEN_FILE_MODE";
     /// Directory of the state volume.
     STATE_DIR_VARIABLE = "ADO_AGENT_STATE_DIR";
@@ -344,7 +417,7 @@ names! {
     REFERENCE_VARIABLE_PREFIX = "ADO_AGENT_REF_";
 }
 
-/// Most `envFrom` sources of an agent container that the webhook looks into: the numbered variables end in `_0` to
+/// Maximum of `envFrom` sources of an agent container that the webhook reads: the numbered variables end in `_0` to
 /// `_63`, with gaps where a source cannot bring the name or lacks the key.
 pub const ENV_FROM_SOURCES_MAX: usize = 64;
 
@@ -378,7 +451,7 @@ pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
 pub const ASSERTION_SECONDS: i64 = 86_400;
 /// Entra's authority in the public cloud.
 pub const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com/";
-/// Scope of an access token for Azure DevOps Services; the GUID is the service's application id.
+/// Scope of an access token for Azure DevOps Services; the GUID is the service's application ID.
 pub const DEFAULT_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
 /// Hosts that may get the Azure DevOps token unless the operator says otherwise.
 pub const DEFAULT_ALLOWED_HOSTS: &str = "dev.azure.com,*.visualstudio.com";

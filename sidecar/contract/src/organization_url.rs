@@ -239,7 +239,7 @@ mod tests {
             ("https://dev.azure.com%2eevil.example/contoso", BadUrl, "escapes"),
             ("https://dev.azure.com /contoso", BadUrl, "spaces"),
             (" https://dev.azure.com/contoso", BadUrl, "begins with white space"),
-            ("\"https://dev.azure.com/contoso\"", BadUrl, "in quotes"),
+            ("\"https://dev.azure.com/contoso\"", BadUrl, "quotation marks"),
             ("https://dev.azure.com/$(ORG)", BadUrl, "did not replace"),
             ("https://dev.azur\u{435}.com/contoso", BadUrl, "spaces"), // a Cyrillic letter
             ("https://dev.azure.com:0/contoso", BadUrl, "not a valid host name"),

@@ -21,12 +21,12 @@ macro_rules! reasons {
             pub const ALL: &'static [Self] = &[$($(Self::$variant,)+)+];
 
             /// The word that stands in logs, messages and labels.
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $($(Self::$variant => $word,)+)+ }
             }
 
             /// What it means, as lines of prose for a user.
-            pub fn docs(self) -> &'static [&'static str] {
+            pub const fn docs(self) -> &'static [&'static str] {
                 match self { $($(Self::$variant => &[$($doc),+],)+)+ }
             }
 
@@ -100,7 +100,7 @@ reasons! {
         NotAllowed = "not-allowed",
         /// Denied: the value of an identity annotation on the ServiceAccount cannot be understood.
         BadIdentity = "bad-identity",
-        /// Denied: no client id on the pod, on its ServiceAccount or in the operator's defaults.
+        /// Denied: no client ID on the pod, on its ServiceAccount or in the operator's defaults.
         NoIdentity = "no-identity",
         /// Denied: the pod's ServiceAccount does not exist.
         AccountMissing = "account-missing",
@@ -121,21 +121,24 @@ reasons! {
         HalfInjected = "half-injected",
         /// Denied: the pod has our container without `restartPolicy: Always`; another webhook, too old for native sidecars, dropped it.
         RestartPolicyDropped = "restart-policy-dropped",
-        /// Denied: the pod carries azwi's label and nobody said what happens to the federated token in its agent container.
+        /// Denied: the pod carries the label of the Azure Workload Identity webhook, and neither pod nor operator say what happens to the federated token in its agent container.
         FederatedTokenChoice = "federated-token-choice",
         /// Denied: a Windows pod; the sidecar is a Linux program.
         WindowsPod = "windows-pod",
+        /// Denied: the pod asks for the gateway and has what the gateway cannot work with: the node's network, a port of its own with
+        /// the gateway's number, `once` with restartPolicy `Always`, or an image that knows its organization only by name.
+        GatewayImpossible = "gateway-impossible",
         /// Denied: the API server does not keep an init container's `restartPolicy` (older than Kubernetes 1.29).
         NoNativeSidecars = "no-native-sidecars",
         shares BadUrl WhiteSpace
     }
-    /// Why nothing works until somebody changes the pod or the webhook's settings: the sidecar asks nobody for anything.
+    /// Why nothing works until somebody changes the pod or the webhook's settings: the sidecar sends no requests.
     RefusalReason {
         /// The sidecar does not know the contract version that it was given; no agent starts.
         ContractUnknown = "contract-unknown",
         /// The sidecar's environment is incomplete or wrong; the message names every variable.
         BadConfiguration = "bad-configuration",
-        /// The organization URL is no URL of an organization of Azure DevOps Services, or (denied) its host is not on the operator's list. What the webhook can see is denied, what comes from a Secret or a ConfigMap the sidecar says.
+        /// The organization URL is not a URL of an organization of Azure DevOps Services, or (denied) its host is not on the operator's list. What the webhook can see is denied, what comes from a Secret or a ConfigMap the sidecar says.
         BadUrl = "bad-url",
         /// Organization, pool or agent name begins or ends with white space, which start scripts take as it is. Denied, or said by the sidecar where the value comes from a Secret or a ConfigMap.
         WhiteSpace = "white-space",
@@ -158,9 +161,9 @@ reasons! {
         CredentialMissing = "credential-missing",
         /// Entra cannot read the cluster's issuer document or keys (AADSTS50166, 90061).
         IssuerUnreachable = "issuer-unreachable",
-        /// Entra does not know the application, or it is disabled, or not in this tenant (AADSTS700016, 7000112 and kin).
+        /// Entra does not know the application, or it is disabled, or not in this tenant (AADSTS700016, 7000112 and similar).
         ApplicationUnknown = "application-unknown",
-        /// Entra does not know the tenant, or it is of another cloud (AADSTS90002, 900023, 900382 and kin).
+        /// Entra does not know the tenant, or it is of another cloud (AADSTS90002, 900023, 900382 and similar).
         TenantUnknown = "tenant-unknown",
         /// Entra does not know Azure DevOps as a resource of this tenant, or refuses the scope (AADSTS500011, 650052, 650057, 70011).
         ResourceUnknown = "resource-unknown",
@@ -189,9 +192,9 @@ reasons! {
         AdoRefused = "ado-refused",
         /// Azure DevOps does not accept the token (401, 203 or 302 with a sign-in page).
         TokenRefused = "token-refused",
-        /// The identity is not a user of the organization (TF401444 and kin).
+        /// The identity is not a user of the organization (TF401444 and similar).
         IdentityUnknown = "identity-unknown",
-        /// The token is of another tenant than the one that the organization trusts.
+        /// The identity, and so its token, is of another tenant than the one that the organization trusts.
         TenantMismatch = "tenant-mismatch",
         /// The organization does not exist.
         OrganizationMissing = "organization-missing",
@@ -207,6 +210,8 @@ reasons! {
     StateReason {
         /// The token file could not be written.
         TokenFileFailed = "token-file-failed",
+        /// The gateway cannot listen: another program of the pod has its port.
+        GatewayFailed = "gateway-failed",
         /// The sidecar is getting its first token and checking pool and role.
         Starting = "starting",
         /// The token file is there and everything was checked: the agent may start.
@@ -215,16 +220,22 @@ reasons! {
         NotSeen = "not-seen",
         /// The agent carries no marker (a start script that uses `sudo` drops it); by name and age it was taken as this pod's.
         Adopted = "adopted",
-        /// The pod is leaving: the agent is being removed.
+        /// The agent is registered through the gateway and has a session: it can be given jobs.
+        Online = "online",
+        /// The agent is registered through the gateway and has no session now, for instance between two starts of its container.
+        Offline = "offline",
+        /// The agent has had its one job (`once`): it is disabled, and no other agent can register.
+        Used = "used",
+        /// The pod is terminating: the agent is being removed.
         Draining = "draining",
     }
-    /// How the life of a pod's agent ended.
+    /// What became of the pod's agent in the end.
     OutcomeReason {
         /// Outcome: the agent was removed from the pool.
         Removed = "removed",
         /// Outcome: the agent of a placeholder pod stays in the pool.
         Kept = "kept",
-        /// Outcome: nothing of ours was in the pool any more; the image had removed its agent itself.
+        /// Outcome: the pool had no agent of this pod any more; the image had removed it itself.
         AlreadyGone = "already-gone",
         /// Outcome: no agent of this pod was seen in the pool, and it ended before the sidecar looked: it never registered, or the image had removed it.
         NeverSeen = "never-seen",
@@ -240,7 +251,7 @@ reasons! {
         LeftRefused = "left-refused",
         /// Outcome: an agent may have stayed because nothing proves which one is this pod's, or no longer does.
         LeftUnproven = "left-unproven",
-        /// Outcome: the agent may have stayed because no valid token could be had until the end.
+        /// Outcome: the agent may have stayed because no valid token could be obtained until the end.
         LeftWithoutToken = "left-without-token",
     }
 }
@@ -257,7 +268,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_word_is_unique_and_reads_back() {
+    fn every_reason_word_is_unique_and_reads_back() {
         let words: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(words.len(), Reason::ALL.len());
         for reason in Reason::ALL {

@@ -7,9 +7,9 @@ const HIDDEN: &str = "***";
 
 /// The URL without user info, query and fragment (RFC 3986, 3.2.1, 3.4 and 3.5), on one line and not too long.
 ///
-/// It is meant for a URL that was refused, so nothing about its form is relied upon: where it cannot be told which part is
-/// the user info (`https://user:pass?word@host`, `https://user:password`), the whole authority is hidden. Escapes end what
-/// is shown, since an escaped `@` or `?` is somebody's attempt at one of the three.
+/// It is meant for a URL that was refused, so its form cannot be relied upon: where it is not clear which part is
+/// the user info (`https://user:pass?word@host`, `https://user:password`), the whole authority is hidden. Nothing after
+/// an escape is shown, since an escaped `@` or `?` may introduce one of the three.
 pub fn redacted(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
@@ -20,7 +20,7 @@ pub fn redacted(url: &str) -> String {
     let shown = match shown.rfind('@') {
         _ if hidden.contains('@') || hidden.contains("%40") => HIDDEN.to_owned(),
         Some(at) => format!("{HIDDEN}{}", &shown[at..]),
-        None if names_a_port_in_letters(shown) => HIDDEN.to_owned(),
+        None if has_a_port_that_is_not_a_number(shown) => HIDDEN.to_owned(),
         None => shown.to_owned(),
     };
     let text = format!("{scheme}{shown}");
@@ -36,7 +36,7 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// `user:password` without the host that should follow, or an IPv6 address without its brackets.
-fn names_a_port_in_letters(text: &str) -> bool {
+fn has_a_port_that_is_not_a_number(text: &str) -> bool {
     let authority = text.split(['/', '\\']).next().unwrap_or_default();
     let port = match authority.rfind(']') {
         Some(end) => &authority[end + 1..],

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// The longest `Retry-After` that is obeyed.
-pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// The same with its jitter: no pause is longer.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(660);
+pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(660);
 
 /// A small deterministic generator (SplitMix64, Steele et al. 2014): not for secrets, only to spread requests.
 #[derive(Debug, Clone)]

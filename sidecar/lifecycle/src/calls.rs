@@ -1,15 +1,15 @@
-//! The one open request to Azure DevOps, what is wrong with Azure DevOps, and the pause before the next request.
+//! The one open request to Azure DevOps, the last failure, and the pause before the next request.
 
-use crate::backoff::{self, LONGEST_RETRY_AFTER};
+use crate::backoff::{self, MAX_RETRY_AFTER};
 use crate::context::Context;
-use crate::deadline::ON_ITS_WAY;
+use crate::deadline::IN_FLIGHT;
 use crate::sentences::Problem;
 use crate::{Snapshot, Time, TokenId};
 use azure_protocol::{AdoErrorKind, AdoRequest};
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
-/// How many requests the life of a pod may cost, apart from those that a running job causes. Hundreds of pods share
+/// How many requests a pod may send from start to end, apart from those that a running job causes. Hundreds of pods share
 /// the rate limit of one identity, so a request that is merely useful is only sent within this budget.
 const BUDGET: u32 = 10;
 
@@ -40,13 +40,13 @@ pub(crate) struct Open {
 }
 
 /// What we know of our requests.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Calls {
     open: Option<Open>,
     last_number: u64,
     /// How many were charged to the budget.
     charged: u32,
-    /// What kind of request failed the last time: only its success ends the back-off, not that of another kind in between.
+    /// What kind of request failed the last time: only its success resets the backoff, not that of another kind in between.
     failing: Option<Discriminant<AdoRequest>>,
     last_problem: Option<Problem>,
 }
@@ -71,7 +71,7 @@ impl Calls {
     }
 
     /// How many requests the budget has left.
-    pub(crate) fn spare(&self) -> u32 {
+    pub(crate) fn budget_left(&self) -> u32 {
         BUDGET.saturating_sub(self.charged)
     }
 
@@ -90,11 +90,17 @@ impl Calls {
         self.open.take_if(|open| open.number == number)
     }
 
+    /// What a lookup would show is known by now, or no longer needed: it is given up.
+    pub(crate) fn give_up_lookup(&mut self) {
+        self.open
+            .take_if(|open| matches!(open.request, AdoRequest::Agent(..) | AdoRequest::AgentByName(..)));
+    }
+
     /// SIGTERM: gives up the open request, unless its response is needed and may still come in time.
-    pub(crate) fn hurry(&mut self, now: Time, usefulness: impl FnOnce(&AdoRequest) -> Use) {
+    pub(crate) fn cut_short(&mut self, now: Time, usefulness: impl FnOnce(&AdoRequest) -> Use) {
         self.open.take_if(|open| {
-            let is_awaited = usefulness(&open.request) == Use::Awaited && now.since(open.sent) < ON_ITS_WAY;
-            open.give_up = Some(now.plus(ON_ITS_WAY));
+            let is_awaited = usefulness(&open.request) == Use::Awaited && now.since(open.sent) < IN_FLIGHT;
+            open.give_up = Some(now.plus(IN_FLIGHT));
             !is_awaited
         });
     }
@@ -108,21 +114,19 @@ impl Calls {
         self.open.take_if(|open| open.give_up.is_some_and(|at| at <= now));
     }
 
-    /// It went as hoped; the server may ask for a pause nevertheless.
+    /// It succeeded; the server may ask for a pause nevertheless.
     pub(crate) fn succeeded(&mut self, request: &AdoRequest, retry_after: Option<Duration>, context: &mut Context) {
         if self.failing.is_none_or(|failing| failing == discriminant(request)) {
-            self.forgive(&mut context.snapshot);
+            self.reset_backoff(&mut context.snapshot);
         }
         if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) {
-            let until = context
-                .now
-                .plus(context.jitter.above(pause.min(LONGEST_RETRY_AFTER), 10));
+            let until = context.now.plus(context.jitter.above(pause.min(MAX_RETRY_AFTER), 10));
             let not_before = &mut context.snapshot.ado_not_before;
             *not_before = Some(not_before.map_or(until, |pause| pause.max(until)));
         }
     }
 
-    /// It failed, or did not go as hoped: pause before the next one.
+    /// It failed, or its response was not usable: pause before the next one.
     pub(crate) fn failed(
         &mut self,
         request: &AdoRequest,
@@ -136,19 +140,19 @@ impl Calls {
         *failures = failures.saturating_add(1);
         let own = backoff::fast(*failures);
         let pause = match retry_after {
-            Some(pause) => context.jitter.above(pause.clamp(own, LONGEST_RETRY_AFTER), 10),
+            Some(pause) => context.jitter.above(pause.clamp(own, MAX_RETRY_AFTER), 10),
             None => context.jitter.around(own, 20),
         };
         context.snapshot.ado_not_before = Some(context.now.plus(pause));
     }
 
-    /// What went wrong is not a state to report: the pause stays.
+    /// The failure is not a state to report: the pause stays.
     pub(crate) fn take_problem(&mut self) -> Option<Problem> {
         self.last_problem.take()
     }
 
-    /// Forgets failures and pause: the next request is sent at once.
-    pub(crate) fn forgive(&mut self, snapshot: &mut Snapshot) {
+    /// Resets failures and pause: the next request is sent at once.
+    pub(crate) fn reset_backoff(&mut self, snapshot: &mut Snapshot) {
         self.failing = None;
         self.last_problem = None;
         snapshot.ado_failures = 0;

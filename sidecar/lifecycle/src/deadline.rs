@@ -1,24 +1,24 @@
 //! The end of the grace period, and what may still be done shortly before it.
 //!
 //! ```text
-//! The grace is long enough:
+//! The grace period is long enough:
 //!
 //!  T0               SIGTERM                    T0 + grace − 6 s   − 4 s      T0 + grace
 //!  │ (the hook)       │                               │             │             │
-//!  └─ find, disable ──┴─ remove; a look every 12 s ───┴─ last try ──┴─ exit       └─ SIGKILL
+//!  └─ find, disable ──┴─ remove; poll every 12 s ─────┴─ last try ──┴─ exit       └─ SIGKILL
 //!
-//! The grace is used up when SIGTERM comes:
+//! The grace period has run out when SIGTERM comes:
 //!
 //!  SIGTERM           + 0.9 s              + 1.5 s      + 1.8 s    + 2 s
 //!  │                    │                    │            │          │
-//!  ├─ a response that is on its way counts ──┤            │          └─ SIGKILL
+//!  ├─ a response that is in flight counts ───┤            │          └─ SIGKILL
 //!  └─ else the first request goes out at once┴─ timeout   └─ exit
 //! ```
 
 use crate::Time;
 use std::time::Duration;
 
-/// How long after SIGTERM the process exits at the latest where the grace is used up; the kubelet sends SIGKILL after 2 s.
+/// How long after SIGTERM the process exits at the latest where the grace period has run out; the kubelet sends SIGKILL after 2 s.
 const AFTER_SIGTERM: Duration = Duration::from_millis(1800);
 /// How long before the end of the grace period the process exits: the kubelet began to count before its hook reached
 /// us (up to 3.5 s were measured on a busy machine), and counts in whole seconds.
@@ -30,9 +30,9 @@ const FIRST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long a response usually may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// A request that has less time than this is not sent.
-const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long a response is still waited for that is on its way when SIGTERM comes.
-pub(crate) const ON_ITS_WAY: Duration = Duration::from_millis(900);
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a request that is in flight when SIGTERM comes is still waited for.
+pub(crate) const IN_FLIGHT: Duration = Duration::from_millis(900);
 
 /// The pod's termination grace period, as far as the sidecar can count on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +50,15 @@ impl Grace {
         }
     }
 
-    /// How long the pod has been terminating.
-    pub(crate) fn used(self, now: Time) -> Duration {
-        now.since(self.since)
-    }
-
-    pub(crate) fn left(self, now: Time) -> Duration {
-        self.end.since(now)
+    /// The pause before the next check of a busy agent: as long as the pod has been terminating, since the grace period may be
+    /// shorter than the pod's spec says (`kubectl delete --grace-period`, node shutdown), and at most a third of what is left of
+    /// it. If it is over without SIGTERM, the pod keeps running, and nothing is urgent.
+    pub(crate) fn pause(self, now: Time, least: Duration, longest: Duration) -> Duration {
+        if self.end.plus(MARGIN) <= now {
+            return longest;
+        }
+        let left = self.end.since(now);
+        now.since(self.since).min(left / 3).clamp(least, longest)
     }
 }
 
@@ -115,7 +117,7 @@ impl Deadline {
         } else {
             TIMEOUT
         };
-        Some(usual.min(self.end.since(sent))).filter(|timeout| *timeout >= LEAST_TIMEOUT)
+        Some(usual.min(self.end.since(sent))).filter(|timeout| *timeout >= MIN_TIMEOUT)
     }
 }
 

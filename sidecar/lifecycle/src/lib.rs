@@ -4,17 +4,19 @@
 //! [`Command`] and reports what happened as an [`Event`]. Secrets never come here: a token is known by its [`TokenId`].
 //!
 //! ```text
-//!  Refused            Starting ─── pool, role, name, file ───► Serving ◄──── a new life: the pod lives on
-//!  (asks for nothing) tenant, token,  every failure is         token kept fresh,        │   after SIGTERM
-//!     │               checks          reported and             two looks at most        │
-//!     │                  │            tried again                  │                    │
-//!     │                  └─────────── PreStop, or Terminate ───────┤                    │
-//!     │                  ▼                                         ▼                    │
-//!     │               NothingToRemove                           Draining ───────────────┘
-//!     │                  │             find ─► disable ─► busy? look again ─► remove ─► rest
-//!     │                  │ Terminate                               │ Terminate, and done or out of time
-//!     └─ Terminate ──────┴─────────────────────────────────────────┴─► Ended(outcome)
+//!   Starting ─── pool, role, name, file ───► Serving ◄──── only the sidecar was restarted
+//!   tenant, token,  every failure is         token kept fresh,        │   after SIGTERM
+//!   checks          reported and             two lookups at most      │
+//!      │            tried again                  │                    │
+//!      └─────────── PreStop, or Terminate ───────┤                    │
+//!      ▼                                         ▼                    │
+//!   NothingToRemove                           Removing ───────────────┘
+//!      │             find ─► disable ─► busy? poll ─► remove ─► idle
+//!      │ Terminate                               │ Terminate, and done or out of time
+//!      └─────────────────────────────────────────┴─► Ended(outcome)
 //! ```
+//!
+//! For a configuration that can never work there is no machine, but [`Refused`], which sends no requests.
 //!
 //! # Example
 //!
@@ -22,7 +24,7 @@
 //!
 //! ```
 //! use contract::{Marker, OutcomeReason};
-//! use lifecycle::{Command, Event, Lifecycle, Settings, Time};
+//! use lifecycle::{Command, Event, Handoff, Lifecycle, Settings, Time};
 //! use std::time::Duration;
 //!
 //! let settings = Settings {
@@ -34,6 +36,7 @@
 //!     tenant: Some("72f9…".to_owned()),
 //!     grace: Duration::from_secs(600),
 //!     placeholder: false,
+//!     handoff: Handoff::TokenFile,
 //! };
 //! let now = Time(Duration::from_secs(5));
 //! let mut machine = Lifecycle::new(settings, None, 42, now);
@@ -49,18 +52,20 @@
 //!
 //! # Reading order
 //!
-//! `lifecycle.rs` says what each event does, and in which order what is due is settled. `phase.rs` has the phases; each of
+//! `lifecycle.rs` says what each event does, `lifecycle/settle.rs` in which order what is due is done. `phase.rs` has the phases; each of
 //! them says what to ask Azure DevOps for and what a response means: `preflight.rs`, `serving.rs`, `removal.rs` (its stages in
 //! `stage.rs`, the search for the agent in `search.rs`, the last seconds in `deadline.rs`). `token.rs` has the schedule of
-//! tokens, `delivery.rs` what the agent container waits for, `calls.rs` the open request and the back-off, `sentences.rs` the
-//! messages. `docs/lifecycle.md` has schedules and tables for operators.
+//! tokens, `delivery.rs` what the agent container waits for, `calls.rs` the open request and the backoff, `sentences.rs` the
+//! messages. With the gateway: `gateway.rs` has the messages between it and the machine, `gateway/admissions.rs` who may register,
+//! `registration.rs` which agent that is, `removal/registered.rs` how that is removed. `docs/lifecycle.md` has schedules and
+//! tables for operators.
 //!
 //! # Invariants
 //!
 //! - Every deadline that the machine waits for is in [`Lifecycle::poll_timeout`], and calling [`Lifecycle::handle_timeout`]
 //!   at it makes it go away.
 //! - The machine works for every order of events, including impossible ones.
-//! - An agent is disabled, enabled or removed only after a response that proved that it is ours.
+//! - An agent is disabled, enabled or removed only after a response that proved that it is ours, or if it registered here.
 //! - After [`Event::Terminate`] there is a [`Command::Exit`] before the kubelet's SIGKILL.
 
 mod backoff;
@@ -68,12 +73,15 @@ mod calls;
 mod context;
 mod deadline;
 mod delivery;
+mod gateway;
+mod idle;
 mod lifecycle;
 mod ownership;
 mod phase;
 mod preflight;
+mod refused;
+mod registration;
 mod removal;
-mod rest;
 mod schedule;
 mod search;
 mod sentences;
@@ -85,5 +93,8 @@ mod token;
 mod token_file;
 mod types;
 
+pub use gateway::{Admission, Found, Gate, GatewayEvent, Handoff, Jobs, RegistrationFailure, Traffic};
 pub use lifecycle::Lifecycle;
+pub use refused::Refused;
+pub use registration::{Registered, Registration, Remover};
 pub use types::*;

@@ -1,4 +1,8 @@
-//! The machine: what each event and each deadline does to it, and in which order what is due is settled.
+//! The machine: what each event does to it, and when it wants to be called. `settle.rs` does what is due.
+
+mod drain_file;
+mod gateway;
+mod settle;
 
 use crate::calls::{Calls, Open};
 use crate::context::Context;
@@ -6,20 +10,16 @@ use crate::delivery::Delivery;
 use crate::phase::Phase;
 use crate::preflight::Preflight;
 use crate::schedule::next_request;
-use crate::serving::{Registration, Serving};
+use crate::serving::{Serving, Sighting};
 use crate::status::View;
 use crate::token::Token;
 use crate::token_file::TokenFile;
-use crate::{Command, Event, Outcome, Refusal, Settings, Snapshot, Status, Time};
+use crate::{Command, Event, Settings, Snapshot, Status, Time, TokenAge};
 use azure_protocol::AdoRequest;
-use contract::{Drain, Marker};
-use std::time::Duration;
-
-/// How often the drain file is rewritten while the agent container's hook waits: it waits for five seconds.
-const BEAT: Duration = Duration::from_secs(1);
+use contract::Drain;
 
 /// The state machine of one sidecar.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Lifecycle {
     context: Context,
     phase: Phase,
@@ -27,7 +27,7 @@ pub struct Lifecycle {
     delivery: Delivery,
     calls: Calls,
     reported: Option<Status>,
-    /// What the drain file was made to say last, and when.
+    /// What was written to the drain file last, and when.
     drain_written: Option<(Drain, Time)>,
 }
 
@@ -37,43 +37,23 @@ impl Lifecycle {
     pub fn new(settings: Settings, restored: Option<Snapshot>, seed: u64, now: Time) -> Self {
         let mut context = Context::new(settings, restored, seed, now);
         let phase = match context.snapshot.draining_since {
-            Some(_) if context.snapshot.admitted => Phase::draining(Registration::Unknown, &context),
+            Some(_) if context.snapshot.admitted => Phase::removing(Sighting::Unknown, &mut context),
             Some(_) => Phase::never_started(""),
+            None if context.gateway.is_some() && context.snapshot.used => {
+                Phase::removing(Sighting::Unknown, &mut context)
+            }
             None if context.snapshot.admitted => Phase::Serving(Serving::new(&mut context)),
             None => Phase::Starting(Preflight::Role),
         };
-        Self::with(context, phase)
-    }
-
-    /// A machine for a configuration that can never work (unknown contract version, Azure DevOps Server, host not allowed,
-    /// …): it makes no request, does not allow the agent to start, and says so until SIGTERM.
-    pub fn refused(refusal: Refusal, restored: Option<Snapshot>, seed: u64, now: Time) -> Self {
-        // Nothing of them is used: there is nobody to ask and no agent to look for.
-        let settings = Settings {
-            agent_name: String::new(),
-            marker: Marker {
-                cluster: String::new(),
-                namespace: String::new(),
-                pod: String::new(),
-                uid: String::new(),
-            },
-            pool: String::new(),
-            url: String::new(),
-            client_id: String::new(),
-            tenant: None,
-            grace: Duration::ZERO,
-            placeholder: false,
+        let delivery = match context.gateway {
+            None => Delivery::TokenFile(TokenFile::default()),
+            Some(_) => Delivery::Gateway,
         };
-        let context = Context::new(settings, restored, seed, now);
-        Self::with(context, Phase::Refused(refusal))
-    }
-
-    fn with(context: Context, phase: Phase) -> Self {
         let mut lifecycle = Self {
             context,
             phase,
             token: Token::default(),
-            delivery: Delivery::TokenFile(TokenFile::default()),
+            delivery,
             calls: Calls::default(),
             reported: None,
             drain_written: None,
@@ -90,7 +70,6 @@ impl Lifecycle {
         }
         let now = self.context.now;
         let Context { snapshot, jitter, .. } = &mut self.context;
-        let Delivery::TokenFile(token_file) = &mut self.delivery;
         match event {
             Event::TokenIssued {
                 token,
@@ -104,9 +83,9 @@ impl Lifecycle {
                 }
             }
             Event::TokenRefused(error) => self.token.refused(error, snapshot, jitter, now),
-            Event::TokenFileWritten(token) => token_file.written(token),
-            Event::TokenFileFailed(trouble) => token_file.failed(trouble, now),
-            Event::TokenFileRemoved => token_file.removed(now),
+            Event::TokenFileWritten(token) => self.delivery.written(token),
+            Event::TokenFileFailed(trouble) => self.delivery.failed(trouble, now),
+            Event::TokenFileRemoved => self.delivery.removed(now),
             Event::AdoResponded {
                 number,
                 result,
@@ -125,6 +104,7 @@ impl Lifecycle {
                     }
                 }
             }
+            Event::Gateway(event) => self.gateway_event(event),
             Event::PreStop => self.drain(),
             Event::Terminate => self.terminate(),
         }
@@ -149,6 +129,7 @@ impl Lifecycle {
             self.exchange_due(),
             self.delivery.due(newest.map(|token| token.id)),
             self.drain_file_due().map(|at| (at, "the drain file is written")),
+            self.gateway_due(),
             next.map(|planned| (planned.at, "Azure DevOps is asked")),
             self.calls
                 .give_up_at()
@@ -176,6 +157,16 @@ impl Lifecycle {
         self.view().status()
     }
 
+    /// The settings of its pod.
+    pub fn settings(&self) -> &Settings {
+        &self.context.settings
+    }
+
+    /// How old the access token is at `now`; `None` before the first one.
+    pub fn token_age(&self, now: Time) -> Option<TokenAge> {
+        self.token.age(now)
+    }
+
     fn view(&self) -> View<'_> {
         View {
             context: &self.context,
@@ -198,25 +189,36 @@ impl Lifecycle {
         if is_unauthorized && self.token.is_newer_than(open.token) {
             self.context.snapshot.ado_not_before = None;
         }
-        if let (Phase::Serving(serving), AdoRequest::AgentByName(..)) = (&mut self.phase, &open.request) {
-            serving.look_failed(&mut self.calls, &mut self.context);
+        if let (Phase::Serving(serving), AdoRequest::AgentByName(..)) = (&mut self.phase, &open.request)
+            && self.context.gateway.is_none()
+        {
+            serving.lookup_failed(&mut self.calls, &mut self.context);
         }
     }
 
-    /// The `preStop` hook, or SIGTERM without one. A second hook means that the kubelet was restarted and counts the grace
-    /// again; after SIGTERM only the end that was promised first is sure.
+    /// The `preStop` hook, or SIGTERM without one. A second hook means that the kubelet was restarted and counts the grace period
+    /// again; after SIGTERM only the first deadline is certain.
     fn drain(&mut self) {
         if self.phase.deadline().is_some() {
             return;
         }
+        let is_again = self.context.is_terminating();
         self.context.snapshot.draining_since = Some(self.context.now);
-        self.phase = match &mut self.phase {
-            Phase::Refused(_) | Phase::NothingToRemove(_) | Phase::Ended(_) => return,
-            Phase::Draining(removal) => return removal.begin_again(),
-            Phase::Starting(_) => Phase::never_started(&self.status().sentence),
-            Phase::Serving(serving) => Phase::draining(serving.registration(), &self.context),
-        };
-        self.calls.forgive(&mut self.context.snapshot);
+        match &mut self.phase {
+            Phase::NothingToRemove(_) | Phase::Ended(_) => return,
+            Phase::Removing(removal) => {
+                removal.begin_again(&mut self.context);
+                if is_again {
+                    return;
+                }
+            }
+            Phase::Starting(_) => self.phase = Phase::never_started(&self.status().sentence),
+            Phase::Serving(serving) => self.phase = Phase::removing(serving.sighting(), &mut self.context),
+        }
+        if self.context.gateway.is_some() {
+            self.calls.give_up_lookup();
+        }
+        self.calls.reset_backoff(&mut self.context.snapshot);
         self.token.drain(self.context.now);
     }
 
@@ -224,149 +226,25 @@ impl Lifecycle {
         if self.context.snapshot.draining_since.is_none() {
             self.drain();
         }
-        if let Phase::Refused(refusal) = &self.phase {
-            self.phase = Phase::never_started(&refusal.sentence);
-        }
         match &mut self.phase {
             Phase::NothingToRemove(outcome) => {
                 let outcome = outcome.clone();
                 return self.end(outcome);
             }
-            Phase::Draining(removal) if removal.deadline().is_none() => {
-                let spare = match self.token.usable(self.context.now) {
-                    Some(_) => self.calls.spare(),
+            Phase::Removing(removal) if removal.deadline().is_none() => {
+                let budget_left = match self.token.usable(self.context.now) {
+                    Some(_) => self.calls.budget_left(),
                     None => 0,
                 };
-                removal.terminate(spare, &mut self.context);
+                removal.terminate(budget_left, &mut self.context);
             }
-            Phase::Refused(_) | Phase::Draining(_) | Phase::Starting(_) | Phase::Serving(_) | Phase::Ended(_) => {}
+            Phase::Removing(_) | Phase::Starting(_) | Phase::Serving(_) | Phase::Ended(_) => {}
         }
-        // The first request after SIGTERM goes out whatever was before; there may be two seconds only.
-        self.calls.forgive(&mut self.context.snapshot);
-        if let Phase::Draining(removal) = &self.phase {
+        // The first request after SIGTERM is sent without any pause; only two seconds may be left.
+        self.calls.reset_backoff(&mut self.context.snapshot);
+        if let Phase::Removing(removal) = &self.phase {
             self.calls
-                .hurry(self.context.now, |request| removal.stage.usefulness(request));
-        }
-    }
-
-    /// Does everything that is due. What is due follows from the state alone, whatever event brought it about; each step
-    /// either changes the state so that it is no longer due, or does nothing.
-    ///
-    /// The order matters. A request that was given up makes room for the next one. The agent is admitted before anything is
-    /// asked, so that a look for it is scheduled and not another check. Token and delivery come before Azure DevOps, since
-    /// they do not depend on it. The end comes before a request that would have no time, and before the drain file and the
-    /// status, which say what the removal has become. Whatever a command presupposes is persisted before it; what is left is
-    /// persisted last.
-    fn settle(&mut self) {
-        if self.has_ended() {
-            return;
-        }
-        self.calls.give_up_overdue(self.context.now);
-        self.admit();
-        self.exchange();
-        self.deliver();
-        self.finish();
-        self.ask();
-        self.write_drain_file();
-        self.report();
-        self.context.persist();
-    }
-
-    /// Lets the agent start once everything was checked and what it waits for is delivered.
-    fn admit(&mut self) {
-        if matches!(self.phase, Phase::Starting(Preflight::Passed)) && self.delivery.is_delivered() {
-            self.context.snapshot.admitted = true;
-            self.calls.forgive(&mut self.context.snapshot);
-            self.phase = Phase::Serving(Serving::new(&mut self.context));
-        }
-    }
-
-    fn exchange_due(&self) -> Option<(Time, &'static str)> {
-        let is_possible = self.phase.needs_token() && self.context.tenant().is_some();
-        self.token.due(&self.context.snapshot).filter(|_| is_possible)
-    }
-
-    fn exchange(&mut self) {
-        let is_due = self.exchange_due().is_some_and(|due| due.0 <= self.context.now);
-        if let (true, Some(tenant)) = (is_due, self.context.tenant()) {
-            let tenant = tenant.to_owned();
-            self.token.request(self.context.now);
-            self.context.push(Command::RequestToken { tenant });
-        }
-    }
-
-    fn deliver(&mut self) {
-        let newest = self.token.newest().map(|token| token.id);
-        if let Some(command) = self.delivery.begin(newest, self.context.now) {
-            self.context.push(command);
-        }
-    }
-
-    /// Ends the process when nothing is left to do, or no time.
-    fn finish(&mut self) {
-        let Phase::Draining(removal) = &self.phase else { return };
-        let Some(deadline) = removal.deadline() else { return };
-        let outcome = match removal.stage.outcome() {
-            Some(outcome) => outcome.clone(),
-            None if deadline.has_passed(self.context.now) => self.view().outcome_at_the_deadline(removal),
-            None => return,
-        };
-        self.end(outcome);
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        self.context.snapshot.ended = true;
-        self.phase = Phase::Ended(outcome.clone());
-        self.context.push(Command::Exit(outcome));
-    }
-
-    fn ask(&mut self) {
-        let now = self.context.now;
-        let planned = next_request(&self.phase, &self.calls, &self.token, &self.context);
-        let Some(planned) = planned.filter(|planned| planned.at <= now) else {
-            return;
-        };
-        let charge = self.phase.charge();
-        if let Phase::Draining(removal) = &mut self.phase {
-            removal.sent(&planned.request, &mut self.context);
-        }
-        let number = self.calls.send(planned.request.clone(), planned.token, charge, now);
-        self.context.push(Command::CallAdo {
-            number,
-            token: planned.token,
-            request: planned.request,
-            timeout: planned.timeout,
-        });
-    }
-
-    /// When to write the drain file; never after SIGTERM, when no hook waits any more.
-    fn drain_file_due(&self) -> Option<Time> {
-        if self.has_ended() || self.phase.deadline().is_some() {
-            return None;
-        }
-        match (self.phase.drain(&self.context), self.drain_written) {
-            (Drain::Draining { .. }, Some((Drain::Draining { .. }, at))) => Some(at.plus(BEAT)),
-            (drain, Some((written, _))) if drain == written => None,
-            (_, _) => Some(self.context.now),
-        }
-    }
-
-    fn write_drain_file(&mut self) {
-        if self.drain_file_due().is_some_and(|at| at <= self.context.now) {
-            let drain = self.phase.drain(&self.context);
-            self.drain_written = Some((drain, self.context.now));
-            self.context.push(Command::WriteDrainFile(drain));
-        }
-    }
-
-    fn report(&mut self) {
-        if self.has_ended() {
-            return;
-        }
-        let status = self.status();
-        if self.reported.as_ref() != Some(&status) {
-            self.reported = Some(status.clone());
-            self.context.push(Command::Report(status));
+                .cut_short(self.context.now, |request| removal.stage.usefulness(request));
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Whose agent is it? The marker decides; see "Trust" in `docs/security.md` for what a job can forge.
+//! Which pod owns an agent. The marker decides; see "Trust" in `docs/security.md` for what a job can forge.
 
 use crate::{Settings, Snapshot};
 use azure_protocol::{Agent, ServerTime};
 use contract::Marker;
 
-/// Whose an agent is.
+/// Who owns an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// It carries our marker.
     Ours,
-    /// It carries no marker, but our name, and it was created after our start: an image that scrubs its environment (`sudo`).
+    /// It carries no marker, but our name, and it was created after our start: an image that clears its environment (`sudo`).
     Adoptable,
     /// It carries another pod's marker, or one that this version cannot read.
     Another,
@@ -19,7 +19,7 @@ pub(crate) enum Owner {
 
 impl Owner {
     /// Whether we may disable and remove the agent.
-    pub(crate) fn is_us(self) -> bool {
+    pub(crate) fn is_ours(self) -> bool {
         match self {
             Self::Ours | Self::Adoptable => true,
             Self::Another | Self::Unproven => false,
@@ -37,11 +37,11 @@ pub(crate) fn owner(agent: &Agent, settings: &Settings, started: Option<ServerTi
     }
 }
 
-/// Whether this is the agent that was first seen with our marker. `--replace` keeps all that tells, so a successor that took
-/// it over is the same agent.
+/// Whether this is the agent that was first seen with our marker. `--replace` keeps ID and creation time, so a
+/// successor that took the agent over is the same agent.
 pub(crate) fn is_pinned(agent: &Agent, snapshot: &Snapshot) -> bool {
     snapshot.pinned.is_some_and(|(id, created)| {
-        // A time that is not known tells nothing.
+        // An unknown time proves nothing.
         let differs = matches!((agent.created, created), (Some(now), Some(then)) if now != then);
         agent.id == id && !differs
     })

@@ -6,26 +6,24 @@ use crate::deadline::{Deadline, TIMEOUT};
 use crate::preflight::Preflight;
 use crate::removal::Removal;
 use crate::sentences::{self, Problem};
-use crate::serving::{Registration, Serving};
-use crate::{Outcome, Refusal, Time};
+use crate::serving::{Serving, Sighting};
+use crate::{Outcome, Time};
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse};
 use contract::{Drain, OutcomeReason};
 use std::time::Duration;
 
-/// How long a response may take during the first checks: a failure has to be said within five seconds.
+/// How long a response may take during the first checks: a failure has to be reported within five seconds.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(4500);
 
 /// Where the sidecar stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Phase {
-    /// The pod's settings can never work: nothing is asked for.
-    Refused(Refusal),
     /// The first token, the first delivery and the checks; the agent may not start yet.
     Starting(Preflight),
     /// The agent may run; the token is kept fresh.
     Serving(Serving),
-    /// The pod terminates: the agent is removed.
-    Draining(Box<Removal>),
+    /// The agent is removed: the pod terminates, or with the gateway the agent has had its one job.
+    Removing(Box<Removal>),
     /// The pod terminates, and there is nothing to remove: the agent was never allowed to start, or it is to stay.
     NothingToRemove(Outcome),
     /// The process exits; nothing comes after this.
@@ -34,64 +32,61 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// The pod begins to terminate, and its agent was allowed to start.
-    pub(crate) fn draining(registration: Registration, context: &Context) -> Self {
-        if context.settings.placeholder {
+    pub(crate) fn removing(sighting: Sighting, context: &mut Context) -> Self {
+        if context.settings.placeholder && context.is_terminating() {
             Self::NothingToRemove(Outcome::verified(
                 OutcomeReason::Kept,
                 sentences::kept(&context.settings),
             ))
         } else {
-            Self::Draining(Box::new(Removal::new(registration, context)))
+            Self::Removing(Box::new(Removal::new(sighting, context)))
         }
     }
 
     /// The pod begins to terminate, and its agent was never allowed to start; `why` where it is known.
     pub(crate) fn never_started(why: &str) -> Self {
-        Self::NothingToRemove(Outcome::verified(
-            OutcomeReason::NeverSeen,
-            sentences::never_started(why),
-        ))
+        Self::NothingToRemove(Outcome::never_started(why))
     }
 
-    /// What the agent container's hook is to read now.
+    /// What the agent container's hook should read now.
     pub(crate) fn drain(&self, context: &Context) -> Drain {
         match self {
             Self::Starting(_) | Self::Serving(_) => Drain::Serving,
-            Self::Refused(_) if context.snapshot.draining_since.is_none() => Drain::Serving,
-            Self::Draining(removal) if removal.stage.outcome().is_none() => Drain::Draining {
-                beat: context.now.0.as_secs(),
+            Self::Removing(_) if !context.is_terminating() => Drain::Serving,
+            Self::Removing(removal) if removal.stage.outcome().is_none() => Drain::Draining {
+                heartbeat: context.now.0.as_secs(),
             },
-            Self::Refused(_) | Self::Draining(_) | Self::NothingToRemove(_) | Self::Ended(_) => Drain::Drained,
+            Self::Removing(_) | Self::NothingToRemove(_) | Self::Ended(_) => Drain::Drained,
         }
     }
 
     /// By when the process has to have exited; `None` before SIGTERM.
     pub(crate) fn deadline(&self) -> Option<&Deadline> {
         match self {
-            Self::Draining(removal) => removal.deadline(),
-            Self::Refused(_) | Self::Starting(_) | Self::Serving(_) | Self::NothingToRemove(_) | Self::Ended(_) => None,
+            Self::Removing(removal) => removal.deadline(),
+            Self::Starting(_) | Self::Serving(_) | Self::NothingToRemove(_) | Self::Ended(_) => None,
         }
     }
 
-    /// Whether tokens are asked for.
+    /// Whether tokens are requested.
     pub(crate) fn needs_token(&self) -> bool {
         match self {
-            Self::Starting(_) | Self::Serving(_) | Self::Draining(_) | Self::NothingToRemove(_) => true,
-            Self::Refused(_) | Self::Ended(_) => false,
+            Self::Starting(_) | Self::Serving(_) | Self::Removing(_) | Self::NothingToRemove(_) => true,
+            Self::Ended(_) => false,
         }
     }
 
-    /// Whether the tenant has to be found out, where none is configured.
+    /// Whether the tenant has to be discovered, where none is configured.
     pub(crate) fn needs_tenant(&self) -> bool {
         match self {
             Self::Starting(_) | Self::Serving(_) => true,
-            Self::Draining(removal) => removal.stage.outcome().is_none(),
-            Self::Refused(_) | Self::NothingToRemove(_) | Self::Ended(_) => false,
+            Self::Removing(removal) => removal.stage.outcome().is_none(),
+            Self::NothingToRemove(_) | Self::Ended(_) => false,
         }
     }
 
-    /// The next request, and when, if it is sent no earlier than `earliest`; `spare` is what the budget has left.
-    pub(crate) fn request(&self, context: &Context, spare: u32, earliest: Time) -> Option<(Time, AdoRequest)> {
+    /// The next request, and when, if it is sent no earlier than `earliest`; `budget_left` is how many requests the budget has left.
+    pub(crate) fn request(&self, context: &Context, budget_left: u32, earliest: Time) -> Option<(Time, AdoRequest)> {
         match self {
             Self::Starting(preflight) => {
                 let request = match context.snapshot.pool {
@@ -101,11 +96,11 @@ impl Phase {
                 Some((earliest, request))
             }
             Self::Serving(serving) => {
-                let (at, request) = serving.request(context, spare)?;
+                let (at, request) = serving.request(context, budget_left)?;
                 Some((at.max(earliest), request))
             }
-            Self::Draining(removal) => removal.request(context, earliest),
-            Self::Refused(_) | Self::NothingToRemove(_) | Self::Ended(_) => None,
+            Self::Removing(removal) => removal.request(context, earliest),
+            Self::NothingToRemove(_) | Self::Ended(_) => None,
         }
     }
 
@@ -113,22 +108,18 @@ impl Phase {
     pub(crate) fn timeout(&self, sent: Time, context: &Context) -> Option<Duration> {
         match self {
             Self::Starting(_) if context.snapshot.ado_failures == 0 => Some(CHECK_TIMEOUT),
-            Self::Draining(removal) => removal
+            Self::Removing(removal) => removal
                 .deadline()
                 .map_or(Some(TIMEOUT), |deadline| deadline.timeout(sent)),
-            Self::Refused(_) | Self::Starting(_) | Self::Serving(_) | Self::NothingToRemove(_) | Self::Ended(_) => {
-                Some(TIMEOUT)
-            }
+            Self::Starting(_) | Self::Serving(_) | Self::NothingToRemove(_) | Self::Ended(_) => Some(TIMEOUT),
         }
     }
 
     /// Whether the next request counts against the budget.
     pub(crate) fn charge(&self) -> Charge {
         match self {
-            Self::Draining(removal) => removal.stage.charge(),
-            Self::Refused(_) | Self::Starting(_) | Self::Serving(_) | Self::NothingToRemove(_) | Self::Ended(_) => {
-                Charge::Budget
-            }
+            Self::Removing(removal) => removal.stage.charge(),
+            Self::Starting(_) | Self::Serving(_) | Self::NothingToRemove(_) | Self::Ended(_) => Charge::Budget,
         }
     }
 
@@ -162,10 +153,10 @@ impl Phase {
             (_, result) => match self {
                 Self::Starting(preflight) => preflight.receive(request, result, context),
                 Self::Serving(serving) => serving.receive(request, result, calls, context),
-                Self::Draining(removal) => removal
+                Self::Removing(removal) => removal
                     .receive(open, result, context)
                     .map_err(|error| context.problem(request, error)),
-                Self::Refused(_) | Self::NothingToRemove(_) | Self::Ended(_) => Ok(()),
+                Self::NothingToRemove(_) | Self::Ended(_) => Ok(()),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! What is checked before the agent may start: by reading only, never by a trial write.
+//! The checks before the agent may start: reads only, never a trial write.
 //!
 //! The pool is looked up by name first, which also proves that the organization is reachable and accepts the token.
 
@@ -55,16 +55,25 @@ impl Preflight {
     }
 }
 
-/// A live agent of this name that is not ours blocks, unless it is one of our namespace: of two pods with one name the
-/// newer takes it over, or a rolling update would wait for a pod that waits for it. An offline one does not block either: it
-/// is what a pod before us left behind. Start scripts configure with `--replace`.
+/// An online agent of this name that is not ours blocks the start, unless it belongs to a pod of our namespace: of two pods with
+/// one name the newer takes it over, or a rolling update would deadlock. An offline one does not block either: it is the
+/// leftover of an earlier pod. Start scripts configure with `--replace`.
+///
+/// With the gateway an agent that is online is never replaced: the pod's own would be refused, so it does not start.
 fn check_name(agents: &[Agent], context: &mut Context) -> Result<(), Trouble> {
     let foreign = agents
         .iter()
         .filter(|agent| agent.is_named(&context.settings.agent_name))
         .find(|agent| !context.is_ours(agent));
     match foreign {
-        None => {}
+        None => context.name_is_free(),
+        Some(agent) if context.gateway.is_some() => {
+            if agent.online {
+                return Err(sentences::name_taken(&context.settings));
+            }
+            let sentence = sentences::name_of_a_left_over(&context.settings);
+            context.note(Severity::Info, Reason::NameTaken, sentence);
+        }
         Some(agent) if !agent.online => {
             let sentence = sentences::name_of_an_offline_agent(&context.settings);
             context.note(Severity::Info, Reason::NameTaken, sentence);

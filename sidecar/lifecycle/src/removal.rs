@@ -1,35 +1,42 @@
-//! The end of the pod: find our agent, take it out of service, wait for its job, remove it.
+//! The pod terminates: find its agent, disable it, wait for its job, remove it.
 //!
 //! **Invariant:** an agent is disabled or removed only after a response, at most [`PROOF`] old, that proved it ours.
 //! `--replace` keeps an agent's ID, so an ID alone proves nothing.
 
+mod looked;
+mod registered;
+
 use crate::calls::Open;
 use crate::context::Context;
 use crate::deadline::Deadline;
-use crate::rest::{RARELY, Rest, SOON};
-use crate::search::{Extent, Naming, Progress, Search, Step, shows_nothing_of_ours};
-use crate::serving::Registration;
+use crate::idle::{Idle, LONG_PAUSE, SHORT_PAUSE};
+use crate::search::{Extent, Naming, Search, Step, shows_nothing_of_ours};
+use crate::serving::Sighting;
 use crate::stage::{Deletion, PROOF, Purpose, Stage};
-use crate::target::{STARTED, Target};
+use crate::target::{STARTUP, Target};
 use crate::{Outcome, Time, sentences};
-use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability};
+use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, Availability};
 use contract::OutcomeReason;
 use std::time::Duration;
 
 /// SIGTERM came.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Sigterm {
     deadline: Deadline,
-    /// Whether there are requests to spare, and a token, for one more look.
+    /// Whether the budget, and a token, allow one more lookup.
     may_verify: bool,
 }
 
 /// The removal of this pod's agent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Removal {
     search: Search,
     pub(crate) stage: Stage,
     deletion: Deletion,
+    /// Whether a request to remove it got no response, and may have removed it.
+    may_have_removed: bool,
+    /// When the removal was refused for a job, with the gateway.
+    refused: Option<Time>,
     sigterm: Option<Sigterm>,
     /// Whether Azure DevOps refuses to disable agents, so that it is not tried again.
     disable_refused: bool,
@@ -38,36 +45,49 @@ pub(crate) struct Removal {
 }
 
 impl Removal {
-    pub(crate) fn new(registration: Registration, context: &Context) -> Self {
-        let mut search = Search::new(registration, context);
-        Self {
+    pub(crate) fn new(sighting: Sighting, context: &mut Context) -> Self {
+        let mut search = Search::new(sighting, context);
+        let mut removal = Self {
             stage: Stage::Search {
                 step: search.start(),
                 purpose: Purpose::First,
             },
             search,
             deletion: Deletion::NotSent,
+            may_have_removed: false,
+            refused: None,
             sigterm: None,
             disable_refused: false,
             starts_until: None,
+        };
+        if context.gateway.is_some() {
+            removal.begin_registered(context);
+        }
+        removal
+    }
+
+    /// The pod begins to terminate again (the kubelet was restarted), or only now: what was found before may have changed.
+    pub(crate) fn begin_again(&mut self, context: &mut Context) {
+        match &self.stage {
+            Stage::Idle(_) if context.gateway.is_none() => self.start_search(Purpose::First),
+            Stage::Watch { .. } if context.gateway.is_some() => self.update_target(|_| (), context),
+            Stage::Search { .. } | Stage::Disable(_) | Stage::Delete(_) | Stage::Watch { .. } | Stage::Idle(_) => {}
         }
     }
 
-    /// The pod begins to terminate once more (the kubelet was restarted): what was found before may have changed.
-    pub(crate) fn begin_again(&mut self) {
-        if let Stage::Rest(_) = self.stage {
-            self.start_search(Purpose::First);
-        }
-    }
-
-    /// SIGTERM. `spare`: how many requests may be spent on a look whether the agent registered again.
-    pub(crate) fn terminate(&mut self, spare: u32, context: &mut Context) {
+    /// SIGTERM. `budget_left`: how many requests may be spent on checking whether the agent registered again.
+    pub(crate) fn terminate(&mut self, budget_left: u32, context: &mut Context) {
         let lists_first = u32::from(self.search.naming == Naming::Own);
         self.sigterm = Some(Sigterm {
             deadline: Deadline::new(context.grace(), context.now),
-            may_verify: spare > lists_first,
+            may_verify: budget_left > lists_first,
         });
-        if let Some(outcome) = self.stage.outcome().cloned() {
+        if context.gateway.is_some() {
+            self.may_have_removed |= self.deletion == Deletion::Sent;
+            if let Some(target) = self.stage.target().cloned() {
+                self.stage = Stage::Delete(target);
+            }
+        } else if let Some(outcome) = self.stage.outcome().cloned() {
             if matches!(outcome.reason, OutcomeReason::Removed | OutcomeReason::AlreadyGone) {
                 self.verify(outcome, context);
             } else {
@@ -92,6 +112,9 @@ impl Removal {
 
     /// The next request, and when, if it is sent no earlier than `earliest`.
     pub(crate) fn request(&self, context: &Context, earliest: Time) -> Option<(Time, AdoRequest)> {
+        if self.waits_for_the_gateway(context) {
+            return None;
+        }
         self.stage
             .request(&self.search, context.snapshot.pool, context, earliest)
     }
@@ -127,11 +150,11 @@ impl Removal {
         match (&open.request, result) {
             (AdoRequest::AgentByName(..), Ok(AdoResponse::Agents(agents))) => {
                 let ours = self.search.listed_by_name(agents, context);
-                self.looked_by_name(ours, context);
+                self.name_looked_up(ours, context);
             }
             (AdoRequest::Agents(..), Ok(AdoResponse::Shortlist(shortlist))) => {
                 let step = self.search.listed(&shortlist, context.now);
-                self.looked_at_list(step, context);
+                self.pool_listed(step, context);
             }
             (AdoRequest::Agent(_, id), Ok(AdoResponse::Agents(agents))) => {
                 self.fetched(*id, agents.into_iter().find(|agent| agent.id == *id), context);
@@ -145,15 +168,20 @@ impl Removal {
             (AdoRequest::SetAvailability(..) | AdoRequest::Delete(..), Err(error))
                 if error.kind == AdoErrorKind::NotFound =>
             {
+                if context.gateway.is_some() && !self.may_have_removed {
+                    self.deletion = Deletion::NotSent;
+                }
                 self.missing(context);
             }
             (AdoRequest::Delete(..), Ok(AdoResponse::Done)) => self.gone(context),
-            (AdoRequest::Delete(..), Err(error)) if error.kind == AdoErrorKind::JobRunning => {
-                self.update_target(|target| target.busy = true, context);
-            }
+            (AdoRequest::Delete(..), Err(error)) if error.kind == AdoErrorKind::JobRunning => match context.gateway {
+                Some(_) => self.found_busy(context),
+                None => self.update_target(|target| target.busy = true, context),
+            },
             (AdoRequest::SetAvailability(..) | AdoRequest::Delete(..), Err(error)) => {
                 let is_refused = matches!(error.kind, AdoErrorKind::Forbidden | AdoErrorKind::Refused);
                 self.disable_refused |= is_refused && matches!(self.stage, Stage::Disable(_));
+                self.may_have_removed |= matches!(open.request, AdoRequest::Delete(..)) && !is_refused;
                 self.prove_again(context.now);
                 return Err(error);
             }
@@ -171,7 +199,7 @@ impl Removal {
         let is_old = self
             .deadline()
             .is_some_and(|deadline| deadline.is_from_before(open.sent));
-        is_old && shows_nothing_of_ours(result, context) && self.stage.target().is_none()
+        is_old && context.gateway.is_none() && shows_nothing_of_ours(result, context) && self.stage.target().is_none()
     }
 
     fn start_search(&mut self, purpose: Purpose) {
@@ -179,75 +207,17 @@ impl Removal {
         self.stage = Stage::Search { step, purpose };
     }
 
-    /// The search goes on with this step.
+    /// The search continues with this step.
     fn go_on(&mut self, step: Step) {
         let purpose = self.stage.take_purpose();
         self.stage = Stage::Search { step, purpose };
-    }
-
-    fn looked_by_name(&mut self, ours: Option<Agent>, context: &mut Context) {
-        let is_another_look = match &mut self.stage {
-            Stage::Rest(rest) if ours.is_none() => return rest.found_nothing(self.search.naming, context),
-            Stage::Search { purpose, .. } => *purpose != Purpose::First,
-            Stage::Rest(_) | Stage::Disable(_) | Stage::Delete(_) | Stage::Watch { .. } => false,
-        };
-        if ours.is_none() && is_another_look {
-            return self.not_found(Extent::Whole, context);
-        }
-        let progress = self.search.after_name(ours, context);
-        self.advance(progress, context);
-    }
-
-    fn looked_at_list(&mut self, step: Option<Step>, context: &mut Context) {
-        let purpose = match (&mut self.stage, &step) {
-            (Stage::Rest(rest), None) => return rest.found_nothing(self.search.naming, context),
-            (Stage::Rest(rest), Some(_)) => Purpose::LookingOn(rest.outcome.clone()),
-            (_, None) => return self.not_found(Extent::Whole, context),
-            (stage, Some(_)) => stage.take_purpose(),
-        };
-        if let Some(step) = step {
-            self.stage = Stage::Search { step, purpose };
-        }
-    }
-
-    /// One agent was asked for by its ID; `None`: it was answered with 404.
-    fn fetched(&mut self, id: AgentId, agent: Option<Agent>, context: &mut Context) {
-        if let Stage::Search { step, .. } = &self.stage {
-            let progress = self.search.fetched(step.clone(), id, agent, context);
-            return self.advance(progress, context);
-        }
-        match agent {
-            Some(agent) if context.is_ours(&agent) => self.found(agent, context),
-            Some(agent) => {
-                self.search.lost(agent);
-                self.not_found(Extent::Whole, context);
-            }
-            None => self.missing(context),
-        }
-    }
-
-    fn advance(&mut self, progress: Progress, context: &mut Context) {
-        match progress {
-            Progress::Found(agent) => self.found(agent, context),
-            Progress::NotFound(extent) => self.not_found(extent, context),
-            Progress::Next(step) => self.go_on(step),
-            // It may have registered again since, under a name of the image's own.
-            Progress::PinnedGone
-                if self.sigterm.is_none()
-                    && self.deletion == Deletion::NotSent
-                    && self.search.sees_the_pool(context.now) =>
-            {
-                self.go_on(Step::List);
-            }
-            Progress::PinnedGone => self.missing(context),
-        }
     }
 
     /// A response proved this agent ours.
     fn found(&mut self, agent: Agent, context: &mut Context) {
         context.pin(&agent);
         if self.stage.outcome().is_some() {
-            self.starts_until = Some(context.now.plus(STARTED));
+            self.starts_until = Some(context.now.plus(STARTUP));
         }
         self.search.naming = if agent.is_named(&context.settings.agent_name) {
             Naming::Expected
@@ -261,17 +231,24 @@ impl Removal {
     /// Disable it while it may be given a job, wait while it is busy, else remove it. After SIGTERM an idle one is removed
     /// at once, but a busy one is disabled still: its session outlives its process, and with it the chance of another job.
     fn next(&mut self, target: Target, context: &mut Context) {
+        if context.gateway.is_some() {
+            return self.next_registered(target, context);
+        }
         let may_be_given_a_job = self.sigterm.is_none() || target.busy;
-        let is_starting =
-            self.sigterm.is_none() && !target.online && self.starts_until.is_some_and(|until| context.now < until);
+        let is_starting = self.is_starting(&target, context);
         self.stage = if target.enabled && may_be_given_a_job && !self.disable_refused {
             Stage::Disable(target)
         } else if target.busy || is_starting {
-            let at = target.next_look(context);
+            let at = target.next_check(context);
             Stage::Watch { target, at }
         } else {
             Stage::Delete(target)
         };
+    }
+
+    /// Whether it registered late, and is given time to begin listening.
+    fn is_starting(&self, target: &Target, context: &Context) -> bool {
+        self.sigterm.is_none() && !target.online && self.starts_until.is_some_and(|until| context.now < until)
     }
 
     /// Something was learned of the agent that was found.
@@ -282,14 +259,14 @@ impl Removal {
         }
     }
 
-    /// Something failed that needs a fresh proof before the next attempt; the pause is not ours to choose.
+    /// Something failed that needs a fresh proof before the next attempt; `calls` decides the pause.
     fn prove_again(&mut self, now: Time) {
         if let Some(target) = self.stage.target().cloned() {
             self.stage = Stage::Watch { target, at: now };
         }
     }
 
-    /// The agent was answered with 404, which only a listing makes believable.
+    /// The request for the agent was answered with 404, which is trusted only after a listing.
     fn missing(&mut self, context: &mut Context) {
         if self.search.sees_the_pool(context.now) {
             return self.gone(context);
@@ -298,37 +275,45 @@ impl Removal {
         self.go_on(Step::ByName);
     }
 
-    /// The agent is not there any more.
+    /// The agent is not in the pool any more.
     fn gone(&mut self, context: &mut Context) {
         context.snapshot.disabled = None;
         let name = self.stage.target().map(|target| target.name.as_str());
         let outcome = self.deletion.outcome(name, &context.settings);
+        if context.gateway.is_some() {
+            context.registration_gone(self.deletion.remover());
+            return self.idle(outcome, LONG_PAUSE, context);
+        }
         if self.deletion == Deletion::Overtaken {
             self.deletion = Deletion::Sent;
             self.verify(outcome, context);
         } else {
-            self.rest(outcome, RARELY, context);
+            self.idle(outcome, LONG_PAUSE, context);
         }
     }
 
-    /// The search ended without an agent of ours.
+    /// The search ended without finding our agent.
     fn not_found(&mut self, extent: Extent, context: &mut Context) {
         match self.stage.take_purpose() {
-            Purpose::LookingOn(outcome) | Purpose::Verify(outcome) => self.rest(outcome, RARELY, context),
+            Purpose::Recheck(outcome) | Purpose::Verify(outcome) => self.idle(outcome, LONG_PAUSE, context),
             Purpose::First => {
                 let outcome = self.search.outcome(extent, context);
-                self.rest(outcome, SOON, context);
+                self.idle(outcome, SHORT_PAUSE, context);
             }
         }
     }
 
-    /// Nothing is left to do; look again after the pause.
-    fn rest(&mut self, outcome: Outcome, pause: Duration, context: &mut Context) {
-        self.stage = Stage::Rest(Rest::new(outcome, pause, self.search.naming, context));
+    /// Nothing is left to do; check again after the pause.
+    fn idle(&mut self, outcome: Outcome, pause: Duration, context: &mut Context) {
+        let naming = match context.gateway {
+            Some(_) => Naming::Expected,
+            None => self.search.naming,
+        };
+        self.stage = Stage::Idle(Idle::new(outcome, pause, naming, context));
     }
 
-    /// One more look after SIGTERM, since the agent may have registered again before its container ended. Without requests to
-    /// spare the outcome says that nothing checked it.
+    /// One more lookup after SIGTERM, since the agent may have registered again before its container ended. Without budget for it
+    /// the outcome says that this was not checked.
     fn verify(&mut self, outcome: Outcome, context: &mut Context) {
         self.start_search(Purpose::Verify(outcome));
         if !self.sigterm.as_ref().is_some_and(|sigterm| sigterm.may_verify) {
@@ -336,10 +321,10 @@ impl Removal {
         }
     }
 
-    /// The last look failed: the outcome before it stands, and says so.
+    /// The last lookup failed: the earlier outcome stands, and says so.
     fn end_unverified(&mut self, context: &mut Context) {
         if let Some(outcome) = self.stage.unverified() {
-            self.rest(outcome, RARELY, context);
+            self.idle(outcome, LONG_PAUSE, context);
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn next_request(phase: &Phase, calls: &Calls, token: &Token, context:
     let earliest = context.now.max(context.snapshot.ado_not_before.unwrap_or_default());
     let (due, request, token) = if context.tenant().is_some() {
         let token = token.usable(context.now)?;
-        let (due, request) = phase.request(context, calls.spare(), earliest)?;
+        let (due, request) = phase.request(context, calls.budget_left(), earliest)?;
         (due, request, Some(token))
     } else if phase.needs_tenant() {
         (earliest, AdoRequest::Tenant, None)

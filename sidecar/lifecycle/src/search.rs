@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::ownership::{is_pinned, may_have_been_ours};
-use crate::serving::Registration;
+use crate::serving::Sighting;
 use crate::{Outcome, Time, sentences};
 use azure_protocol::{AdoError, AdoRequest, AdoResponse, Agent, AgentId, Criteria, PoolId, Shortlist};
 use contract::{OutcomeReason, Reason};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// How many agents of a list are fetched one by one.
 pub(crate) const FETCHES: usize = 12;
-/// The same for the last look, which has two seconds.
+/// The same for the last lookup, which has two seconds.
 pub(crate) const LAST_FETCHES: usize = 1;
 /// How long a listing proves that the pool is there and visible, so that a 404 for an agent is about the agent.
 const VISIBLE: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ pub(crate) enum Step {
     },
 }
 
-/// How much of the pool was looked at.
+/// How much of the pool was searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// Every agent that may be ours.
@@ -56,36 +56,36 @@ pub(crate) enum Extent {
 pub(crate) enum Progress {
     /// This agent is proven ours.
     Found(Agent),
-    /// There is no agent of ours.
+    /// The pool does not have our agent.
     NotFound(Extent),
     /// The agent that was pinned does not exist, by a 404.
     PinnedGone,
-    /// The search goes on.
+    /// The search continues.
     Next(Step),
 }
 
 /// What the search knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Search {
     pub(crate) naming: Naming,
-    /// What the looks while the agent ran have shown.
-    registration: Registration,
+    /// What the lookups while the agent ran have shown.
+    sighting: Sighting,
     /// An agent that is not ours, but was, or has our name.
     foreign: Option<Agent>,
-    /// The agents that were looked at.
+    /// The agents that were examined.
     seen: Vec<AgentId>,
     /// When the pool's agents were listed the last time, by name or all, or one of the list was fetched.
     last_listing: Option<Time>,
 }
 
 impl Search {
-    pub(crate) fn new(registration: Registration, context: &Context) -> Self {
+    pub(crate) fn new(sighting: Sighting, context: &Context) -> Self {
         Self {
-            naming: match (registration, context.snapshot.pinned) {
-                (Registration::NotYet | Registration::Missed, None) => Naming::Own,
-                (Registration::Unknown, _) | (_, Some(_)) => Naming::Expected,
+            naming: match (sighting, context.snapshot.pinned) {
+                (Sighting::NotYet | Sighting::Missed, None) => Naming::Own,
+                (Sighting::Unknown, _) | (_, Some(_)) => Naming::Expected,
             },
-            registration,
+            sighting,
             foreign: None,
             seen: Vec::new(),
             last_listing: None,
@@ -101,7 +101,7 @@ impl Search {
         }
     }
 
-    /// Forgets which agents were looked at: they may be others now.
+    /// Forgets which agents were examined: they may be others now.
     pub(crate) fn forget(&mut self) {
         self.foreign = None;
         self.seen.clear();
@@ -110,7 +110,7 @@ impl Search {
     /// The request of a step; at most `most` agents of a list are fetched afterwards.
     pub(crate) fn request(&self, step: &Step, pool: PoolId, context: &Context, most: usize) -> Option<AdoRequest> {
         Some(match step {
-            Step::ByName => AdoRequest::AgentByName(pool, context.settings.agent_name.clone()),
+            Step::ByName => AdoRequest::AgentByName(pool, context.agent_name().to_owned()),
             Step::Pinned { id, .. } => AdoRequest::Agent(pool, *id),
             Step::List => AdoRequest::Agents(
                 pool,
@@ -131,7 +131,7 @@ impl Search {
         self.last_listing = Some(context.now);
         let mut ours = None;
         for agent in agents {
-            if !agent.is_named(&context.settings.agent_name) {
+            if !agent.is_named(context.agent_name()) {
                 continue;
             }
             if !self.seen.contains(&agent.id) {
@@ -146,7 +146,7 @@ impl Search {
         ours
     }
 
-    /// What follows a look by name.
+    /// What follows a lookup by name.
     pub(crate) fn after_name(&self, ours: Option<Agent>, context: &Context) -> Progress {
         let pinned = context.snapshot.pinned.map(|pinned| pinned.0);
         match (ours, pinned) {
@@ -216,7 +216,7 @@ impl Search {
     ) -> Progress {
         if let Err(None) = agent {
             if !self.sees_the_pool(context.now) {
-                // Nothing was learned of those that are left either.
+                // Nothing was learned about the remaining candidates either.
                 return Progress::Next(self.start());
             }
         } else {
@@ -244,6 +244,11 @@ impl Search {
         }
     }
 
+    /// Takes the agent of the lookups so far that is not ours, so that only the next lookup counts.
+    pub(crate) fn take_foreign(&mut self) -> Option<Agent> {
+        self.foreign.take()
+    }
+
     /// The agent that was found before is not ours any more.
     pub(crate) fn lost(&mut self, agent: Agent) {
         self.foreign = Some(agent);
@@ -254,7 +259,7 @@ impl Search {
         self.last_listing.is_some_and(|listing| now.since(listing) <= VISIBLE)
     }
 
-    /// What it means that there is no agent of ours.
+    /// The outcome where our agent was not found.
     pub(crate) fn outcome(&self, extent: Extent, context: &mut Context) -> Outcome {
         let Context { settings, snapshot, .. } = context;
         let (reason, sentence) = match (&self.foreign, extent) {
@@ -272,18 +277,16 @@ impl Search {
                 snapshot.disabled = None;
                 (OutcomeReason::AlreadyGone, sentences::already_gone(settings))
             }
-            (None, Extent::Whole) => match self.registration {
-                Registration::Missed => (OutcomeReason::LeftUnseen, sentences::left_unseen(settings)),
-                Registration::Unknown | Registration::NotYet => {
-                    (OutcomeReason::NeverSeen, sentences::never_seen(settings))
-                }
+            (None, Extent::Whole) => match self.sighting {
+                Sighting::Missed => (OutcomeReason::LeftUnseen, sentences::left_unseen(settings)),
+                Sighting::Unknown | Sighting::NotYet => (OutcomeReason::NeverSeen, sentences::never_seen(settings)),
             },
         };
         Outcome::verified(reason, sentence)
     }
 }
 
-/// Whether agents were looked at, and none of them is ours.
+/// Whether the response has agents, and none of them is ours.
 pub(crate) fn shows_nothing_of_ours(result: &Result<AdoResponse, AdoError>, context: &Context) -> bool {
     match result {
         Ok(AdoResponse::Agents(agents)) => !agents.iter().any(|agent| context.is_ours(agent)),

@@ -1,4 +1,4 @@
-//! While the agent may run: at most two looks whether it registered, and an agent of ours that is to be enabled again.
+//! While the agent may run: at most two lookups to see whether it registered, and re-enabling an agent that we disabled.
 
 use crate::calls::Calls;
 use crate::context::Context;
@@ -7,57 +7,64 @@ use crate::{Snapshot, Time};
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, AgentId, Availability};
 use std::time::Duration;
 
-/// When to look whether the agent registered: after it may start, and again if it was not there.
-const LOOKS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(240)];
+/// When to check whether the agent registered: this long after it may start, and again if it was not found.
+const LOOKUPS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(240)];
 
-/// What the looks for the agent have shown.
+/// With the gateway nothing is looked up; after this long without a registration the status says so.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What the lookups of the agent have shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Registration {
-    /// No look was made, or the last one found it.
+pub(crate) enum Sighting {
+    /// No lookup was made, or the last one found it.
     Unknown,
-    /// A look found no agent of ours under the expected name: the image may still download it, or it has another name.
+    /// A lookup did not find our agent under the expected name: the image may still be downloading it, or it has another name.
     NotYet,
-    /// Every look was made, and none found it.
+    /// Every lookup was made, and none found it.
     Missed,
 }
 
 /// What is left to do while the agent may run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Serving {
-    looks: usize,
-    next_look: Option<Time>,
-    /// Whether a look found no agent of ours under our name.
-    looked_in_vain: bool,
-    /// The agent that we disabled, and that a response just now proved ours and still disabled.
+    lookups: usize,
+    next_lookup: Option<Time>,
+    /// With the gateway: when an agent should have registered.
+    registration_deadline: Time,
+    /// Whether a lookup did not find our agent under its expected name.
+    found_nothing: bool,
+    /// The agent that we disabled, and that a response has just proved ours and still disabled.
     proven_disabled: Option<AgentId>,
 }
 
 impl Serving {
     pub(crate) fn new(context: &mut Context) -> Self {
         let mut serving = Self {
-            looks: 0,
-            next_look: None,
-            looked_in_vain: false,
+            lookups: 0,
+            next_lookup: None,
+            registration_deadline: context.now.plus(REGISTRATION_TIMEOUT),
+            found_nothing: false,
             proven_disabled: None,
         };
-        if context.snapshot.pinned.is_none() {
+        if context.gateway.is_none() && context.snapshot.pinned.is_none() {
             serving.schedule(context);
         }
         serving
     }
 
     fn schedule(&mut self, context: &mut Context) {
-        let wait = LOOKS.get(self.looks);
-        self.next_look = wait.map(|wait| context.now.plus(context.jitter.above(*wait, 20)));
-        self.looks += 1;
+        let wait = LOOKUPS.get(self.lookups);
+        self.next_lookup = wait.map(|wait| context.now.plus(context.jitter.above(*wait, 20)));
+        self.lookups += 1;
     }
 
-    /// The next request, and when at the earliest; a look is only made where the budget has requests to `spare`.
-    pub(crate) fn request(&self, context: &Context, spare: u32) -> Option<(Time, AdoRequest)> {
+    /// The next request, and when at the earliest; a lookup is only made while `budget_left` is not zero.
+    pub(crate) fn request(&self, context: &Context, budget_left: u32) -> Option<(Time, AdoRequest)> {
         let Context { settings, snapshot, .. } = context;
         let due = match (self.proven_disabled, snapshot.disabled) {
-            (None, None) if spare == 0 => return None,
-            (None, None) => self.next_look?,
+            (None, None) if context.gateway.is_some() => return context.admission_request(),
+            (None, None) if budget_left == 0 => return None,
+            (None, None) => self.next_lookup?,
             (Some(_), _) | (None, Some(_)) => Time::default(),
         };
         let Some(pool) = snapshot.pool else {
@@ -71,11 +78,16 @@ impl Serving {
         Some((due, request))
     }
 
-    pub(crate) fn registration(&self) -> Registration {
-        match (self.looked_in_vain, self.next_look) {
-            (false, _) => Registration::Unknown,
-            (true, None) if self.looks > LOOKS.len() => Registration::Missed,
-            (true, _) => Registration::NotYet,
+    /// With the gateway: when an agent should have registered.
+    pub(crate) fn registration_deadline(&self) -> Time {
+        self.registration_deadline
+    }
+
+    pub(crate) fn sighting(&self) -> Sighting {
+        match (self.found_nothing, self.next_lookup) {
+            (false, _) => Sighting::Unknown,
+            (true, None) if self.lookups > LOOKUPS.len() => Sighting::Missed,
+            (true, _) => Sighting::NotYet,
         }
     }
 
@@ -88,15 +100,18 @@ impl Serving {
         context: &mut Context,
     ) -> Result<(), Problem> {
         match (request, result) {
+            (AdoRequest::AgentByName(..) | AdoRequest::Delete(..), result) if context.gateway.is_some() => {
+                context.receive_admission(request, result)
+            }
             (AdoRequest::AgentByName(..), Ok(AdoResponse::Agents(agents))) => {
                 match agents.into_iter().find(|agent| context.is_ours(agent)) {
                     Some(agent) => {
                         context.pin(&agent);
-                        self.next_look = None;
-                        self.looked_in_vain = false;
+                        self.next_lookup = None;
+                        self.found_nothing = false;
                     }
                     None => {
-                        self.looked_in_vain = true;
+                        self.found_nothing = true;
                         self.schedule(context);
                     }
                 }
@@ -129,14 +144,14 @@ impl Serving {
     fn nothing_to_enable(&mut self, calls: &mut Calls, snapshot: &mut Snapshot) {
         self.proven_disabled = None;
         snapshot.disabled = None;
-        calls.forgive(snapshot);
+        calls.reset_backoff(snapshot);
     }
 
-    /// A look failed. It counts, so that a broken server is not asked again and again, and it is only noted.
-    pub(crate) fn look_failed(&mut self, calls: &mut Calls, context: &mut Context) {
+    /// A lookup failed. It counts, so that a broken server is not asked again and again, and it is only logged.
+    pub(crate) fn lookup_failed(&mut self, calls: &mut Calls, context: &mut Context) {
         self.schedule(context);
         if let Some(problem) = calls.take_problem() {
-            let sentence = sentences::look_failed(&problem.trouble);
+            let sentence = sentences::lookup_failed(&problem.trouble);
             context.warn(problem.trouble.reason, sentence);
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::calls::{Charge, Use};
 use crate::context::Context;
-use crate::rest::{Look, Rest};
+use crate::idle::{Idle, Lookup};
+use crate::registration::Remover;
 use crate::search::{FETCHES, LAST_FETCHES, Search, Step};
 use crate::target::Target;
 use crate::{Outcome, Settings, Time, sentences};
@@ -12,30 +13,30 @@ use std::time::Duration;
 
 /// How old the proof of ownership may be when we act on it.
 pub(crate) const PROOF: Duration = Duration::from_secs(30);
-/// Why the agent is searched.
+/// Why the agent is searched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Nothing is known of it, or it may be another one by now.
     First,
-    /// Nothing was left to do before SIGTERM, but the list has agents that were not looked at yet.
-    LookingOn(Outcome),
-    /// The last look, after SIGTERM: the agent may have registered again.
+    /// Nothing was left to do before SIGTERM, but the list has agents that were not examined yet.
+    Recheck(Outcome),
+    /// The last lookup, after SIGTERM: the agent may have registered again.
     Verify(Outcome),
 }
 
 /// Where a removal stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The agent is searched.
+    /// The agent is searched for.
     Search { step: Step, purpose: Purpose },
-    /// It is taken out of service.
+    /// It is disabled.
     Disable(Target),
     /// It is removed.
     Delete(Target),
-    /// It is looked at again, at that time.
+    /// It is checked again, at that time.
     Watch { target: Target, at: Time },
-    /// Nothing is left to do, except to look on.
-    Rest(Rest),
+    /// Nothing is left to do, except to keep checking.
+    Idle(Idle),
 }
 
 /// What became of the request to remove the agent.
@@ -43,7 +44,7 @@ pub(crate) enum Stage {
 pub(crate) enum Deletion {
     NotSent,
     Sent,
-    /// It was on its way when SIGTERM came, so the agent may have registered again behind it.
+    /// It was in flight when SIGTERM came, so the agent may have registered again after it.
     Overtaken,
 }
 
@@ -52,6 +53,14 @@ impl Deletion {
     pub(crate) fn overtake(&mut self) {
         if *self == Self::Sent {
             *self = Self::Overtaken;
+        }
+    }
+
+    /// Who removed the agent that is gone.
+    pub(crate) fn remover(self) -> Remover {
+        match self {
+            Self::NotSent => Remover::Another,
+            Self::Sent | Self::Overtaken => Remover::Sidecar,
         }
     }
 
@@ -77,7 +86,7 @@ impl Stage {
         earliest: Time,
     ) -> Option<(Time, AdoRequest)> {
         let at = match self {
-            Self::Watch { at, .. } | Self::Rest(Rest { again: at, .. }) => (*at).max(earliest),
+            Self::Watch { at, .. } | Self::Idle(Idle { again: at, .. }) => (*at).max(earliest),
             Self::Search { .. } | Self::Disable(_) | Self::Delete(_) => earliest,
         };
         let Some(pool) = pool else {
@@ -86,19 +95,22 @@ impl Stage {
         let request = match self {
             Self::Search { step, purpose } => {
                 let most = match purpose {
-                    Purpose::First | Purpose::LookingOn(_) => FETCHES,
+                    Purpose::First | Purpose::Recheck(_) => FETCHES,
                     Purpose::Verify(_) => LAST_FETCHES,
                 };
                 search.request(step, pool, context, most)?
             }
-            Self::Rest(rest) => {
-                let step = match rest.look {
-                    Look::Name => Step::ByName,
-                    Look::List => Step::List,
+            Self::Idle(idle) => {
+                let step = match idle.lookup {
+                    Lookup::Name => Step::ByName,
+                    Lookup::List => Step::List,
                 };
                 search.request(&step, pool, context, FETCHES)?
             }
-            Self::Disable(target) | Self::Delete(target) if at.since(target.proven) > PROOF => {
+            // What registered through the gateway needs no proof.
+            Self::Disable(target) | Self::Delete(target)
+                if context.gateway.is_none() && at.since(target.proven) > PROOF =>
+            {
                 AdoRequest::Agent(pool, target.id)
             }
             Self::Disable(target) => AdoRequest::SetAvailability(pool, target.id, Availability::Disabled),
@@ -108,12 +120,12 @@ impl Stage {
         Some((at, request))
     }
 
-    /// Whether a response to this request says something about where we stand: one that was sent before the pod began to
-    /// terminate may not.
+    /// Whether a response to this request is relevant in this stage: one that was sent before the pod began to terminate may not
+    /// be.
     pub(crate) fn expects(&self, request: &AdoRequest) -> bool {
         match request {
             AdoRequest::AgentByName(..) | AdoRequest::Agents(..) => match self {
-                Self::Search { .. } | Self::Rest(_) => true,
+                Self::Search { .. } | Self::Idle(_) => true,
                 Self::Disable(_) | Self::Delete(_) | Self::Watch { .. } => false,
             },
             AdoRequest::Agent(_, id)
@@ -125,7 +137,7 @@ impl Stage {
                     Step::ByName | Step::List => false,
                 },
                 Self::Disable(target) | Self::Delete(target) | Self::Watch { target, .. } => target.id == *id,
-                Self::Rest(_) => false,
+                Self::Idle(_) => false,
             },
             AdoRequest::Tenant
             | AdoRequest::PoolByName(_)
@@ -138,16 +150,16 @@ impl Stage {
     pub(crate) fn charge(&self) -> Charge {
         match self {
             Self::Watch { target, .. } if target.busy || !target.online => Charge::Free,
-            Self::Rest(_)
+            Self::Idle(_)
             | Self::Search {
-                purpose: Purpose::LookingOn(_),
+                purpose: Purpose::Recheck(_),
                 ..
             } => Charge::Free,
             Self::Watch { .. } | Self::Search { .. } | Self::Disable(_) | Self::Delete(_) => Charge::Budget,
         }
     }
 
-    /// Whether SIGTERM leaves the response to this open request of use.
+    /// Whether the response to this open request is still of use after SIGTERM.
     pub(crate) fn usefulness(&self, request: &AdoRequest) -> Use {
         match request {
             AdoRequest::Delete(..) => Use::Awaited,
@@ -167,7 +179,7 @@ impl Stage {
     pub(crate) fn take_purpose(&mut self) -> Purpose {
         match self {
             Self::Search { purpose, .. } => std::mem::replace(purpose, Purpose::First),
-            Self::Disable(_) | Self::Delete(_) | Self::Watch { .. } | Self::Rest(_) => Purpose::First,
+            Self::Disable(_) | Self::Delete(_) | Self::Watch { .. } | Self::Idle(_) => Purpose::First,
         }
     }
 
@@ -175,23 +187,30 @@ impl Stage {
     pub(crate) fn target(&self) -> Option<&Target> {
         match self {
             Self::Disable(target) | Self::Delete(target) | Self::Watch { target, .. } => Some(target),
-            Self::Search { .. } | Self::Rest(_) => None,
+            Self::Search { .. } | Self::Idle(_) => None,
         }
     }
 
-    /// How it ended, once nothing is left to do.
+    pub(crate) fn target_mut(&mut self) -> Option<&mut Target> {
+        match self {
+            Self::Disable(target) | Self::Delete(target) | Self::Watch { target, .. } => Some(target),
+            Self::Search { .. } | Self::Idle(_) => None,
+        }
+    }
+
+    /// The outcome, once nothing is left to do.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         match self {
-            Self::Rest(Rest { outcome, .. })
+            Self::Idle(Idle { outcome, .. })
             | Self::Search {
-                purpose: Purpose::LookingOn(outcome),
+                purpose: Purpose::Recheck(outcome),
                 ..
             } => Some(outcome),
             Self::Search { .. } | Self::Disable(_) | Self::Delete(_) | Self::Watch { .. } => None,
         }
     }
 
-    /// How it ended before the last look, if that look is not finished.
+    /// The outcome before the last lookup, if that lookup is not finished.
     pub(crate) fn unverified(&self) -> Option<Outcome> {
         match self {
             Self::Search {
@@ -202,7 +221,7 @@ impl Stage {
                 sentence: sentences::unverified(&outcome.sentence),
                 is_verified: false,
             }),
-            Self::Search { .. } | Self::Disable(_) | Self::Delete(_) | Self::Watch { .. } | Self::Rest(_) => None,
+            Self::Search { .. } | Self::Disable(_) | Self::Delete(_) | Self::Watch { .. } | Self::Idle(_) => None,
         }
     }
 }

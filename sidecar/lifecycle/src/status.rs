@@ -5,15 +5,16 @@ use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::phase::Phase;
 use crate::preflight::Preflight;
+use crate::registration::Registration;
 use crate::removal::Removal;
 use crate::sentences::{self, Trouble};
-use crate::serving::Registration;
+use crate::serving::{Serving, Sighting};
 use crate::token::Token;
 use crate::{Outcome, Status};
 use azure_protocol::AdoErrorKind;
 use contract::{OutcomeReason, Reason};
 
-/// Everything that may be wrong, and where we stand.
+/// All parts of the machine that have a say in the status.
 pub(crate) struct View<'a> {
     pub(crate) context: &'a Context,
     pub(crate) phase: &'a Phase,
@@ -26,24 +27,74 @@ impl View<'_> {
     pub(crate) fn status(&self) -> Status {
         let settings = &self.context.settings;
         let (reason, sentence) = match self.phase {
-            Phase::Refused(refusal) => (refusal.reason.into(), refusal.sentence.clone()),
             Phase::Starting(preflight) => self.trouble_or(|| (Reason::Starting, self.awaited(*preflight))),
+            Phase::Serving(serving) if self.context.gateway.is_some() => {
+                self.trouble_or(|| self.behind_the_gateway(serving))
+            }
+            Phase::Removing(removal) if !self.context.is_terminating() => {
+                (Reason::Used, self.with_trouble(self.used(removal)))
+            }
             Phase::Serving(serving) => self.trouble_or(|| {
-                match (self.delivery.is_delivered(), serving.registration()) {
-                    (true, Registration::Missed) => (Reason::NotSeen, sentences::not_seen(settings)),
-                    (true, Registration::Unknown | Registration::NotYet) => (Reason::Ready, sentences::ready(settings)),
+                match (self.delivery.is_delivered(), serving.sighting()) {
+                    (true, Sighting::Missed) => (Reason::NotSeen, sentences::not_seen(settings)),
+                    (true, Sighting::Unknown | Sighting::NotYet) => (Reason::Ready, sentences::ready(settings)),
                     // A restarted sidecar: what the run before delivered is still there.
                     (false, _) => (Reason::Starting, self.awaited(Preflight::Passed)),
                 }
             }),
-            Phase::Draining(removal) => (Reason::Draining, self.with_trouble(self.progress(removal))),
+            Phase::Removing(removal) => (Reason::Draining, self.with_trouble(self.progress(removal))),
             Phase::NothingToRemove(outcome) => (Reason::Draining, self.with_trouble(outcome.sentence.clone())),
             Phase::Ended(outcome) => (outcome.reason.into(), outcome.sentence.clone()),
         };
         Status {
             reason,
             sentence,
-            agent_may_start: self.context.snapshot.admitted && !matches!(self.phase, Phase::Refused(_)),
+            agent_may_start: self.context.snapshot.admitted,
+            is_ready: self.is_ready(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match (self.phase, &self.context.gateway) {
+            (Phase::Serving(_), None) => true,
+            (Phase::Serving(_) | Phase::Removing(_), Some(_)) if !self.context.is_terminating() => {
+                self.context.is_listening()
+            }
+            (
+                Phase::Starting(_)
+                | Phase::Serving(_)
+                | Phase::Removing(_)
+                | Phase::NothingToRemove(_)
+                | Phase::Ended(_),
+                _,
+            ) => false,
+        }
+    }
+
+    /// The state of an agent that registers through the gateway.
+    fn behind_the_gateway(&self, serving: &Serving) -> (Reason, String) {
+        let settings = &self.context.settings;
+        match &self.context.snapshot.registration {
+            Some(Registration::Known(registered)) if self.context.is_listening() => {
+                (Reason::Online, sentences::online(&registered.name, settings))
+            }
+            Some(Registration::Known(registered)) => (Reason::Offline, sentences::offline(&registered.name, settings)),
+            Some(Registration::Gone { name, .. }) => (Reason::Offline, sentences::may_register_again(name, settings)),
+            Some(Registration::Begun { .. }) => (Reason::Ready, sentences::may_register(settings)),
+            None if serving.registration_deadline() > self.context.now => {
+                (Reason::Ready, sentences::may_register(settings))
+            }
+            None => (Reason::NotSeen, sentences::not_registered(settings)),
+        }
+    }
+
+    /// The agent has had its one job.
+    fn used(&self, removal: &Removal) -> String {
+        let settings = &self.context.settings;
+        match (removal.stage.target(), removal.stage.outcome()) {
+            (Some(target), _) => sentences::has_its_job(&target.name, settings),
+            (None, Some(outcome)) => sentences::had_its_job(&outcome.sentence),
+            (None, None) => sentences::had_its_job(""),
         }
     }
 
@@ -84,7 +135,7 @@ impl View<'_> {
         }
     }
 
-    /// What is wrong, in the order in which it has to be mended.
+    /// What is wrong, in the order in which it has to be fixed.
     fn first_trouble(&self) -> Option<Trouble> {
         let ado = || self.calls.problem().map(|problem| problem.trouble.clone());
         let delivery = || self.delivery.trouble();
@@ -134,7 +185,7 @@ impl View<'_> {
     }
 }
 
-/// What it is called that the agent stayed because of an error of this kind.
+/// The outcome where the agent stayed because of an error of this kind.
 fn left(kind: Option<AdoErrorKind>) -> OutcomeReason {
     match kind {
         Some(AdoErrorKind::Unauthorized) => OutcomeReason::LeftWithoutToken,

@@ -5,15 +5,14 @@ use crate::context::Context;
 use azure_protocol::{Agent, AgentId};
 use std::time::Duration;
 
-/// The least and the longest pause between two looks at a busy agent. In between, the pause is as long as the pod has been
-/// terminating, since its grace may be shorter than the pod says (`kubectl delete --grace-period`, the shutdown of a node), and
-/// at most a third of the grace that is left. The looks also keep the connection open for the two seconds at the end.
+/// The shortest and the longest pause between two checks of a busy agent. The checks also keep the connection open for the last
+/// two seconds.
 const WATCH: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(12));
-/// How often an agent that registered late is looked at until it listens.
+/// How often an agent that registered late is checked until it listens.
 const STARTING: Duration = Duration::from_secs(3);
-/// How long an agent that registered late is left to begin listening. Removed before that, it asks for a token forever, and
+/// How long an agent that registered late may take to begin listening. Removed before that, it asks for a token forever, and
 /// its start script, which has missed SIGTERM, does not end either.
-pub(crate) const STARTED: Duration = Duration::from_secs(30);
+pub(crate) const STARTUP: Duration = Duration::from_secs(30);
 
 /// An agent that a response proved ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A response proved it ours just now.
+    /// A response has just proved it ours.
     pub(crate) fn new(agent: Agent, now: Time) -> Self {
         Self {
             id: agent.id,
@@ -40,13 +39,11 @@ impl Target {
         }
     }
 
-    /// When to look at it again, while it is busy or starting.
-    pub(crate) fn next_look(&self, context: &mut Context) -> Time {
-        let grace = context.grace();
+    /// When to check it again, while it is busy or starting.
+    pub(crate) fn next_check(&self, context: &mut Context) -> Time {
         let pause = if self.busy {
             let (least, longest) = WATCH;
-            let third = grace.left(context.now) / 3;
-            grace.used(context.now).min(third).clamp(least, longest)
+            context.grace().pause(context.now, least, longest)
         } else {
             STARTING
         };

@@ -4,8 +4,8 @@
 //! applications appear late as well. So the kind of an error sets pace and wording, never "give up", and a refresh
 //! that fails leaves the current token in use.
 
-use crate::backoff::{self, Jitter, LONGEST_RETRY_AFTER};
-use crate::{Snapshot, Time, TokenId};
+use crate::backoff::{self, Jitter, MAX_RETRY_AFTER};
+use crate::{Snapshot, Time, TokenAge, TokenId};
 use azure_protocol::{EntraError, EntraErrorKind};
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ const FRESH_ENOUGH: Duration = Duration::from_secs(180);
 /// Minimum age before a token that Azure DevOps refuses is replaced; a newer one would be refused as well.
 const REFUSED_RENEWAL: Duration = Duration::from_secs(300);
 
-/// No token lives longer; what claims to is refreshed as if it lived this long.
-const LONGEST_LIFE: Duration = Duration::from_secs(7 * 86_400);
-/// The least time from one token to the exchange for the next.
-const LEAST_WAIT: Duration = Duration::from_secs(60);
+/// The longest lifetime that is accepted; a token that claims more is refreshed as if it had this one.
+const MAX_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+/// The minimum time from one token to the exchange for the next.
+const MIN_WAIT: Duration = Duration::from_secs(60);
 
 /// A token that Entra issued.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ pub(crate) struct Held {
 }
 
 /// What we know of our access token.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Token {
     held: Option<Held>,
     /// When the request that is under way was made.
@@ -50,6 +50,14 @@ impl Token {
     /// The newest token, expired or not: what belongs in the file.
     pub(crate) fn newest(&self) -> Option<Held> {
         self.held
+    }
+
+    /// How old the newest token is; `None`: there is none.
+    pub(crate) fn age(&self, now: Time) -> Option<TokenAge> {
+        self.held.map(|held| TokenAge {
+            age: now.since(held.issued),
+            remaining: held.expires.since(now),
+        })
     }
 
     /// When to ask Entra; `None` while a request is under way.
@@ -84,7 +92,7 @@ impl Token {
     ) {
         // The lifetime counts from before the request was sent.
         let issued = self.requested.take().unwrap_or(now);
-        let lifetime = lifetime.min(LONGEST_LIFE);
+        let lifetime = lifetime.min(MAX_LIFETIME);
         let wait = jitter.around(refresh_after(lifetime, refresh_in), 10);
         self.held = Some(Held {
             id,
@@ -92,7 +100,7 @@ impl Token {
             expires: issued.plus(lifetime),
         });
         // A token without a usable lifetime must not make us ask without a pause.
-        self.next = Some(issued.plus(wait).max(now.plus(LEAST_WAIT)));
+        self.next = Some(issued.plus(wait).max(now.plus(MIN_WAIT)));
         self.refusal = None;
         self.retried_at_once = false;
         snapshot.exchange_failures = 0;
@@ -154,19 +162,19 @@ fn refresh_after(lifetime: Duration, refresh_in: Option<Duration>) -> Duration {
 fn delay(refusal: &EntraError, failures: u32, jitter: &mut Jitter) -> Duration {
     if let Some(pause) = refusal.retry_after {
         // What Entra asks for wins over our own pace, except that it is never asked faster.
-        let pause = pause.clamp(backoff::fast(failures), LONGEST_RETRY_AFTER);
-        return jitter.above(pause.max(least(refusal.kind)), 10);
+        let pause = pause.clamp(backoff::fast(failures), MAX_RETRY_AFTER);
+        return jitter.above(pause.max(min_pause(refusal.kind)), 10);
     }
     match pace(refusal.kind) {
         Pace::Fast => jitter.around(backoff::fast(failures), 20),
         Pace::Appearing => jitter.around(appearing(failures), 20),
         Pace::Slow => jitter.above(Duration::from_secs(300), 10),
-        Pace::Throttled => jitter.above(Duration::from_secs(60).max(least(refusal.kind)), 10),
+        Pace::Throttled => jitter.above(Duration::from_secs(60).max(min_pause(refusal.kind)), 10),
     }
 }
 
-/// The least pause: a detected loop has to be left alone for minutes, whatever `Retry-After` says.
-fn least(kind: EntraErrorKind) -> Duration {
+/// The minimum pause: after a detected loop Entra must not be asked for minutes, whatever `Retry-After` says.
+fn min_pause(kind: EntraErrorKind) -> Duration {
     if kind == EntraErrorKind::LoopDetected {
         Duration::from_secs(300)
     } else {
@@ -186,7 +194,7 @@ fn appearing(failures: u32) -> Duration {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
-    /// Passes by itself within seconds: 1 s to one minute.
+    /// Transient, over within seconds: 1 s to one minute.
     Fast,
     /// Appears minutes after somebody created it: 5 s to one minute for a quarter of an hour, then five minutes.
     Appearing,

@@ -11,10 +11,10 @@ use std::time::Duration;
 const LOOP_WINDOW: Duration = Duration::from_secs(300);
 
 /// What we know of the token file.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct TokenFile {
     holds: Option<TokenId>,
-    under_way: Option<TokenId>,
+    in_progress: Option<TokenId>,
     /// Whether the file was removed while it was being written: which came first is unknown.
     removed_meanwhile: bool,
     failures: u32,
@@ -31,16 +31,16 @@ impl TokenFile {
     /// Which token to write, and when; `None`: the file is as it should be, or being written.
     pub(crate) fn due(&self, newest: Option<TokenId>) -> Option<(Time, TokenId)> {
         let token = newest?;
-        (self.under_way.is_none() && self.holds != Some(token)).then_some((self.not_before, token))
+        (self.in_progress.is_none() && self.holds != Some(token)).then_some((self.not_before, token))
     }
 
     pub(crate) fn begin(&mut self, token: TokenId) {
-        self.under_way = Some(token);
+        self.in_progress = Some(token);
         self.removed_meanwhile = false;
     }
 
     pub(crate) fn written(&mut self, token: TokenId) {
-        self.under_way = None;
+        self.in_progress = None;
         self.holds = (!self.removed_meanwhile).then_some(token);
         self.failures = 0;
         self.trouble = None;
@@ -48,14 +48,14 @@ impl TokenFile {
     }
 
     pub(crate) fn failed(&mut self, trouble: String, now: Time) {
-        self.under_way = None;
+        self.in_progress = None;
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.not_before = self.not_before.max(now.plus(backoff::fast(self.failures)));
     }
 
     pub(crate) fn removed(&mut self, now: Time) {
-        if self.holds.is_none() && self.under_way.is_none() {
+        if self.holds.is_none() && self.in_progress.is_none() {
             return;
         }
         self.holds = None;

@@ -1,5 +1,8 @@
 //! What goes in and what comes out: the whole surface between behavior and IO.
 
+use crate::gateway::{Admission, Gate, GatewayEvent, Handoff};
+use crate::registration::Registration;
+use crate::sentences;
 use azure_protocol::{AdoError, AdoRequest, AdoResponse, AgentId, EntraError, PoolId, ServerTime};
 use contract::{Drain, Marker, OutcomeReason, Reason, RefusalReason};
 use std::time::Duration;
@@ -30,9 +33,9 @@ pub struct Settings {
     pub marker: Marker,
     /// Pool, by name.
     pub pool: String,
-    /// Organization URL, for sentences.
+    /// Organization URL, for messages.
     pub url: String,
-    /// Client ID, for sentences.
+    /// Client ID, for messages.
     pub client_id: String,
     /// Configured tenant; `None`: the organization is asked for it before the first exchange.
     pub tenant: Option<String>,
@@ -40,6 +43,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Whether the agent only holds a place in the pool, and stays there when the pod ends.
     pub placeholder: bool,
+    /// How the agent container gets what it needs.
+    pub handoff: Handoff,
 }
 
 /// Why nothing will work until somebody changes the pod.
@@ -66,19 +71,30 @@ pub enum Command {
     },
     /// Write the token file. Answered by [`Event::TokenFileWritten`] or [`Event::TokenFileFailed`].
     WriteTokenFile(TokenId),
-    /// Let the drain file say this; not answered.
+    /// Write this to the drain file; not answered.
     WriteDrainFile(Drain),
     /// Send a request to Azure DevOps. Answered by [`Event::AdoResponded`] with the same number. At most one request is open
-    /// at a time, except after [`Event::Terminate`]: then the driver cancels the open one when a new one comes.
+    /// at a time, except after [`Event::Terminate`] and where an event of the gateway made it unnecessary: then the driver cancels
+    /// the open one when a new one comes.
     CallAdo {
         /// Number of the request.
         number: u64,
-        /// With this token; `None`: without any.
+        /// The token to send; `None`: none.
         token: Option<TokenId>,
-        /// What is asked.
+        /// The request.
         request: AdoRequest,
         /// How long the response may take.
         timeout: Duration,
+    },
+    /// The gateway applies this from now on; not answered.
+    OpenGate(Gate),
+    /// Answers [`GatewayEvent::RegistrationAsked`] or [`GatewayEvent::RegistrationBegins`]. What it presupposes of the gate and
+    /// of what is persisted was commanded before it.
+    AnswerRegistration {
+        /// Number of the question.
+        number: u64,
+        /// Whether the request continues.
+        answer: Admission,
     },
     /// The status changed: log it, write the termination message, answer probes with it.
     Report(Status),
@@ -86,7 +102,7 @@ pub enum Command {
     Persist(Snapshot),
     /// Log a line that does not change the status.
     Note {
-        /// Whether somebody should look at it.
+        /// Whether it needs attention.
         severity: Severity,
         /// Machine-readable reason.
         reason: Reason,
@@ -97,12 +113,12 @@ pub enum Command {
     Exit(Outcome),
 }
 
-/// Whether somebody should look at a line of the log.
+/// Whether a log line needs attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Good to know.
+    /// Informational.
     Info,
-    /// Somebody should look at it.
+    /// Needs attention.
     Warning,
 }
 
@@ -124,7 +140,7 @@ pub enum Event {
     TokenFileWritten(TokenId),
     /// It could not be written; the old content, if any, is intact.
     TokenFileFailed(String),
-    /// Somebody removed the token file.
+    /// The token file was removed.
     TokenFileRemoved,
     /// Azure DevOps responded, or the request failed.
     AdoResponded {
@@ -137,9 +153,11 @@ pub enum Event {
         /// `Date` of the response.
         date: Option<ServerTime>,
     },
+    /// An event of the gateway.
+    Gateway(GatewayEvent),
     /// The pod begins to terminate (the `preStop` hook): T0.
     PreStop,
-    /// SIGTERM: the agent container has ended, or the grace is used up and 2 seconds are left.
+    /// SIGTERM: the agent container has ended, or the grace period has run out and 2 seconds are left.
     Terminate,
 }
 
@@ -152,9 +170,20 @@ pub struct Status {
     pub sentence: String,
     /// Whether the startup probe succeeds.
     pub agent_may_start: bool,
+    /// Whether the readiness probe succeeds: with the gateway, the agent has a session and the pod does not terminate.
+    pub is_ready: bool,
 }
 
-/// How it ended.
+/// Age of the access token, for `probe --json`; not part of the [`Status`], which is reported on every change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenAge {
+    /// Time since it was issued.
+    pub age: Duration,
+    /// Time until it expires; zero where it has.
+    pub remaining: Duration,
+}
+
+/// The outcome of the removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Machine-readable reason.
@@ -167,7 +196,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome that needs no further look at the pool.
+    /// An outcome that needs no further check of the pool.
     pub(crate) fn verified(reason: OutcomeReason, sentence: String) -> Self {
         Self {
             reason,
@@ -176,7 +205,12 @@ impl Outcome {
         }
     }
 
-    /// Whether nothing of ours stayed in the pool.
+    /// The agent was never allowed to start; `why` where it is known.
+    pub(crate) fn never_started(why: &str) -> Self {
+        Self::verified(OutcomeReason::NeverSeen, sentences::never_started(why))
+    }
+
+    /// Whether no agent of this pod stayed in the pool.
     pub fn is_clean(&self) -> bool {
         match self.reason {
             OutcomeReason::Removed
@@ -201,9 +235,13 @@ pub struct Snapshot {
     pub started: Option<ServerTime>,
     /// The agent that was first seen with our marker, with its `createdOn`.
     pub pinned: Option<(AgentId, Option<ServerTime>)>,
+    /// The agent that this pod registered last (handoff `gateway`).
+    pub registration: Option<Registration>,
+    /// Whether the pod has had its one job ([`Jobs::One`](crate::Jobs)).
+    pub used: bool,
     /// Pool ID.
     pub pool: Option<PoolId>,
-    /// Whether the agent container was ever allowed to start: until then there can be no agent of ours.
+    /// Whether the agent container was ever allowed to start: until then this pod cannot have an agent.
     pub admitted: bool,
     /// Tenant that the organization trusts.
     pub tenant: Option<String>,
@@ -211,9 +249,9 @@ pub struct Snapshot {
     pub disabled: Option<AgentId>,
     /// T0: when the pod began to terminate.
     pub draining_since: Option<Time>,
-    /// Whether the run ended by itself after SIGTERM (a restart after that begins a new life).
+    /// Whether the run ended by itself after SIGTERM (a run after that starts over: only the container was restarted).
     pub ended: bool,
-    /// Number of failed exchanges in a row, and when the next may be made: back-off is not lost by restarting.
+    /// Number of failed exchanges in a row, and when the next may be made: backoff survives a restart.
     pub exchange_failures: u32,
     /// See [`Self::exchange_failures`].
     pub exchange_not_before: Option<Time>,

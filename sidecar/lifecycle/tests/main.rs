@@ -2,6 +2,9 @@
 
 mod disorder;
 mod fleet;
+mod gateway;
+mod gateway_simulation;
+mod owners;
 mod regressions;
 mod simulation;
 mod steps;

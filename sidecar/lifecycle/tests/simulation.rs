@@ -5,6 +5,16 @@ use crate::world::pod::{Exit, Pod, START};
 use contract::OutcomeReason;
 use proptest::prelude::*;
 
+/// So many cases, or as many as `PROPTEST_CASES` says, which proptest reads by itself.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: std::env::var_os("PROPTEST_CASES").map_or(usual, |_| config.cases),
+        max_shrink_iters: 4000,
+        ..config
+    }
+}
+
 /// The most requests in any `seconds` of `times` (milliseconds).
 fn peak(times: &[u64], seconds: u64) -> usize {
     times
@@ -21,9 +31,13 @@ fn peak(times: &[u64], seconds: u64) -> usize {
 }
 
 pub(crate) fn tail(pod: &Pod) -> String {
-    let from = pod.log.len().saturating_sub(60);
+    let from = pod
+        .log
+        .len()
+        .saturating_sub(if pod.plan.gateway.is_some() { 400 } else { 60 });
     let lines: Vec<String> = pod.log[from..]
         .iter()
+        .filter(|(_, what)| !what.is_poll())
         .map(|(at, what)| format!("{at} {what:?}"))
         .collect();
     lines.join("\n")
@@ -31,9 +45,18 @@ pub(crate) fn tail(pod: &Pod) -> String {
 
 /// What holds in every run.
 pub(crate) fn check(pod: &Pod) {
+    check_conduct(pod);
+    for exit in &pod.exits {
+        check_outcome(pod, exit);
+    }
+}
+
+/// What holds in every run, whatever comes out.
+pub(crate) fn check_conduct(pod: &Pod) {
     let violations: Vec<&String> = pod.violations.iter().chain(&pod.ado.violations).collect();
     assert!(violations.is_empty(), "{violations:#?}\n{}", tail(pod));
-    let restarts = pod.plan.sidecar_crashes.len() + pod.plan.sidecar_edits.len() + 1;
+    let crash = usize::from(pod.plan.crash_at_registration.is_some());
+    let restarts = pod.plan.sidecar_crashes.len() + pod.plan.sidecar_edits.len() + 1 + crash;
     for (what, times, minute, quarter) in [
         ("Azure DevOps", &pod.ado_requests, 24, 110),
         ("Entra", &pod.entra_requests, 10, 40),
@@ -59,30 +82,27 @@ pub(crate) fn check(pod: &Pod) {
         );
         may_start |= status.agent_may_start;
     }
-    for exit in &pod.exits {
-        check_outcome(pod, exit);
-    }
 }
 
-fn has_faults(pod: &Pod) -> bool {
+pub(crate) fn has_faults(pod: &Pod) -> bool {
     !pod.plan.ado.is_empty() || !pod.plan.entra.is_empty()
 }
 
-/// A listing is believed for ten seconds: whether the pool vanished since, so that a 404 was taken for the agent's.
-fn pool_just_vanished(pod: &Pod, exit: &Exit) -> bool {
+/// A listing is trusted for ten seconds: whether the pool vanished since, so that a 404 was taken for the agent's.
+pub(crate) fn pool_just_vanished(pod: &Pod, exit: &Exit) -> bool {
     let is_missing = |at| pod.plan.ado_fault(at) == Some(AdoFault::PoolMissing);
     let end = exit.at.saturating_sub(START) / 1000;
     (end.saturating_sub(12)..end).any(|second| !is_missing(second) && is_missing(second + 1))
 }
 
-/// In two seconds not all agents can be looked at one by one.
+/// In two seconds not all agents can be fetched one by one.
 fn is_out_of_time(pod: &Pod, exit: &Exit) -> bool {
     exit.outcome.reason == OutcomeReason::LeftUnreachable
         && exit.since_term < 2_000
         && (exit.ours.is_empty() || pod.plan.image.naming != Naming::Expected)
 }
 
-/// Whether nobody looked whether an agent that was removed registered again.
+/// Whether it was not checked that a removed agent did not register again.
 fn is_unverified(exit: &Exit) -> bool {
     let is_gone = matches!(exit.outcome.reason, OutcomeReason::Removed | OutcomeReason::AlreadyGone);
     is_gone && !exit.outcome.is_verified
@@ -95,11 +115,11 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
     let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
     match exit.outcome.reason {
         OutcomeReason::Removed | OutcomeReason::AlreadyGone | OutcomeReason::NeverSeen | OutcomeReason::LeftUnseen => {
-            // It was looked for after one minute and after five.
-            let lived = pod.leaving.unwrap_or(exit.at).saturating_sub(START);
+            // It was looked up after one minute and after five.
+            let lived = pod.terminating.unwrap_or(exit.at).saturating_sub(START);
             assert!(
                 exit.outcome.reason != OutcomeReason::LeftUnseen || lived > 240_000,
-                "it was not looked for: {}",
+                "it was not looked up: {}",
                 seen()
             );
             let is_unverified = is_unverified(exit);
@@ -108,7 +128,7 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
                 "nothing was wrong, and there were requests to spare: {}",
                 seen()
             );
-            // While its container lives on, the agent may register again at any moment.
+            // While its container keeps running, the agent may register again at any moment.
             // A changed marker under an invented name is any other pod's agent, unless it was seen before. So is one under the
             // pod's own name, where the agent that was seen is gone: a successor looks the same.
             let is_disguised = pod.plan.marker_changes.is_some()
@@ -123,12 +143,12 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
         }
         OutcomeReason::NotOurs => {
             assert!(
-                pod.plan.left_over || pod.plan.takeover.is_some(),
-                "nobody else has our name: {}",
+                pod.plan.leftover || pod.plan.takeover.is_some(),
+                "no other agent has our name: {}",
                 seen()
             );
             assert!(
-                exit.ours.is_empty() || pod.plan.marker_changes.is_none() || pod.plan.left_over,
+                exit.ours.is_empty() || pod.plan.marker_changes.is_none() || pod.plan.leftover,
                 "an agent of ours stayed: {}",
                 seen()
             );
@@ -136,11 +156,11 @@ fn check_outcome(pod: &Pod, exit: &Exit) {
         OutcomeReason::LeftUnproven => {
             assert!(
                 pod.plan.takeover.is_some() || pod.plan.marker_changes.is_some(),
-                "nobody changed a marker: {}",
+                "no marker was changed: {}",
                 seen()
             );
         }
-        // The last look is two seconds before the end.
+        // The last lookup is two seconds before the end.
         OutcomeReason::JobStillAssigned => assert!(exit.busy || exit.since_job < 2_500, "no job: {}", seen()),
         OutcomeReason::LeftUnreachable if is_out_of_time(pod, exit) => {}
         OutcomeReason::LeftUnreachable | OutcomeReason::LeftRefused | OutcomeReason::LeftWithoutToken => {
@@ -157,7 +177,7 @@ pub(crate) fn check_fair_weather(pod: &Pod) {
         let last = pod.exits.last().unwrap_or_else(|| panic!("it never ended\n{}", seen()));
         if last.outcome.reason != OutcomeReason::JobStillAssigned && !is_out_of_time(pod, last) {
             let leaves_several = pod.plan.image.naming != Naming::Expected && pod.registrations > 1;
-            let is_unprovable = pod.plan.image.scrubs && pod.plan.left_over;
+            let is_unprovable = pod.plan.image.scrubs && pod.plan.leftover;
             let is_unverified = is_unverified(last);
             assert!(
                 last.ours.is_empty() || leaves_several || is_unprovable || is_unverified,
@@ -166,7 +186,7 @@ pub(crate) fn check_fair_weather(pod: &Pod) {
             );
         }
     }
-    let lived = pod.leaving.unwrap_or(pod.now).saturating_sub(START);
+    let lived = pod.terminating.unwrap_or(pod.now).saturating_sub(START);
     if lived > 20_000 {
         assert!(
             pod.admitted_at.is_some_and(|at| at < START + 20_000),
@@ -179,18 +199,18 @@ pub(crate) fn check_fair_weather(pod: &Pod) {
         && pod.registrations <= 1
         && pod.plan.kubelet_restart.is_none()
     {
-        // An agent container that does not end is looked for again and again.
+        // An agent container that does not end is looked up again and again.
         let lingered = pod
             .terminated
             .unwrap_or(pod.now)
-            .saturating_sub(pod.leaving.unwrap_or(pod.now))
+            .saturating_sub(pod.terminating.unwrap_or(pod.now))
             / 1000;
-        let looks = [1, 3, 7, 15, 31].iter().filter(|at| **at <= lingered).count()
+        let lookups = [1, 3, 7, 15, 31].iter().filter(|at| **at <= lingered).count()
             + usize::try_from(lingered / 30).expect("a short run");
         // An agent with a name of its image's own that appears meanwhile is fetched from the list.
         let fetched = usize::from(pod.plan.image.naming != Naming::Expected);
         assert!(
-            pod.ado_requests.len() <= 10 + looks + fetched,
+            pod.ado_requests.len() <= 10 + lookups + fetched,
             "{} requests\n{}",
             pod.ado_requests.len(),
             seen()
@@ -198,8 +218,8 @@ pub(crate) fn check_fair_weather(pod: &Pod) {
     }
 }
 
-/// The grace, when the job ends after the pod began to leave, and the rest of the world: how late the sidecar's hook comes, the
-/// grace that the pod says where it is not this one, and a seed.
+/// The grace period, when the job ends after the pod began to terminate, and the rest of the world: how late the sidecar's hook comes, the
+/// grace period that the pod says where it is not this one, and a seed.
 fn short_grace() -> impl Strategy<Value = (u64, u64, Plan)> {
     let rest = (0_u64..3_500, prop::option::of(60_u64..4_000), any::<u64>());
     (1_u64..60)
@@ -219,22 +239,22 @@ fn short_grace() -> impl Strategy<Value = (u64, u64, Plan)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(600))]
 
     #[test]
-    fn every_run_ends_well_or_says_why(plan in plan()) {
+    fn every_run_ends_clean_or_says_why(plan in plan()) {
         check(&Pod::run(&plan));
     }
 
     #[test]
-    fn where_nothing_fails_no_agent_stays(plan in fair_weather()) {
+    fn without_faults_no_agent_stays(plan in fair_weather()) {
         let pod = Pod::run(&plan);
         check(&pod);
         check_fair_weather(&pod);
     }
 
     #[test]
-    fn a_job_that_ends_within_the_grace_is_not_lost_however_short_that_is((grace, ends, plan) in short_grace()) {
+    fn a_job_that_ends_within_the_grace_period_is_not_lost_however_short_that_is((grace, ends, plan) in short_grace()) {
         let pod = Pod::run(&Plan { jobs: vec![(199, ends + 1)], ..plan });
         check(&pod);
         check_fair_weather(&pod);
@@ -249,13 +269,13 @@ proptest! {
             returned.is_some_and(|after| after <= notices) || (grace - ends) * 1_000 <= notices,
             "{returned:?} ms after the job's end, {ends} s after the deletion\n{}", tail(&pod)
         );
-        // One look in twelve seconds, and nine more at the beginning and towards the end.
-        let looks = usize::try_from(grace / 12).expect("a short grace") + 9;
-        prop_assert!(pod.ado_requests.len() <= 10 + looks, "{} requests\n{}", pod.ado_requests.len(), tail(&pod));
+        // One check in twelve seconds, and nine more at the beginning and towards the end.
+        let lookups = usize::try_from(grace / 12).expect("a short grace") + 9;
+        prop_assert!(pod.ado_requests.len() <= 10 + lookups, "{} requests\n{}", pod.ado_requests.len(), tail(&pod));
     }
 
     #[test]
-    fn an_idle_agent_is_out_at_once_however_short_the_grace_is((grace, _, plan) in short_grace()) {
+    fn an_idle_agent_is_removed_at_once_however_short_the_grace_period_is((grace, _, plan) in short_grace()) {
         let pod = Pod::run(&plan);
         check(&pod);
         check_fair_weather(&pod);

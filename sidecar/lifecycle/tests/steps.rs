@@ -2,7 +2,10 @@
 
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, PoolId, ServerTime, Shortlist};
 use contract::{Drain, Marker};
-use lifecycle::{Command, Event, Lifecycle, Outcome, Refusal, Settings, Snapshot, Status, Time, TokenId};
+use lifecycle::{
+    Admission, Command, Event, Gate, GatewayEvent, Handoff, Lifecycle, Outcome, Settings, Snapshot, Status, Time,
+    TokenId,
+};
 use std::time::Duration;
 
 pub(crate) const POOL: PoolId = PoolId(11);
@@ -19,6 +22,7 @@ pub(crate) fn settings() -> Settings {
         tenant: Some("tenant".to_owned()),
         grace: Duration::from_secs(600),
         placeholder: false,
+        handoff: Handoff::TokenFile,
     }
 }
 
@@ -75,10 +79,6 @@ impl Script {
         Self::start(Lifecycle::new(settings, Some(restored), 42, at(seconds)), seconds)
     }
 
-    pub(crate) fn refused(refusal: Refusal) -> Self {
-        Self::start(Lifecycle::refused(refusal, None, 42, at(0.0)), 0.0)
-    }
-
     fn start(machine: Lifecycle, seconds: f64) -> Self {
         let mut script = Self {
             machine,
@@ -119,9 +119,9 @@ impl Script {
         self
     }
 
-    /// Goes to the next deadline that is no beat of the drain file.
+    /// Goes to the next deadline that is not a heartbeat of the drain file.
     pub(crate) fn wait(&mut self) -> (Time, &'static str) {
-        loop {
+        for _ in 0..10_000 {
             let (due, why) = self.machine.poll_timeout().expect("a deadline");
             self.now = self.now.max(due);
             self.machine.handle_timeout(self.now);
@@ -130,6 +130,7 @@ impl Script {
                 return (due, why);
             }
         }
+        panic!("nothing but the drain file is due; {:?}", self.machine)
     }
 
     /// What the drain file says.
@@ -141,6 +142,30 @@ impl Script {
             Some(*drain)
         });
         written.expect("the drain file was written")
+    }
+
+    /// What the gateway works by.
+    pub(crate) fn gate(&self) -> Gate {
+        let opened = self.commands.iter().rev().find_map(|command| {
+            let Command::OpenGate(gate) = command else { return None };
+            Some(gate.clone())
+        });
+        opened.expect("the gateway got a gate")
+    }
+
+    /// The answer to this question, if it was given.
+    pub(crate) fn answered(&self, question: u64) -> Option<Admission> {
+        self.commands.iter().find_map(|command| {
+            let Command::AnswerRegistration { number, answer } = command else {
+                return None;
+            };
+            (*number == question).then(|| answer.clone())
+        })
+    }
+
+    /// The gateway saw this.
+    pub(crate) fn saw(&mut self, event: GatewayEvent) -> &mut Self {
+        self.event(Event::Gateway(event))
     }
 
     pub(crate) fn event(&mut self, event: Event) -> &mut Self {

@@ -1,9 +1,12 @@
-//! The life of a pod, step by step: what the machine does next after each event.
+//! A pod, from start to end, step by step: what the machine does next after each event.
 
+mod budget;
 mod draining;
+mod hook_again;
+mod idle;
 mod last_seconds;
-mod looking_on;
 mod ownership;
+mod pinned_gone;
 mod serving;
 mod starting;
 
@@ -30,7 +33,7 @@ pub(super) fn delete() -> AdoRequest {
     AdoRequest::Delete(POOL, OURS)
 }
 
-pub(super) fn look() -> AdoRequest {
+pub(super) fn get_agent() -> AdoRequest {
     AdoRequest::Agent(POOL, OURS)
 }
 
@@ -62,7 +65,7 @@ pub(super) fn serving() -> Script {
     script
 }
 
-/// The pod leaves while a job runs: our agent is disabled and waited for.
+/// The pod terminates while a job runs: our agent is disabled and waited for.
 pub(super) fn draining() -> Script {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);

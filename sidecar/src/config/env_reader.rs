@@ -5,17 +5,17 @@ use contract::{HostList, RefusalReason};
 use lifecycle::Refusal;
 use std::path::PathBuf;
 
-/// A name of an older recipe, and what is made of its value.
+/// A name of an older recipe, and how its value is converted.
 type Older = (&'static str, fn(String) -> String);
 
 /// Variables that name the organization, the pool or the agent.
 pub(crate) struct Setting {
-    /// As the agent container has it, for sentences.
+    /// Its name in the agent container, for messages.
     name: &'static str,
     wins: &'static str,
-    /// Numbered: what a source of `envFrom` brings.
+    /// Numbered: the value from an `envFrom` source.
     from: &'static str,
-    /// What older recipes call it; `envFrom` may bring it.
+    /// Its names in older recipes; they may come from `envFrom`.
     older: [Older; 2],
     default: Option<&'static str>,
 }
@@ -60,7 +60,7 @@ pub(crate) const AGENT_NAME: Setting = Setting {
     default: None,
 };
 
-/// The environment, and what was found wrong in it so far.
+/// The environment, and the problems found so far.
 pub(crate) struct EnvReader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     refusals: Vec<Refusal>,
@@ -74,7 +74,7 @@ impl<'a> EnvReader<'a> {
         }
     }
 
-    /// The value; an empty one counts as absent, as azwi and Kubernetes write such.
+    /// The value; an empty one counts as absent, since azwi and Kubernetes write empty ones.
     pub(crate) fn optional(&self, name: &str) -> Option<String> {
         let value = (self.lookup)(name)?;
         let trimmed = value.trim();
@@ -94,8 +94,8 @@ impl<'a> EnvReader<'a> {
             .map_or_else(|| PathBuf::from(default), PathBuf::from)
     }
 
-    /// What names the organization, the pool or the agent: the variable that wins, else what `envFrom` brings, else the default.
-    /// A value of the agent container's that begins or ends with white space is refused: start scripts take it as it is.
+    /// Organization URL, pool or agent name: the variable that wins, else the value from `envFrom`, else the default.
+    /// A value of the agent container that begins or ends with white space is refused: start scripts do not trim it.
     pub(crate) fn setting(&mut self, setting: &Setting) -> Option<String> {
         let numbered = |from: &str| self.last(|number| format!("{from}_{number}"));
         let older = || {
@@ -123,23 +123,23 @@ impl<'a> EnvReader<'a> {
         Some(value.trim().to_owned())
     }
 
-    /// The value as it is, unless it is empty but for white space.
+    /// The value, untrimmed, unless it is only white space.
     fn plain(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.trim().is_empty())
     }
 
-    /// Of numbered variables the last that is not empty, as Kubernetes merges `envFrom`.
+    /// The last non-empty one of the numbered variables, as Kubernetes merges `envFrom`.
     fn last(&self, name: impl Fn(usize) -> String) -> Option<String> {
         let numbers = (0..contract::ENV_FROM_SOURCES_MAX).rev();
         numbers.map(name).find_map(|name| self.plain(&name))
     }
 
-    /// What `envFrom` brings to the agent container under this name.
+    /// The value that the agent container gets from `envFrom` under this name.
     fn brought(&self, name: &str) -> Option<String> {
         self.last(|number| format!("{}{number}_{name}", contract::ENV_FROM_VARIABLE_PREFIX))
     }
 
-    /// What the agent container has under this name, of a proxy.
+    /// The agent container's value of a proxy variable.
     fn proxy(&self, name: &str) -> Option<String> {
         let value = self.plain(name).or_else(|| self.brought(name))?;
         Some(value.trim().to_owned())
@@ -186,19 +186,19 @@ impl<'a> EnvReader<'a> {
         match Proxies::new(https.map(|(_, url)| url), credentials, except) {
             Ok(proxies) => Some(proxies),
             Err(problem) => {
-                // The value stays unsaid: it may carry a password.
+                // The value is not shown: it may contain a password.
                 self.refuse(format!("{name}: {problem}; expected http://HOST:PORT"));
                 None
             }
         }
     }
 
-    /// The value, or its refusal noted.
+    /// The value; a refusal is recorded.
     pub(crate) fn accept<T>(&mut self, value: Result<T, Refusal>) -> Option<T> {
         value.map_err(|refusal| self.refusals.push(refusal)).ok()
     }
 
-    /// Notes a value that cannot be understood.
+    /// Records an invalid value.
     pub(crate) fn wrong(&mut self, name: &str, value: &str, expected: &str) {
         // A missing value has been reported as missing.
         if !value.is_empty() {
@@ -206,7 +206,7 @@ impl<'a> EnvReader<'a> {
         }
     }
 
-    /// Notes that the environment is incomplete or wrong.
+    /// Records that the environment is incomplete or wrong.
     pub(crate) fn refuse(&mut self, sentence: String) {
         self.refusals.push(Refusal {
             reason: RefusalReason::BadConfiguration,
@@ -214,7 +214,7 @@ impl<'a> EnvReader<'a> {
         });
     }
 
-    /// Everything that was found wrong, in one sentence.
+    /// All recorded problems as one refusal.
     pub(crate) fn refusal(self) -> Option<Refusal> {
         let reason = self.refusals.first()?.reason;
         let sentences: Vec<String> = self.refusals.into_iter().map(|refusal| refusal.sentence).collect();

@@ -1,20 +1,20 @@
 //! The identity's variables.
 
 use super::env_reader::EnvReader;
-use azure::{Authority, AuthorityError, Binding, BindingError, Identity};
+use azure::{AssertionSource, Authority, AuthorityError, Binding, BindingError, Identity};
 use contract::RefusalReason;
 use lifecycle::Refusal;
 use std::path::PathBuf;
 
-/// Reads who we are at Entra; `None` where something is missing or wrong and has been reported.
+/// Reads the pod's identity; `None` where something is missing or wrong and has been reported.
 pub(super) fn identity(env: &mut EnvReader<'_>) -> Option<Identity> {
     let authority = authority(env);
     let azwi = env.optional(contract::AZWI_IDENTITY_VARIABLE).as_deref() == Some("true");
     let file = contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE;
     if azwi && env.optional(file).is_none() {
         env.refuse(format!(
-            "the identity is left to Azure Workload Identity, but {file} is not set: azwi did not mutate this pod; check \
-             that its webhook runs and that the pod carries the label {}: \"true\"",
+            "the identity is left to Azure Workload Identity, but {file} is not set: its webhook did not mutate this pod; check \
+             that it runs and that the pod carries the label {}: \"true\"",
             contract::AZWI_USE_LABEL
         ));
         return None;
@@ -24,7 +24,7 @@ pub(super) fn identity(env: &mut EnvReader<'_>) -> Option<Identity> {
         scope: env
             .optional(contract::SCOPE_VARIABLE)
             .unwrap_or_else(|| contract::DEFAULT_SCOPE.to_owned()),
-        assertion_file: PathBuf::from(env.required(file)),
+        assertion: AssertionSource::File(PathBuf::from(env.required(file))),
         authority: authority?,
         binding: if azwi { binding(env) } else { None },
     })

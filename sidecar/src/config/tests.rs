@@ -51,7 +51,7 @@ fn a_good_environment_is_read_with_its_defaults() {
 }
 
 #[test]
-fn every_wrong_name_is_reported_at_once() {
+fn all_wrong_variables_are_reported_at_once() {
     let (reason, sentence) = refusal(&[
         (contract::HANDOFF_VARIABLE, "carrier-pigeon"),
         (contract::OWNER_VARIABLE, ""),
@@ -124,7 +124,7 @@ fn the_last_source_that_is_not_empty_counts_below_the_variable_that_wins() {
 }
 
 #[test]
-fn what_older_recipes_call_it_counts_below_the_newer_names() {
+fn variables_of_older_recipes_count_below_the_newer_ones() {
     let brought = |number: usize, name: &str| format!("{}{number}_{name}", contract::ENV_FROM_VARIABLE_PREFIX);
     let (account, pool, name) = (
         brought(0, contract::VSTS_ACCOUNT_VARIABLE),
@@ -147,7 +147,7 @@ fn what_older_recipes_call_it_counts_below_the_newer_names() {
 }
 
 #[test]
-fn white_space_that_the_start_script_would_take_as_it_is_is_refused() {
+fn a_value_with_surrounding_white_space_is_refused() {
     let from = format!("{}_2", contract::POOL_FROM_VARIABLE);
     for (name, value, place) in [
         (contract::URL_VARIABLE, "https://dev.azure.com/contoso\n", "AZP_URL"),
@@ -159,18 +159,54 @@ fn white_space_that_the_start_script_would_take_as_it_is_is_refused() {
         assert_eq!(reason, RefusalReason::WhiteSpace, "{name}");
         assert!(sentence.starts_with(place), "{sentence}");
     }
-    // The operator's own is only ours.
+    // The operator's default is not seen by the start script.
     assert_eq!(settings(&[(contract::POOL_DEFAULT_VARIABLE, "linux\n")]).pool, "linux");
 }
 
 #[test]
-fn a_placeholder_is_one_only_where_the_webhook_says_so() {
+fn a_gateway_has_a_port_and_one_job_or_many() {
+    let with = |changes: &[(&'static str, &'static str)]| {
+        let gateway = [
+            (contract::HANDOFF_VARIABLE, "gateway"),
+            (contract::GATEWAY_PORT_VARIABLE, "7649"),
+            (contract::POOL_VARIABLE, "linux"),
+        ];
+        environment(&[changes, &gateway].concat())
+    };
+    for (once, jobs) in [("", Jobs::Many), ("true", Jobs::One)] {
+        let Config::Ready { settings, remote, .. } = with(&[(contract::ONCE_VARIABLE, once)]) else {
+            panic!("refused");
+        };
+        assert_eq!(settings.handoff, Handoff::Gateway(jobs));
+        let pod = remote.gateway.expect("a gateway");
+        assert_eq!((pod.port, pod.pool.as_str()), (7649, "linux"));
+    }
+    let Config::Ready { settings, remote, .. } = environment(&[]) else {
+        panic!("refused");
+    };
+    assert!(settings.handoff == Handoff::TokenFile && remote.gateway.is_none());
+    for (name, value) in [
+        (contract::GATEWAY_PORT_VARIABLE, "0"),
+        (contract::GATEWAY_PORT_VARIABLE, "70000"),
+        (contract::GATEWAY_PORT_VARIABLE, ""),
+        (contract::ONCE_VARIABLE, "yes"),
+    ] {
+        let Config::Refused { refusal, .. } = with(&[(name, value)]) else {
+            panic!("{name}={value}");
+        };
+        assert_eq!(refusal.reason, RefusalReason::BadConfiguration);
+        assert!(refusal.sentence.contains(name), "{}", refusal.sentence);
+    }
+}
+
+#[test]
+fn an_agent_is_a_placeholder_only_if_the_variable_is_set() {
     assert!(!settings(&[]).placeholder);
     assert!(settings(&[(contract::PLACEHOLDER_VARIABLE, "true")]).placeholder);
 }
 
 #[test]
-fn what_can_never_work_has_its_own_reason() {
+fn a_configuration_that_can_never_work_has_a_reason_of_its_own() {
     for (name, value, reason) in [
         (
             contract::URL_VARIABLE,
@@ -215,7 +251,7 @@ fn an_identity_that_is_left_to_azwi_needs_azwi() {
         (contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE, ""),
     ]);
     assert_eq!(reason, RefusalReason::BadConfiguration);
-    assert!(sentence.contains("azwi did not mutate this pod"), "{sentence}");
+    assert!(sentence.contains("its webhook did not mutate this pod"), "{sentence}");
     let proxy = (contract::AZURE_TOKEN_PROXY_VARIABLE, "https://kubernetes.default.svc");
     settings(&[(contract::AZWI_IDENTITY_VARIABLE, "true"), proxy]);
     for (name, value) in [

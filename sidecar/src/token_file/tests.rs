@@ -16,7 +16,9 @@ impl Volume {
     }
 
     fn open(&self) -> TokenFile {
-        TokenFile::open(self.directory.path(), 0o640).expect("opened")
+        let mut file = TokenFile::new(self.directory.path(), 0o640);
+        file.open_or_reopen().expect("opened");
+        file
     }
 
     fn directory(&self) -> PathBuf {
@@ -42,7 +44,7 @@ fn secret(text: &str) -> Secret {
 #[tokio::test(flavor = "current_thread")]
 async fn the_file_has_exactly_the_token_and_its_mode() {
     let volume = Volume::new();
-    let file = volume.open();
+    let mut file = volume.open();
     file.write(&secret("first")).expect("written");
     let before = fs::metadata(volume.file()).expect("there").ino();
     file.write(&secret("second, longer")).expect("written");
@@ -60,7 +62,7 @@ async fn links_and_directories_that_a_job_planted_are_not_followed() {
     let volume = Volume::new();
     let victim = volume.directory.path().join("victim");
     fs::write(&victim, "precious").expect("written");
-    let file = volume.open();
+    let mut file = volume.open();
     symlink(&victim, volume.file()).expect("planted");
     file.write(&secret("token")).expect("written");
     assert!(
@@ -77,7 +79,7 @@ async fn links_and_directories_that_a_job_planted_are_not_followed() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_directory_that_cannot_be_replaced_is_an_error_and_leaves_nothing() {
     let volume = Volume::new();
-    let file = volume.open();
+    let mut file = volume.open();
     fs::create_dir_all(volume.file().join("full")).expect("planted");
     file.write(&secret("token"))
         .expect_err("a directory with something in it");
@@ -89,7 +91,7 @@ async fn a_link_in_place_of_the_directory_is_replaced_and_a_moved_directory_chan
     let volume = Volume::new();
     let elsewhere = tempfile::tempdir().expect("a directory");
     symlink(elsewhere.path(), volume.directory()).expect("planted");
-    let file = volume.open();
+    let mut file = volume.open();
     assert!(fs::symlink_metadata(volume.directory()).expect("there").is_dir());
     let moved = volume.directory.path().join("moved");
     fs::rename(volume.directory(), &moved).expect("moved");
@@ -109,14 +111,26 @@ async fn leftovers_of_a_killed_run_are_removed_and_the_token_is_kept() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_removal_is_noticed_and_a_replacement_is_not_one() {
+async fn a_volume_that_could_not_be_opened_is_opened_by_the_next_write() {
     let volume = Volume::new();
-    let file = volume.open();
+    let later = volume.directory.path().join("later");
+    let mut file = TokenFile::new(&later, 0o640);
+    file.write(&secret("token")).expect_err("there is no such directory");
+    fs::create_dir(&later).expect("made");
+    file.write(&secret("token")).expect("written");
+    let written = fs::read(later.join(TOKEN_SUBDIRECTORY).join(TOKEN_FILE_NAME));
+    assert_eq!(written.expect("readable"), b"token");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_removal_is_noticed_and_a_replacement_is_not_taken_for_one() {
+    let volume = Volume::new();
+    let mut file = volume.open();
     file.write(&secret("first")).expect("written");
     file.write(&secret("second")).expect("written");
-    let patience = std::time::Duration::from_millis(50);
+    let limit = std::time::Duration::from_millis(50);
     assert!(
-        tokio::time::timeout(patience, file.removed()).await.is_err(),
+        tokio::time::timeout(limit, file.removed()).await.is_err(),
         "we replaced it ourselves"
     );
     for attempt in 0..2 {
@@ -135,7 +149,7 @@ async fn a_removal_is_noticed_and_a_replacement_is_not_one() {
 async fn a_reader_during_ten_thousand_refreshes_sees_whole_tokens_only() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let volume = Volume::new();
-    let file = volume.open();
+    let mut file = volume.open();
     let tokens = [secret(&"a".repeat(1500)), secret(&"b".repeat(2500))];
     file.write(&tokens[0]).expect("written");
     let (path, done) = (volume.file(), AtomicBool::new(false));

@@ -6,7 +6,8 @@ use crate::capabilities::{self, Own};
 use crate::client::{Auth, Error, Server, encoded};
 use crate::files::{CredentialData, Credentials, Root, Settings};
 use crate::identity::AgentIdentity;
-use crate::{complain, pause, say, variable};
+use crate::registration::{Description, IfExists, add_or_replace, find_agent};
+use crate::{complain, say, variable};
 use anyhow::{Context, bail};
 use reqwest::{Method, Url};
 use serde_json::{Map, Value, json};
@@ -44,8 +45,13 @@ pub(crate) async fn configure(
         public_key: json!({ "exponent": key.exponent, "modulus": key.modulus }),
         capabilities: published(root, &name, arguments, environment)?,
     };
+    let if_exists = if arguments.replace {
+        IfExists::Replace
+    } else {
+        IfExists::Fail
+    };
     let agent = loop {
-        match add_or_replace(&server, pool, &description, arguments.replace).await? {
+        match add_or_replace(&server, pool, &description, if_exists).await? {
             Some(agent) => break agent,
             // The real one starts over at once, even unattended; a pause of 100 ms keeps a test machine usable.
             None => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -127,7 +133,7 @@ pub(crate) async fn reauth(root: &Root, arguments: &Arguments, environment: &[(S
         public_key: json!({ "exponent": key.exponent, "modulus": key.modulus }),
         capabilities: published(root, &settings.agent_name, arguments, environment)?,
     };
-    let agent = add_or_replace(&server, settings.pool_id, &description, true)
+    let agent = add_or_replace(&server, settings.pool_id, &description, IfExists::Replace)
         .await?
         .context("the agent could not be updated")?;
     if !agent.replaced {
@@ -175,84 +181,12 @@ pub(crate) async fn connect_as_agent(url: &str, root: &Root, credentials: Creden
     Ok(server)
 }
 
-/// What the agent tells the pool about itself.
-struct Description<'a> {
-    name: &'a str,
-    version: &'a str,
-    public_key: Value,
-    capabilities: Map<String, Value>,
-}
-
-/// A registered agent, as the server described it.
-struct Registered {
-    answer: Value,
-    replaced: bool,
-}
-
-/// One turn of the registration loop; `None`: the update failed for good, the real one starts over.
-async fn add_or_replace(
-    server: &Server,
-    pool: i64,
-    agent: &Description<'_>,
-    replace: bool,
-) -> anyhow::Result<Option<Registered>> {
-    let Some(mut found) = find_agent(server, pool, agent.name).await? else {
-        let body = json!({
-            "id": 0,
-            "name": agent.name,
-            "version": agent.version,
-            "osDescription": capabilities::os_description(),
-            "maxParallelism": 1,
-            "provisioningState": "Provisioned",
-            "authorization": { "publicKey": agent.public_key },
-            "systemCapabilities": agent.capabilities,
-            "createdOn": "0001-01-01T00:00:00",
-            "status": 0,
-        });
-        let path = format!("_apis/distributedtask/pools/{pool}/agents");
-        let answer = server.call(Method::POST, &path, Some(&body)).await?;
-        return Ok(Some(Registered {
-            answer,
-            replaced: false,
-        }));
-    };
-    if !replace {
-        bail!("Pool {pool} already contains an agent with name {}.", agent.name);
-    }
-    let id = found["id"].as_i64().context("the agent that was found has no id")?;
-    found["authorization"] = json!({ "publicKey": agent.public_key });
-    found["version"] = agent.version.into();
-    found["osDescription"] = capabilities::os_description().into();
-    found["systemCapabilities"] = agent.capabilities.clone().into();
-    let path = format!("_apis/distributedtask/pools/{pool}/agents/{id}");
-    match update(server, &path, &found).await {
-        Ok(answer) => Ok(Some(Registered { answer, replaced: true })),
-        Err(error) => {
-            say(&format!(
-                "Failed to replace the agent. Try again or ctrl-c to quit: {error}"
-            ));
-            Ok(None)
-        }
-    }
-}
-
-/// `PUT`, three times where no answer comes.
-async fn update(server: &Server, path: &str, agent: &Value) -> Result<Value, Error> {
-    for seconds in [2, 4] {
-        match server.once(Method::PUT, path, Some(agent)).await {
-            Err(Error::Answer(_)) => tokio::time::sleep(pause(Duration::from_secs(seconds))).await,
-            done => return done,
-        }
-    }
-    server.once(Method::PUT, path, Some(agent)).await
-}
-
 /// The client that the server made for the agent's key.
 fn credentials(agent: &Value) -> anyhow::Result<Credentials> {
     let text = |name: &str| agent["authorization"][name].as_str().map(str::to_owned);
     let (Some(client_id), Some(authorization_url)) = (text("clientId"), text("authorizationUrl")) else {
         // The real one saves the administrator's token here; a stub has no reason to imitate that.
-        bail!("the server's answer names no client id or no authorization URL for the agent");
+        bail!("the server's answer names no client ID or no authorization URL for the agent");
     };
     Ok(Credentials {
         scheme: "OAuth".to_owned(),
@@ -285,14 +219,6 @@ async fn find_pool(server: &Server, name: &str) -> anyhow::Result<i64> {
     pools["value"][0]["id"]
         .as_i64()
         .with_context(|| format!("Agent pool not found: '{name}'"))
-}
-
-async fn find_agent(server: &Server, pool: i64, name: &str) -> Result<Option<Value>, Error> {
-    let query = format!("agentName={}&includeCapabilities=False", encoded(name));
-    let agents = server
-        .get(&format!("_apis/distributedtask/pools/{pool}/agents?{query}"))
-        .await?;
-    Ok(agents["value"].get(0).cloned())
 }
 
 /// The credential of the command line. Without `--auth` it is a PAT for `https` and a host with a dot only.

@@ -2,9 +2,8 @@
 //!
 //! Indented JSON in UTF-8 with a byte order mark, as .NET writes it; read with or without one.
 
-use crate::AgentVersion;
-use crate::VERSION_FILE;
 use crate::keys::KeyParameters;
+use crate::{AgentVersion, VERSION_FILE, VERSION_VARIABLE, variable};
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -71,10 +70,13 @@ impl Root {
         &self.0
     }
 
-    /// Which agent this package imitates.
+    /// Which agent this package imitates, unless [`VERSION_VARIABLE`] says another one.
     pub(crate) fn version(&self) -> anyhow::Result<AgentVersion> {
-        let text =
-            std::fs::read_to_string(self.path(VERSION_FILE)).with_context(|| format!("cannot read {VERSION_FILE}"))?;
+        let text = match variable(VERSION_VARIABLE) {
+            Some(text) => text,
+            None => std::fs::read_to_string(self.path(VERSION_FILE))
+                .with_context(|| format!("cannot read {VERSION_FILE}"))?,
+        };
         text.trim().parse().map_err(anyhow::Error::msg)
     }
 

@@ -15,6 +15,7 @@ mod job;
 mod keys;
 mod listener;
 mod location;
+mod registration;
 mod session;
 mod signals;
 mod version;
@@ -65,6 +66,8 @@ fn variable(name: &str) -> Option<String> {
 
 /// File of an agent package that tells the stub which version it is.
 pub const VERSION_FILE: &str = "bin/stub-version";
+/// Wins over the file, so that agents of both versions can come of one package.
+pub const VERSION_VARIABLE: &str = "STUB_AGENT_VERSION";
 
 /// Runs the program.
 pub async fn main() -> ExitCode {

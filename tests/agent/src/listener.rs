@@ -1,17 +1,20 @@
 //! `Agent.Listener run` (`Agent.cs`, `MessageListener.cs`): session, message loop, keep-alive, the way it ends.
 
+mod messages;
+
 use crate::arguments::Arguments;
 use crate::client::{Auth, Error, Server};
 use crate::files::{Credentials, Root, Settings};
 use crate::identity::AgentIdentity;
 use crate::job::{Assignment, Job};
-use crate::session::{Opening, is_final};
+use crate::session::Opening;
 use crate::signals::{self, Stop, stopped};
 use crate::{Code, capabilities, complain, configure, pause, say};
+use messages::{Handled, Polled, messages};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -59,24 +62,6 @@ struct Running {
     job: String,
     cancel: watch::Sender<bool>,
     task: JoinHandle<()>,
-}
-
-/// What a poll came to.
-enum Polled {
-    Message(Value),
-    Nothing,
-    /// The session expired; a new one is needed.
-    Expired,
-    /// The listener ends.
-    End(Code),
-}
-
-/// What is done with a message once it was looked at.
-#[derive(PartialEq, Eq)]
-enum Handled {
-    Delete,
-    /// Another agent may have it, once this one is gone.
-    Leave,
 }
 
 impl Listener {
@@ -211,70 +196,6 @@ impl Listener {
         }
     }
 
-    async fn poll(&self, session: &Session, last: Option<i64>) -> Polled {
-        let path = messages(&self.pool(), &session.id.borrow(), last);
-        match session.server.call(Method::GET, &path, None).await {
-            Ok(message) if message["messageId"].is_i64() => {
-                session.failures.store(0, Ordering::Relaxed);
-                Polled::Message(message)
-            }
-            Ok(_) => {
-                session.failures.store(0, Ordering::Relaxed);
-                tokio::time::sleep(pause(Duration::from_secs(10))).await;
-                Polled::Nothing
-            }
-            Err(error) => {
-                complain(&format!("Agent connect error: {error}"));
-                match (error.type_key(), &error) {
-                    ("TaskAgentAccessTokenExpiredException", _) => return Polled::End(Code::Success),
-                    ("TaskAgentSessionExpiredException", _) => return Polled::Expired,
-                    (key, _) if is_final(key) => return Polled::End(Code::Retryable),
-                    (_, Error::Unauthorized(_)) => return Polled::End(Code::Retryable),
-                    _ => {}
-                }
-                let failures = session.failures.fetch_add(1, Ordering::Relaxed) + 1;
-                let seconds = if failures <= 5 { 20 } else { 45 };
-                tokio::time::sleep(pause(Duration::from_secs(seconds))).await;
-                Polled::Nothing
-            }
-        }
-    }
-
-    fn handle(&self, session: &Session, message: &Value, running: &mut Option<Running>) -> Handled {
-        match message["messageType"].as_str().unwrap_or_default() {
-            "PipelineAgentJobRequest" | "JobRequest" if self.once && running.is_some() => Handled::Leave,
-            "PipelineAgentJobRequest" | "JobRequest" => {
-                match Assignment::parse(message) {
-                    Ok(assignment) => *running = Some(self.start(session, assignment, running.take())),
-                    Err(error) => complain(&format!("A job message cannot be understood: {error:#}")),
-                }
-                Handled::Delete
-            }
-            "JobCancellation" => {
-                let body: Value =
-                    serde_json::from_str(message["body"].as_str().unwrap_or_default()).unwrap_or_default();
-                let is_meant = |job: &&Running| {
-                    body["jobId"]
-                        .as_str()
-                        .is_some_and(|id| id.eq_ignore_ascii_case(&job.job))
-                };
-                match running.as_ref().filter(is_meant) {
-                    Some(job) => {
-                        say(&format!("Job request {} is canceled", job.request));
-                        let _ = job.cancel.send(true);
-                        Handled::Delete
-                    }
-                    None if self.once && running.is_some() => Handled::Leave,
-                    None => Handled::Delete,
-                }
-            }
-            other => {
-                say(&format!("Message of type '{other}' is ignored"));
-                Handled::Delete
-            }
-        }
-    }
-
     /// Starts a job, after the one before it: the server sends the next one when that is finished.
     fn start(&self, session: &Session, assignment: Assignment, before: Option<Running>) -> Running {
         say(&format!("Running job: {}", assignment.name));
@@ -333,11 +254,6 @@ async fn ended(running: &mut Option<Running>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn messages(pool: &str, session: &str, last: Option<i64>) -> String {
-    let last = last.map_or_else(String::new, |id| format!("&lastMessageId={id}"));
-    format!("{pool}/messages?sessionId={session}{last}")
 }
 
 /// Feature flags never stop the listener.

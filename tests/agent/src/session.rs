@@ -66,7 +66,7 @@ impl Opening<'_> {
         }
     }
 
-    /// Every attempt makes its connections anew.
+    /// Every attempt makes new connections.
     async fn attempt(&self) -> Result<(Server, String), Error> {
         let Settings {
             server_url, pool_id, ..

@@ -107,7 +107,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     ),
     ado(
         "PUT (replace) keeps id, name, `enabled`, `createdOn`, user capabilities where the body has none, and `clientId`.",
-        "Id, name and `enabled` are known; the agent takes the client id from the answer.",
+        "Id, name and `enabled` are known; the agent takes the client ID from the answer.",
         "Two registrations of one agent, compared.",
     ),
     ado(
@@ -196,6 +196,11 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "Both requests.",
     ),
     ado(
+        "`GET memberentitlements` answers `items` of `id`, `accessLevel` and `member`, a hundred to a page, and `continuationToken`; without a `$filter` of `userType eq 'application'` people are listed, too.",
+        "The route is published without its response; a public script reads `items`, `id` and `member` with this filter. The size of a page is that of the sibling resource.",
+        "The request, in an organization of more than a hundred users.",
+    ),
+    ado(
         "The rate limit counts requests, and a blocked request costs nothing.",
         "The real one counts consumption (200 units in five minutes), whose price per request is not published.",
         "`X-RateLimit-*` of a busy identity.",
@@ -209,6 +214,21 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "An unknown organization answers 404 with HTML.",
         "One public write-up of a live probe.",
         "One request.",
+    ),
+    ado(
+        "The agent's own client library finds services as its open relative does: an empty service owner keeps it below the address that it was given, and a hosted one leads it away.",
+        "Read in actions/runner's `Sdk`, and run with the real listener of 2019; the library of today's agents is not public.",
+        "A current agent that registers and runs a job through the gateway.",
+    ),
+    ado(
+        "Requests are served whatever `User-Agent` they have, and whoever opened the connection.",
+        "The gateway sends the organization's own `Host`; nothing says that the service compares clients.",
+        "The same registration, direct and through the gateway.",
+    ),
+    ado(
+        "Only an agent ends its session; an administrator of the pool does not.",
+        "No documented request does it, and no public report tells of one.",
+        "`DELETE sessions/{id}` of another agent with an administrator's token.",
     ),
 ];
 

@@ -203,6 +203,16 @@ fn key_set(keys: &[SigningKey]) -> Value {
     json!({ "keys": keys.iter().map(SigningKey::jwk).collect::<Vec<_>>() })
 }
 
+/// Whether the caller takes a media type; whoever names none takes all.
+fn accepts(request: &Request, media_type: &str) -> bool {
+    request.header("accept").is_none_or(|accept| {
+        accept.split(',').any(|one| {
+            let one = one.split(';').next().unwrap_or_default().trim();
+            one == media_type || one == "*/*" || one == "application/*"
+        })
+    })
+}
+
 #[derive(Default)]
 struct Late {
     inner: std::sync::OnceLock<Arc<Inner>>,
@@ -229,6 +239,10 @@ impl Handler for Late {
                     "id_token_signing_alg_values_supported": ["RS256"],
                 }),
             ),
+            // As the API server does it (`pkg/routes/openidmetadata.go` of Kubernetes): one media type for each document.
+            ("GET", "/openid/v1/jwks") if !accepts(&request, "application/jwk-set+json") => {
+                Reply::text(406, "406: Not Acceptable")
+            }
             ("GET", "/openid/v1/jwks") => {
                 state.fetched += 1;
                 Reply::json(200, &key_set(&state.published))

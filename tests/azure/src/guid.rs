@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_made_is_recognized() {
+    fn a_generated_guid_is_recognized() {
         assert!(is_guid(&random()));
         assert!(!is_guid("contoso.onmicrosoft.com"));
         assert!(!is_guid("00000000-0000-0000-0000-00000000000z"));

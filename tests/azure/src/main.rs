@@ -202,7 +202,7 @@ The emulators are up.
   pool             {}   (AZP_POOL)
   authority        {}   (AZURE_AUTHORITY_HOST)
   tenant           {}
-  client id        {}   trusts {}
+  client ID        {}   trusts {}
   issuer           {}
   trust            {}   (SSL_CERT_FILE, curl --cacert)
   control          {}

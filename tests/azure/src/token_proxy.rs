@@ -20,19 +20,27 @@ pub struct TokenProxy {
     handler: Arc<Forwarder>,
 }
 
+/// Whether the cluster has a role that lets the client use its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It has.
+    Granted,
+    /// It has none.
+    Forbidden,
+}
+
 struct Forwarder {
     world: World,
-    allowed: bool,
+    access: Access,
     hosts: Mutex<Vec<String>>,
 }
 
 impl TokenProxy {
-    /// Listens on an address with a certificate of the authority. Unless `allowed`, the cluster has no role that lets the
-    /// client use its identity.
-    pub async fn start(address: SocketAddr, authority: &Authority, world: &World, allowed: bool) -> io::Result<Self> {
+    /// Listens on an address with a certificate of the authority.
+    pub async fn start(address: SocketAddr, authority: &Authority, world: &World, access: Access) -> io::Result<Self> {
         let handler = Arc::new(Forwarder {
             world: world.clone(),
-            allowed,
+            access,
             hosts: Mutex::default(),
         });
         let tls = authority.issue(&[SERVER_NAME]).server_config();
@@ -67,7 +75,7 @@ impl Forwarder {
 impl Handler for Forwarder {
     async fn answer(&self, request: Request) -> Answer {
         self.hosts().push(request.header("host").unwrap_or_default().to_owned());
-        if !self.allowed {
+        if self.access == Access::Forbidden {
             let status = json!({"kind": "Status", "status": "Failure", "message": "forbidden", "code": 403});
             return Reply::json(403, &status).into();
         }

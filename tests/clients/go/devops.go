@@ -58,9 +58,42 @@ func useAzureDevOps(ctx context.Context, token string) {
 	check(legacy.DeleteAgent(ctx, taskagent.DeleteAgentArgs{PoolId: &pool, AgentId: added.Id}))
 	done(devops, "ORGANIZATION.visualstudio.com: add and delete an agent")
 
+	gateway(ctx, token, pool, key)
+
 	_, err = taskagent.NewClient(ctx, connect(organizationURL, "Bearer x.y.z"))
 	holds(err != nil, err)
 	done(devops, "a wrong token is refused")
+}
+
+// gateway uses the same client in a pod whose agent reaches Azure DevOps through its sidecar.
+func gateway(ctx context.Context, token string, pool int, key *rsa.PrivateKey) {
+	url := os.Getenv("GATEWAY_URL")
+	agents := must(taskagent.NewClient(ctx, azuredevops.NewPatConnection(url, os.Getenv("TICKET"))))
+	found := *must(agents.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{PoolName: &poolName}))
+	equal([]int{len(found), *found[0].Id}, []int{1, pool})
+	equal(len(*must(agents.GetAgents(ctx, taskagent.GetAgentsArgs{PoolId: &pool, AgentName: to(agentName)}))), 0)
+	added := must(agents.AddAgent(ctx, taskagent.AddAgentArgs{Agent: description(key, "green"), PoolId: &pool}))
+	listed := *must(agents.GetAgents(ctx, taskagent.GetAgentsArgs{PoolId: &pool}))
+	equal([]int{len(listed), *listed[0].Id}, []int{1, *added.Id})
+	update := func(enabled bool) (*taskagent.TaskAgent, error) {
+		wanted := &taskagent.TaskAgent{Id: added.Id, Enabled: &enabled}
+		return agents.UpdateAgent(ctx, taskagent.UpdateAgentArgs{Agent: wanted, PoolId: &pool, AgentId: added.Id})
+	}
+	equal(*must(update(false)).Enabled, false)
+	_, err := update(true)
+	refused(err, 403, "AccessDeniedException")
+	_, err = agents.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{PoolName: to("second")})
+	refused(err, 403, "AccessDeniedException")
+	_, err = agents.GetAgent(ctx, taskagent.GetAgentArgs{PoolId: &pool, AgentId: to(*added.Id + 1)})
+	refused(err, 403, "AccessDeniedException")
+	err = agents.DeleteAgent(ctx, taskagent.DeleteAgentArgs{PoolId: &pool, AgentId: to(*added.Id + 1)})
+	refused(err, 403, "AccessDeniedException")
+	check(agents.DeleteAgent(ctx, taskagent.DeleteAgentArgs{PoolId: &pool, AgentId: added.Id}))
+	equal(len(*must(agents.GetAgents(ctx, taskagent.GetAgentsArgs{PoolId: &pool}))), 0)
+	done(devops, "gateway: the ticket is for this pod's agent and for nothing else")
+	own := must(taskagent.NewClient(ctx, connect(url, "Bearer "+token)))
+	equal(len(*must(own.GetAgentPools(ctx, taskagent.GetAgentPoolsArgs{}))), 2)
+	done(devops, "gateway: another credential works as without it")
 }
 
 func pools(ctx context.Context, agents taskagent.Client) int {

@@ -92,8 +92,35 @@ async function azureDevOps(token) {
   await legacy.deleteAgent(pool, added.id);
   done(client, "ORGANIZATION.visualstudio.com: add and delete an agent");
 
+  await gateway(token, pool, publicKey);
+
   await assert.rejects(connect(environment.AZP_URL, "x.y.z").getTaskAgentApi(), { statusCode: 401 });
   done(client, "a wrong token is refused");
+}
+
+/** The same client in a pod whose agent reaches Azure DevOps through its sidecar. */
+async function gateway(token, pool, publicKey) {
+  const url = environment.GATEWAY_URL;
+  const agents = await new azdev.WebApi(url, azdev.getPersonalAccessTokenHandler(environment.TICKET)).getTaskAgentApi();
+  assert.deepEqual((await agents.getAgentPools(POOL)).map((one) => one.id), [pool]);
+  assert.deepEqual(await agents.getAgents(pool, AGENT), []);
+  const added = await agents.addAgent(description(AGENT, publicKey, { color: "green" }), pool);
+  assert.deepEqual((await agents.getAgents(pool)).map((one) => one.id), [added.id]);
+  assert.equal((await agents.updateAgent({ id: added.id, enabled: false }, pool, added.id)).enabled, false);
+  for (const call of [
+    () => agents.getAgentPools("second"),
+    () => agents.getAgent(pool, added.id + 1),
+    () => agents.updateAgent({ id: added.id, enabled: true }, pool, added.id),
+    () => agents.deleteAgent(pool, added.id + 1),
+  ]) {
+    await refused(call(), 403, "AccessDeniedException");
+  }
+  await agents.deleteAgent(pool, added.id);
+  assert.deepEqual(await agents.getAgents(pool), []);
+  done(client, "gateway: the ticket is for this pod's agent and for nothing else");
+  const own = await connect(url, token).getTaskAgentApi();
+  assert.deepEqual((await own.getAgentPools()).map((one) => one.name).sort(), [POOL, "second"].sort());
+  done(client, "gateway: another credential works as without it");
 }
 
 async function pools(agents) {

@@ -221,8 +221,35 @@ def azure_devops(token):
     legacy.delete_agent(pool, added.id)
     done(package, "ORGANIZATION.visualstudio.com: add and delete an agent")
 
+    gateway(package, token, pool, key)
+
     refusal(AzureDevOpsAuthenticationError, connect(ORGANIZATION_URL, "x.y.z").authenticate)
     done(package, "a wrong token is refused")
+
+
+def gateway(package, token, pool, key):
+    """The same client in a pod whose agent reaches Azure DevOps through its sidecar."""
+    url = os.environ["GATEWAY_URL"]
+    ticket = Connection(base_url=url, creds=BasicAuthentication("", os.environ["TICKET"]))
+    agents = ticket.clients_v7_1.get_task_agent_client()
+    equal([one.id for one in agents.get_agent_pools(pool_name=POOL)], [pool])
+    equal(agents.get_agents(pool, agent_name=AGENT), [])
+    added = agents.add_agent(description(AGENT, key, {"color": "green"}), pool)
+    equal([one.id for one in agents.get_agents(pool)], [added.id])
+    equal(agents.update_agent(TaskAgent(id=added.id, enabled=False), pool, added.id).enabled, False)
+    for call in (
+        lambda: agents.get_agent_pools(pool_name="second"),
+        lambda: agents.get_agent(pool, added.id + 1),
+        lambda: agents.update_agent(TaskAgent(id=added.id, enabled=True), pool, added.id),
+        lambda: agents.delete_agent(pool, added.id + 1),
+    ):
+        equal(refusal(AzureDevOpsServiceError, call).type_key, "AccessDeniedException")
+    agents.delete_agent(pool, added.id)
+    equal(agents.get_agents(pool), [])
+    done(package, "gateway: the ticket is for this pod's agent and for nothing else")
+    own = connect(url, token).clients_v7_1.get_task_agent_client()
+    equal(sorted(one.name for one in own.get_agent_pools()), sorted([POOL, "second"]))
+    done(package, "gateway: another credential works as without it")
 
 
 def pools(package, agents):

@@ -1,18 +1,15 @@
 //! Images of agents as people build them: Debian with what start scripts call, a start script, a private CA in the trust store.
 
-use crate::command::{Interrupt, output};
-use crate::image::{self, Entry, Image, Layer};
-use crate::layout::{Layout, hex, text};
+use crate::command::Interrupt;
+use crate::debian;
+use crate::layout::Layout;
 use anyhow::{Context, Result};
-use ring::digest::{SHA256, digest};
+use oci_image::{Content, Entry, Image, Layer, archive};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 use tests::programs::repository;
 
-const SUITE: &str = "bookworm";
 /// What the start scripts and the agent's own scripts call, and git, which jobs do.
 const PACKAGES: &str = "bash,ca-certificates,curl,git,jq";
 /// What a real agent's `config.sh` looks for beside: .NET's libraries.
@@ -35,7 +32,7 @@ pub fn archive(layout: &Layout, root: &Path, authority: &str, report: &dyn Fn(&s
         path: TRUST_STORE.to_owned(),
         owner: (0, 0),
         mode: 0o644,
-        content: Some([trust_store(root)?.as_slice(), authority.as_bytes()].concat()),
+        content: Content::File([trust_store(root)?.as_slice(), authority.as_bytes()].concat()),
     };
     let folder = repository().join("tests/agent/start");
     let mut images = Vec::new();
@@ -49,7 +46,7 @@ pub fn archive(layout: &Layout, root: &Path, authority: &str, report: &dyn Fn(&s
     let (tag, script) = EXAMPLE;
     images.push(agent(root, &trust, &name(tag), &folder.join(format!("{script}.sh")))?);
     let archive = layout.images().join("agents.tar");
-    image::write(&archive, &images)?;
+    archive::write(&archive, &images)?;
     report(&format!("{} agent images", images.len()));
     Ok(archive)
 }
@@ -59,7 +56,7 @@ fn agent<'a>(root: &'a Path, trust: &Entry, name: &str, script: &Path) -> Result
         path: "azp".to_owned(),
         owner: OWNER,
         mode: 0o775,
-        content: None,
+        content: Content::Folder,
     };
     // Its presence saves a real agent seconds: docs/images.md.
     let settings = Entry {
@@ -78,6 +75,7 @@ fn agent<'a>(root: &'a Path, trust: &Entry, name: &str, script: &Path) -> Result
             Layer::Files(vec![trust.clone()]),
             Layer::Files(vec![home, settings, start]),
         ],
+        ..Image::default()
     })
 }
 
@@ -90,22 +88,7 @@ pub fn root_file_system(
     report: &dyn Fn(&str),
 ) -> Result<PathBuf> {
     let packages = format!("{PACKAGES}{}", if dotnet { DOTNET_PACKAGES } else { "" });
-    let key = hex(&digest(&SHA256, format!("{SUITE} {packages}").as_bytes()).as_ref()[..6]);
-    let made = layout.images().join(format!("debian-{SUITE}-{key}.tar"));
-    if made.exists() {
-        return Ok(made);
-    }
-    report(&format!("making a root file system: Debian {SUITE} with {packages}"));
-    fs::create_dir_all(layout.images())?;
-    let unfinished = made.with_extension("unfinished.tar");
-    let mut command = Command::new("mmdebstrap");
-    command
-        .args(["--quiet", "--variant=minbase"])
-        .arg(format!("--include={packages}"))
-        .args([SUITE, text(&unfinished)]);
-    output(&mut command, Duration::from_mins(10), interrupt)?;
-    fs::rename(&unfinished, &made).with_context(|| format!("cannot rename {}", unfinished.display()))?;
-    Ok(made)
+    debian::root_file_system(layout, &packages, interrupt, report)
 }
 
 /// The certificates that Debian trusts.

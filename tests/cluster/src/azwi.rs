@@ -2,13 +2,14 @@
 //! It is installed on a running node for those who ask for it.
 
 use crate::components::Built;
-use crate::image::{self, Entry, Image, Layer};
 use crate::layout::Layout;
 use crate::node::Node;
-use crate::product::{USER, image_name};
+use crate::product::image_name;
 use anyhow::{Context, Result, ensure};
 use azure_emulators::token_proxy;
 use azure_emulators::world::TENANT;
+use oci_image::product::USER;
+use oci_image::{Entry, Image, Layer, archive};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -22,6 +23,12 @@ pub const TOKEN_PROXY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 5);
 /// ConfigMap of a pod's namespace with the token proxy's CA in `ca.crt`; on AKS that is `kube-root-ca.crt`.
 pub const TOKEN_PROXY_CA: &str = "token-proxy-ca";
 
+/// A pod that azwi is asked about, in a namespace that everybody has.
+const PROBE: &str = r#"{
+    "apiVersion": "v1", "kind": "Pod",
+    "metadata": {"name": "azwi-answers", "namespace": "default", "labels": {"azure.workload.identity/use": "true"}},
+    "spec": {"containers": [{"name": "pause", "image": "pause"}]}
+}"#;
 const DEPLOYMENT: &str = "deployment/azure-wi-webhook-controller-manager";
 const SECRET: &str = "secret/azure-wi-webhook-server-cert";
 /// Its pods may take 100m of a processor each, of which they make RSA keys.
@@ -45,7 +52,7 @@ pub fn install(node: &Node, layout: &Layout, built: &Built, report: &dyn Fn(&str
         ..Image::default()
     };
     let archive = layout.images().join("azwi.tar");
-    image::write(&archive, &[image])?;
+    archive::write(&archive, &[image])?;
     node.load(&archive)?;
     node.kubectl_fed(&["apply", "--filename=-"], &manifest, LIMIT)?;
     report("azwi: waiting for its certificate");
@@ -63,8 +70,14 @@ pub fn install(node: &Node, layout: &Layout, built: &Built, report: &dyn Fn(&str
     )?;
     report("azwi: waiting until it is ready");
     let timeout = format!("--timeout={}s", LIMIT.as_secs());
-    node.kubectl_within(&[&namespace, "rollout", "status", DEPLOYMENT, &timeout], LIMIT + MARGIN)
-        .map(drop)
+    node.kubectl_within(&[&namespace, "rollout", "status", DEPLOYMENT, &timeout], LIMIT + MARGIN)?;
+    // Ready pods are not yet what the API server reaches: kube-proxy hears of them later, and refuses connections to the
+    // Service until then.
+    node.until("azwi", LIMIT, |node| {
+        node.kubectl_fed(&["create", "--dry-run=server", "--filename=-"], PROBE, MARGIN)
+            .map(Some)
+    })
+    .map(drop)
 }
 
 /// Removes it and waits until it is gone.

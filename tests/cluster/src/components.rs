@@ -1,6 +1,13 @@
 //! The real Kubernetes and its neighbors, built from their published Go modules and kept outside the repository. A key of
 //! everything that goes into a component decides whether it is there already.
 
+mod catalog;
+
+pub use catalog::{
+    AZWI, CERT_MANAGER, CONTAINERD, COREDNS, ETCD, HELM, KEDA, KEDA_OLD, KIND, KUBERNETES, KUBERNETES_OLD, Keda,
+    Kubernetes, PROMTOOL,
+};
+
 use crate::build;
 use crate::command::{Interrupt, output};
 use crate::layout::{Layout, hex};
@@ -27,112 +34,10 @@ pub struct Component {
     share: Option<&'static str>,
 }
 
-/// API server, controller-manager, scheduler, kubelet, kube-proxy, kubectl: the newest that this repository knows.
-pub const KUBERNETES: Component = Component {
-    name: "kubernetes-1.37",
-    module: "k8s.io/kubernetes",
-    package: "tool",
-    tags: "",
-    share: None,
-};
-
-/// The same programs of the oldest version that is tested.
-pub const KUBERNETES_OLD: Component = Component {
-    name: "kubernetes-1.34",
-    ..KUBERNETES
-};
-
-/// A version of Kubernetes, as people choose it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kubernetes {
-    /// [`KUBERNETES`].
-    #[value(name = "1.37")]
-    Newest,
-    /// [`KUBERNETES_OLD`].
-    #[value(name = "1.34")]
-    Oldest,
-}
-
-impl Kubernetes {
-    /// What has to be built.
-    pub fn component(self) -> Component {
-        match self {
-            Self::Newest => KUBERNETES,
-            Self::Oldest => KUBERNETES_OLD,
-        }
-    }
-}
-
-/// containerd, its shim and ctr. Debian's is too old for today's kubelets.
-pub const CONTAINERD: Component = Component {
-    name: "containerd",
-    module: "github.com/containerd/containerd/v2",
-    package: "tool",
-    tags: "no_btrfs no_zfs no_devmapper no_aufs",
-    share: None,
-};
-
-/// Cluster DNS.
-pub const COREDNS: Component = Component {
-    name: "coredns",
-    module: "github.com/coredns/coredns",
-    package: "tool",
-    tags: "",
-    share: None,
-};
-
-/// cert-manager's controllers and CA injector in one program of ours, with its resource definitions.
-pub const CERT_MANAGER: Component = Component {
-    name: "certmanager",
-    module: "github.com/cert-manager/cert-manager",
-    package: ".",
-    tags: "",
-    share: Some("deploy/crds"),
-};
-
-/// The Azure Workload Identity webhook, with its manifests.
-pub const AZWI: Component = Component {
-    name: "azwi",
-    module: "github.com/Azure/azure-workload-identity",
-    package: "tool",
-    tags: "",
-    share: Some("deploy"),
-};
-
-/// KEDA's operator and metrics adapter, with their manifests.
-pub const KEDA: Component = Component {
-    name: "keda",
-    module: "github.com/kedacore/keda/v2",
-    package: "tool",
-    tags: "",
-    share: Some("config"),
-};
-
-/// The same programs of the version that counts other jobs: `manifests/examples/keda-scaledjob.yaml`.
-pub const KEDA_OLD: Component = Component {
-    name: "keda-2.20",
-    ..KEDA
-};
-
-/// A version of KEDA, as people choose it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Keda {
-    /// [`KEDA`].
-    #[value(name = "2.21")]
-    Newest,
-    /// [`KEDA_OLD`].
-    #[value(name = "2.20")]
-    Old,
-}
-
-impl Keda {
-    /// What has to be built.
-    pub fn component(self) -> Component {
-        match self {
-            Self::Newest => KEDA,
-            Self::Old => KEDA_OLD,
-        }
-    }
+/// The second number of a version of Kubernetes.
+pub(crate) fn minor(version: &str) -> Result<u32> {
+    let number = version.split('.').nth(1).and_then(|number| number.parse().ok());
+    number.with_context(|| format!("{version} is no version of Kubernetes"))
 }
 
 /// A component that is built.
@@ -290,7 +195,7 @@ fn add(hash: &mut digest::Context, part: &[u8]) {
 }
 
 /// Every file below a folder, in a fixed order.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut entries = fs::read_dir(folder)
         .with_context(|| format!("cannot read {}", folder.display()))?
@@ -319,7 +224,10 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AZWI, CERT_MANAGER, CONTAINERD, COREDNS, KEDA, KEDA_OLD, KUBERNETES, KUBERNETES_OLD, sources};
+    use super::{
+        AZWI, CERT_MANAGER, CONTAINERD, COREDNS, ETCD, HELM, KEDA, KEDA_OLD, KIND, KUBERNETES, KUBERNETES_OLD,
+        PROMTOOL, sources,
+    };
 
     #[test]
     fn every_component_names_the_version_that_its_folder_requires() {
@@ -332,6 +240,10 @@ mod tests {
             AZWI,
             KEDA,
             KEDA_OLD,
+            KIND,
+            ETCD,
+            HELM,
+            PROMTOOL,
         ] {
             let version = component.version(&sources().join(component.name)).unwrap();
             assert!(version.starts_with('v'), "{}: {version}", component.name);

@@ -5,11 +5,11 @@
 
 use crate::azure::private_ca;
 use crate::components::Built;
-use crate::image::{self, Entry, Image, Layer};
 use crate::layout::{Layout, text};
 use crate::node::Node;
 use anyhow::{Context, Result, ensure};
 use azure_emulators::world::TENANT;
+use oci_image::{Entry, Image, Layer, archive};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ fn archive(layout: &Layout, built: &Built) -> Result<PathBuf> {
         })
         .collect::<Result<Vec<_>>>()?;
     let archive = layout.images().join(format!("keda-{}.tar", built.version));
-    image::write(&archive, &images)?;
+    archive::write(&archive, &images)?;
     Ok(archive)
 }
 

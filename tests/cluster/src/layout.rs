@@ -43,6 +43,16 @@ impl Layout {
         self.top.join("images")
     }
 
+    /// Docker Engine's programs, for a node of kind where the machine has none.
+    pub fn docker(&self) -> PathBuf {
+        self.top.join("docker")
+    }
+
+    /// What that Docker Engine keeps. Beside the node's folder, since containers mount that one. Gone when the node is down.
+    pub fn engine(&self) -> PathBuf {
+        self.top.join("engine")
+    }
+
     /// Logs of the node that runs, or of the last one that ran.
     pub fn logs(&self) -> PathBuf {
         self.top.join("log")

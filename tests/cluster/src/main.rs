@@ -7,12 +7,11 @@ use cluster::azure::{self, Ingredients};
 use cluster::azwi;
 use cluster::command::Interrupt;
 use cluster::components::{self, Keda, Kubernetes};
-use cluster::{Layout, Node, Options, keda, kind};
+use cluster::{Layout, MissingPackages, Node, Options, keda, kind};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use tests::agent_package::AgentChoice;
@@ -47,7 +46,7 @@ enum Action {
     Load,
     /// Build the components that the suite uses and start nothing.
     Build {
-        /// The older Kubernetes and the older KEDA, too.
+        /// The older Kubernetes and the older KEDA as well.
         #[arg(long)]
         all: bool,
     },
@@ -79,17 +78,14 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Take a node of kind for the node that is up: for `tests/cluster/kind/run`, with its kubeconfig on the standard input.
-    Adopt {
-        /// First process of the node's container, as the machine numbers it.
-        #[arg(long)]
-        process: i32,
-        /// Version of Kubernetes, with the `v`.
-        #[arg(long)]
+    /// Have kind make the node, in Docker Engine where there is one: see tests/cluster/kind/run.
+    Kind {
+        /// Version of Kubernetes: one of tests/cluster/kind/images.txt.
+        #[arg(long, env = "ADO_CLUSTER_KUBERNETES", default_value = "1.37")]
         kubernetes: String,
-        /// File of kubectl.
+        /// Install missing packages with apt-get.
         #[arg(long)]
-        kubectl: PathBuf,
+        install: bool,
     },
     /// Take the node down. Nothing is left but what was built, and the logs.
     Down,
@@ -112,15 +108,13 @@ impl Action {
         match self {
             Self::Up { kubernetes, install } => {
                 listen(&interrupt)?;
-                let options = Options { kubernetes, install };
+                let missing_packages = MissingPackages::from_flag(install);
+                let options = Options {
+                    kubernetes,
+                    missing_packages,
+                };
                 let node = cluster::up(&layout, options, &interrupt, &say)?;
-                say(&format!(
-                    "Kubernetes {} is up. Logs: {}. Next, for instance:\n  \
-                     cargo run --bin cluster -- kubectl apply -k manifests/base\n  \
-                     cargo run --bin cluster -- down",
-                    node.version(),
-                    layout.logs().display()
-                ));
+                announce(&node, &layout);
                 Ok(())
             }
             Self::Kubectl { arguments } => {
@@ -135,7 +129,8 @@ impl Action {
             }
             Self::Build { all } => {
                 listen(&interrupt)?;
-                build(&layout, all, &interrupt)
+                build(&layout, &interrupt)?;
+                if all { build_older(&layout, &interrupt) } else { Ok(()) }
             }
             Self::Azwi { remove } => {
                 listen(&interrupt)?;
@@ -167,13 +162,16 @@ impl Action {
                 let error = Command::new(&program).args(arguments).exec();
                 Err(error).with_context(|| format!("cannot start {}", program.display()))
             }
-            Self::Adopt {
-                process,
-                kubernetes,
-                kubectl,
-            } => {
-                let kubeconfig = std::io::read_to_string(std::io::stdin())?;
-                kind::adopt(&layout, process, &kubernetes, &kubectl, &kubeconfig)
+            Self::Kind { kubernetes, install } => {
+                listen(&interrupt)?;
+                let missing_packages = MissingPackages::from_flag(install);
+                let options = kind::Options {
+                    kubernetes,
+                    missing_packages,
+                };
+                let node = kind::up(&layout, &options, &interrupt, &say)?;
+                announce(&node, &layout);
+                Ok(())
             }
             Self::Down => {
                 if !cluster::down(&layout)? {
@@ -185,14 +183,36 @@ impl Action {
     }
 }
 
-fn build(layout: &Layout, all: bool, interrupt: &Interrupt) -> Result<()> {
-    use components::{AZWI, CERT_MANAGER, CONTAINERD, COREDNS, KEDA, KEDA_OLD, KUBERNETES, KUBERNETES_OLD};
-    let suite = [KUBERNETES, CONTAINERD, COREDNS, CERT_MANAGER, AZWI, KEDA];
-    components::build(suite, layout, interrupt, &say)?;
-    if all {
-        components::build([KUBERNETES_OLD, KEDA_OLD], layout, interrupt, &say)?;
-    }
-    Ok(())
+fn announce(node: &Node, layout: &Layout) {
+    say(&format!(
+        "Kubernetes {} is up. Logs: {}. Next, for instance:\n  \
+         cargo run --bin cluster -- kubectl apply -k manifests/base\n  \
+         cargo run --bin cluster -- down",
+        node.version(),
+        layout.logs().display()
+    ));
+}
+
+fn build(layout: &Layout, interrupt: &Interrupt) -> Result<()> {
+    use components::{AZWI, CERT_MANAGER, CONTAINERD, COREDNS, ETCD, HELM, KEDA, KIND, KUBERNETES};
+    let suite = [
+        KUBERNETES,
+        CONTAINERD,
+        COREDNS,
+        CERT_MANAGER,
+        AZWI,
+        KEDA,
+        KIND,
+        ETCD,
+        HELM,
+    ];
+    components::build(suite, layout, interrupt, &say).map(drop)
+}
+
+/// The older Kubernetes and the older KEDA.
+fn build_older(layout: &Layout, interrupt: &Interrupt) -> Result<()> {
+    use components::{KEDA_OLD, KUBERNETES_OLD};
+    components::build([KUBERNETES_OLD, KEDA_OLD], layout, interrupt, &say).map(drop)
 }
 
 /// Port of the plain-HTTP control routes of the emulators.
@@ -201,7 +221,7 @@ const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 809
 async fn imitate_azure(node: &Node, layout: &Layout, ingredients: &Ingredients, interrupt: &Interrupt) -> Result<()> {
     let world = azure::imitate(node, ingredients).await?;
     let _control = world.serve_control(CONTROL).await?;
-    // As docs/azure/setup.sh makes it, for jobs that demand nothing.
+    // As `ado-agent provision` makes it, for jobs that demand nothing.
     world.pool.add_agent("placeholder", &[]);
     azure::prepare(node, layout, ingredients, &world, &say)?;
     say(&format!(

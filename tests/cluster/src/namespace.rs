@@ -19,6 +19,9 @@ pub(crate) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// Nobody has this address: a route must exist for the kubelet and the API server, and it leads nowhere.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
+/// Name of the link with the node's addresses.
+pub(crate) const LINK: &str = "node0";
+
 /// Empty file systems in the node's world. Programs write there whatever their configuration says: containerd's shims put
 /// their sockets into `/run/containerd`, its network library notes results in `/var/lib/cni`, the kubelet listens for
 /// devices in `/var/lib/kubelet` and links logs into `/var/log/containers`, the controller-manager makes `/usr/libexec/kubernetes`.
@@ -30,10 +33,13 @@ pub(crate) const PRIVATE_FOLDERS: &[&str] = &[
     "/usr/libexec/kubernetes",
 ];
 
-/// Those that have to be made, or there is nothing to mount over. Parents come first.
-pub(crate) fn missing_private_folders() -> Vec<PathBuf> {
+/// Where mount(8) takes notes. It makes the folder on the machine before anything is mounted over it.
+const MOUNT_NOTES: &str = "/run/mount";
+
+/// Those of these folders that have to be made, or there is nothing to mount over. Parents come first.
+pub(crate) fn missing(folders: &[&str]) -> Vec<PathBuf> {
     let mut missing = Vec::new();
-    for folder in PRIVATE_FOLDERS {
+    for folder in folders.iter().chain([&MOUNT_NOTES]) {
         let mut parents: Vec<&Path> = Path::new(folder)
             .ancestors()
             .filter(|parent| !parent.exists())
@@ -45,8 +51,8 @@ pub(crate) fn missing_private_folders() -> Vec<PathBuf> {
 }
 
 /// Makes them. What is made has been noted before.
-pub(crate) fn make_private_folders() -> Result<()> {
-    PRIVATE_FOLDERS
+pub(crate) fn make(folders: &[&str]) -> Result<()> {
+    folders
         .iter()
         .try_for_each(|folder| std::fs::create_dir_all(folder).with_context(|| format!("cannot make {folder}")))
 }
@@ -119,9 +125,13 @@ impl Namespaces {
     }
 
     /// Those of a container, by its first process.
-    pub(crate) fn of(process: i32) -> Result<Self> {
-        let init = Process::of(process)?;
-        Ok(Self { init })
+    pub(crate) fn of(init: Process) -> Self {
+        Self { init }
+    }
+
+    /// The top of its file system, as the machine sees it (proc(5), `/proc/PID/root`).
+    pub(crate) fn root(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.init.pid))
     }
 
     /// A command in the node's world. What runs is a child of the process that is started, `nsenter`.
@@ -149,31 +159,45 @@ impl Namespaces {
             .with_context(|| format!("cannot enter {path}"))
     }
 
-    /// Mounts and links: what the node finds in its world.
+    /// Mounts and links: what the bare node finds in its world.
     pub fn furnish(&self, interrupt: &Interrupt) -> Result<()> {
         let node = format!("{NODE_ADDRESS}/24");
         let gateway = GATEWAY.to_string();
-        let mut lines: Vec<Vec<&str>> = vec![
-            // As systemd does it: volumes that a pod mounts for others are seen by them, in here.
-            vec!["mount", "--make-rshared", "/"],
-            vec!["ip", "link", "set", "lo", "up"],
-            // A link that leads nowhere carries the address: some kernels have no dummy links.
-            vec!["ip", "link", "add", "node0", "type", "veth", "peer", "name", "node1"],
-            vec!["ip", "address", "add", &node, "dev", "node0"],
-            vec!["ip", "link", "set", "node0", "up"],
-            vec!["ip", "link", "set", "node1", "up"],
-            vec!["ip", "route", "add", "default", "via", &gateway, "dev", "node0"],
-        ];
-        lines.extend(
-            PRIVATE_FOLDERS
-                .iter()
-                .map(|folder| vec!["mount", "-t", "tmpfs", "node", folder]),
-        );
-        for line in lines {
-            let mut command = self.command(line[0]);
-            output(command.args(&line[1..]), Duration::from_secs(10), interrupt)?;
+        // As systemd does it: volumes that a pod mounts for others are seen by them, in here.
+        self.run(&["mount", "--make-rshared", "/"], interrupt)?;
+        self.run(&["ip", "link", "set", "lo", "up"], interrupt)?;
+        self.add_link(interrupt)?;
+        self.run(&["ip", "address", "add", &node, "dev", LINK], interrupt)?;
+        self.run(
+            &["ip", "route", "add", "default", "via", &gateway, "dev", LINK],
+            interrupt,
+        )?;
+        self.hide(PRIVATE_FOLDERS, interrupt)
+    }
+
+    /// The link that carries the node's further addresses. It leads nowhere; some kernels have no dummy links, so it is half of
+    /// a pair.
+    pub(crate) fn add_link(&self, interrupt: &Interrupt) -> Result<()> {
+        let peer = "node1";
+        let add = ["ip", "link", "add", LINK, "type", "veth", "peer", "name", peer];
+        self.run(&add, interrupt)?;
+        for link in [LINK, peer] {
+            self.run(&["ip", "link", "set", link, "up"], interrupt)?;
         }
         Ok(())
+    }
+
+    /// Mounts empty file systems over folders of the machine, in here.
+    pub(crate) fn hide(&self, folders: &[&str], interrupt: &Interrupt) -> Result<()> {
+        folders
+            .iter()
+            .try_for_each(|folder| self.run(&["mount", "-t", "tmpfs", "node", folder], interrupt).map(drop))
+    }
+
+    /// Runs a program to its end in here.
+    pub(crate) fn run(&self, line: &[&str], interrupt: &Interrupt) -> Result<String> {
+        let mut command = self.command(line[0]);
+        output(command.args(&line[1..]), Duration::from_secs(10), interrupt)
     }
 
     /// Whether they are still there.

@@ -11,24 +11,65 @@ use std::time::Duration;
 /// A program and the Debian package it comes in.
 struct Program(&'static str, &'static str);
 
-/// Components that Debian has in a version that serves, and the tools that the driver calls.
-const PROGRAMS: &[Program] = &[
-    Program("etcd", "etcd-server"),
-    Program("runc", "runc"),
-    Program("ip", "iproute2"),
-    Program("nft", "nftables"),
-    Program("conntrack", "conntrack"),
-    Program("busybox", "busybox-static"),
-    Program("unshare", "util-linux"),
-    Program("nsenter", "util-linux"),
-    Program("setsid", "util-linux"),
-    Program("mount", "mount"),
-    Program("mmdebstrap", "mmdebstrap"),
-];
+/// What programs are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The suite, wherever it runs.
+    Suite,
+    /// A bare node.
+    BareNode,
+    /// An image for a node of kind.
+    NodeImage,
+    /// A Docker Engine of ours.
+    Engine,
+}
+
+impl Purpose {
+    /// Components that Debian has in a version that serves, and the tools that the driver calls.
+    fn programs(self) -> &'static [Program] {
+        match self {
+            Self::Suite => &[
+                Program("busybox", "busybox-static"),
+                Program("nsenter", "util-linux"),
+                Program("setsid", "util-linux"),
+                Program("mmdebstrap", "mmdebstrap"),
+            ],
+            Self::BareNode => &[
+                Program("etcd", "etcd-server"),
+                Program("runc", "runc"),
+                Program("ip", "iproute2"),
+                Program("nft", "nftables"),
+                Program("conntrack", "conntrack"),
+                Program("unshare", "util-linux"),
+                Program("mount", "mount"),
+            ],
+            Self::NodeImage => &[
+                Program("runc", "runc"),
+                Program("nft", "nftables"),
+                Program("unshare", "util-linux"),
+                Program("mount", "mount"),
+            ],
+            // The engine's own packages are unpacked and not installed: `kind/engine.rs`.
+            Self::Engine => &[
+                Program("runc", "runc"),
+                Program("ip", "iproute2"),
+                Program("iptables", "iptables"),
+                Program("jq", "jq"),
+                Program("dpkg", "dpkg"),
+                Program("unshare", "util-linux"),
+                Program("mount", "mount"),
+            ],
+        }
+    }
+
+    fn needs_plugins(self) -> bool {
+        matches!(self, Self::BareNode | Self::NodeImage)
+    }
+}
 
 const PLUGINS_PACKAGE: &str = "containernetworking-plugins";
 /// Network plugins that the node's configuration names.
-const PLUGINS: &[&str] = &["ptp", "host-local", "loopback"];
+pub(crate) const PLUGINS: &[&str] = &["ptp", "host-local", "loopback", "portmap"];
 const PLUGIN_FOLDERS: &[&str] = &["/usr/lib/cni", "/opt/cni/bin"];
 
 /// Folder with the network plugins.
@@ -49,18 +90,42 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Makes sure that everything is there, or says what is not. `install` calls apt-get for what is missing.
-pub(crate) fn require(install: bool, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<()> {
+/// What to do about missing packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingPackages {
+    /// Fail, with the command that installs them.
+    Fail,
+    /// Install them with apt-get.
+    Install,
+}
+
+impl MissingPackages {
+    /// As the flag `--install` says.
+    pub fn from_flag(install: bool) -> Self {
+        if install { Self::Install } else { Self::Fail }
+    }
+}
+
+/// Makes sure that everything is there, or says what is not.
+pub(crate) fn require(
+    purposes: &[Purpose],
+    if_missing: MissingPackages,
+    interrupt: &Interrupt,
+    report: &dyn Fn(&str),
+) -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
         "a node needs root: namespaces, mounts, control groups. Run the same command with `sudo --preserve-env=PATH,HOME`"
     );
-    let missing = missing();
+    let missing = missing(purposes);
     if !missing.is_empty() {
         let line = format!("apt-get install --no-install-recommends {}", missing.join(" "));
-        ensure!(install, "packages are missing. Pass --install, or run: {line}");
+        ensure!(
+            if_missing == MissingPackages::Install,
+            "packages are missing. Pass --install, or run: {line}"
+        );
         report(&line);
-        apt(&["update", "-q"], interrupt)?;
+        update(interrupt)?;
         let mut arguments = vec!["install", "-qy", "--no-install-recommends"];
         arguments.extend(&missing);
         apt(&arguments, interrupt)?;
@@ -69,16 +134,17 @@ pub(crate) fn require(install: bool, interrupt: &Interrupt, report: &dyn Fn(&str
     ::tests::cgroup::hierarchies().map(drop)
 }
 
-fn missing() -> Vec<&'static str> {
-    let mut missing: Vec<&str> = PROGRAMS
-        .iter()
+fn missing(purposes: &[Purpose]) -> Vec<&'static str> {
+    let programs = purposes.iter().flat_map(|purpose| purpose.programs());
+    let mut missing: Vec<&str> = programs
         .filter(|Program(name, _)| find(name).is_none_or(|file| *name == "busybox" && !is_static(&file)))
         .map(|Program(_, package)| *package)
         .collect();
-    if plugin_folder().is_err() {
+    if purposes.iter().any(|purpose| purpose.needs_plugins()) && plugin_folder().is_err() {
         missing.push(PLUGINS_PACKAGE);
     }
     // etcd and runc of other origins lie in other places; two programs of one package are one package.
+    missing.sort_unstable();
     missing.dedup();
     missing
 }
@@ -90,6 +156,11 @@ fn is_static(program: &Path) -> bool {
     let read = std::fs::File::open(program).and_then(|mut file| file.read(&mut head));
     // The name of the loader stands behind the program headers, at the beginning.
     read.is_ok_and(|length| !head[..length].windows(LOADER.len()).any(|bytes| bytes == LOADER))
+}
+
+/// Has apt-get read which packages there are.
+pub(crate) fn update(interrupt: &Interrupt) -> Result<()> {
+    apt(&["update", "-q"], interrupt)
 }
 
 fn apt(arguments: &[&str], interrupt: &Interrupt) -> Result<()> {

@@ -68,7 +68,8 @@ impl Pki {
         self.write("admin.kubeconfig", &self.kubeconfig_text("admin"))
     }
 
-    fn make_folder(&self) -> Result<()> {
+    /// Makes the folder, once.
+    pub(crate) fn make_folder(&self) -> Result<()> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -21,6 +21,20 @@ impl Process {
         Ok(Self { pid, started })
     }
 
+    /// The first process of a container, which the engine numbers so. It may do that otherwise than the machine, if it has process
+    /// numbers of its own.
+    pub(crate) fn first_of_container(id: &str, number: i32) -> Result<Self> {
+        let processes = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
+        let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_it = |pid: &i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            numbers_of(&status).ends_with(&[number, 1]) && groups.contains(id)
+        };
+        let pid = numbers.find(is_it);
+        Self::of(pid.with_context(|| format!("process {number} of container {id} is not on this machine"))?)
+    }
+
     /// The only child of a process that forks once, such as `unshare` and `nsenter`.
     pub fn only_child(&self) -> Option<Self> {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).ok()?;
@@ -55,6 +69,13 @@ fn stat(pid: i32) -> Option<(char, u64)> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// The numbers of a process in every namespace that it is in, the innermost last (proc(5), `NSpid`).
+fn numbers_of(status: &str) -> Vec<i32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let numbers = line.unwrap_or_default().split_whitespace();
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
 fn parse(stat: &str) -> Option<(char, u64)> {
     // The name, in parentheses, may hold spaces and parentheses itself.
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
@@ -64,7 +85,7 @@ fn parse(stat: &str) -> Option<(char, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, parse};
+    use super::{Process, numbers_of, parse};
     use rustix::process::Signal;
     use std::process::Command;
 
@@ -72,6 +93,13 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
         assert_eq!(parse(stat), Some(('S', 4711)));
+    }
+
+    #[test]
+    fn a_process_has_a_number_in_each_namespace() {
+        let status = "Name:\tsystemd\nNSpid:\t3907\t112\t1\nNSpgid:\t3907\t112\t1\n";
+        assert_eq!(numbers_of(status), [3907, 112, 1]);
+        assert!(numbers_of("Name:\tsystemd\n").is_empty());
     }
 
     #[test]

@@ -2,20 +2,21 @@
 
 use crate::build;
 use crate::command::{Interrupt, output};
-use crate::image::{self, Entry, Image, Layer};
 use crate::layout::Layout;
 use ::tests::programs::{cargo, repository};
 use anyhow::{Context, Result, ensure};
+use oci_image::archive;
+use oci_image::product::{Build, Product};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// Programs that the manifests run, each in an image of its name.
-const PROGRAMS: [&str; 2] = ["ado-agent-webhook", "ado-agent-sidecar"];
-/// The user that the Dockerfiles name, as those of many projects do.
-pub(crate) const USER: &str = "65532:65532";
+const PROGRAMS: [&str; 3] = ["ado-agent-webhook", "ado-agent-sidecar", "ado-agent"];
+/// What uses all of them.
+const MANIFESTS: &str = "tests/cluster/manifests/keep";
 
-/// Builds both programs and writes an archive of their images. `kubectl` renders the manifests and needs no cluster.
+/// Builds the programs and writes an archive of their images. `kubectl` renders the manifests and needs no cluster.
 pub fn archive(layout: &Layout, kubectl: &Path, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<PathBuf> {
     let programs = build(layout, interrupt, report)?;
     let manifests = rendered(kubectl, interrupt)?;
@@ -26,22 +27,19 @@ pub fn archive(layout: &Layout, kubectl: &Path, interrupt: &Interrupt, report: &
         .map(|program| {
             let name = image_name(&manifests, program)?;
             report(&format!("image {name}"));
-            let inside = format!("/{program}");
-            Ok(Image {
-                name: name.to_owned(),
-                layers: vec![Layer::Files(vec![Entry::program(&inside, &programs.join(program))?])],
-                entrypoint: vec![inside],
-                user: USER,
-                ..Image::default()
-            })
+            let build = Build {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                ..Build::default()
+            };
+            Product::named(program)?.image(name.to_owned(), &programs.join(program), &build)
         })
         .collect::<Result<Vec<_>>>()?;
     let archive = folder.join("product.tar");
-    image::write(&archive, &images)?;
+    archive::write(&archive, &images)?;
     Ok(archive)
 }
 
-/// Static with glibc, as the Dockerfiles do it: build scripts and macros, which are loaded, need the explicit target.
+/// Static with glibc, as `release/programs` does it: build scripts and macros, which are loaded, need the explicit target.
 fn build(layout: &Layout, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Result<PathBuf> {
     let version = output(Command::new("rustc").arg("-vV"), Duration::from_secs(30), interrupt)?;
     let target = version
@@ -56,6 +54,7 @@ fn build(layout: &Layout, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Resul
             "--release",
             "--package=webhook",
             "--package=sidecar",
+            "--package=cli",
             "--target",
             target,
         ])
@@ -63,16 +62,16 @@ fn build(layout: &Layout, interrupt: &Interrupt, report: &dyn Fn(&str)) -> Resul
         .arg(&folder)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_TERM_COLOR", "never");
-    let counted = |text: &str| report(&format!("webhook and sidecar: {text}"));
+    let counted = |text: &str| report(&format!("webhook, sidecar and ado-agent: {text}"));
     counted("building, static");
     build::run(&mut command, interrupt, &counted)?;
     Ok(folder.join(target).join("release"))
 }
 
 fn rendered(kubectl: &Path, interrupt: &Interrupt) -> Result<String> {
-    let base = repository().join("manifests/base");
+    let folder = repository().join(MANIFESTS);
     let mut command = Command::new(kubectl);
-    output(command.arg("kustomize").arg(base), Duration::from_secs(60), interrupt)
+    output(command.arg("kustomize").arg(folder), Duration::from_secs(60), interrupt)
 }
 
 /// The one image name that ends in the program's name and a tag, wherever the manifests use it: the sidecar's is a setting.

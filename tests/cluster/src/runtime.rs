@@ -3,9 +3,11 @@
 use crate::dns;
 use crate::layout::text;
 use crate::namespace::NODE_ADDRESS;
+use crate::packages;
 use crate::pki::Pki;
 use crate::service::Program;
 use anyhow::{Context, Result};
+use oci_image::{Entry, Image, Layer};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -16,6 +18,17 @@ pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
 pub(crate) const PODS: &str = "10.77.8.0/22";
 /// Image of the process that holds a pod's namespaces.
 pub(crate) const PAUSE_IMAGE: &str = "registry.invalid/pause:1";
+
+/// An image of this name for the process that holds a pod's namespaces: a static program that waits.
+pub(crate) fn pause(name: &str) -> Result<Image<'static>> {
+    let busybox = packages::find("busybox").context("busybox is gone")?;
+    Ok(Image {
+        name: name.to_owned(),
+        entrypoint: ["/busybox", "sleep", "infinity"].map(str::to_owned).to_vec(),
+        layers: vec![Layer::Files(vec![Entry::program("/busybox", &busybox)?])],
+        ..Image::default()
+    })
+}
 
 /// Folder of the node with the logs of containers.
 pub(crate) const CONTAINER_LOGS: &str = "pods";

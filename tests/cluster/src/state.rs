@@ -1,8 +1,9 @@
 //! What runs, in a file: written before it runs, so that `down` finds it after any crash.
 
+use crate::kind::Docker;
 use crate::layout::Layout;
 use crate::namespace::Namespaces;
-use crate::process::Process;
+use crate::node::Keeper;
 use crate::service::Program;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,11 @@ use std::path::PathBuf;
 /// A node, from the moment before it is made to the moment after it is gone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Its world, once made.
+    /// The world that holds everything which was started, once made: killed, and all of it has ended. There is none where Docker
+    /// Engine of the machine runs the node.
     pub namespaces: Option<Namespaces>,
+    /// What else there is where kind makes the node.
+    pub kind: Option<Kind>,
     /// Branch of the control groups.
     pub cgroup: String,
     /// Settings of the machine's kernel that a kubelet changes, as they were before.
@@ -28,13 +32,32 @@ pub(crate) struct State {
     pub programs: PathBuf,
     /// Programs of containerd.
     pub runtime: PathBuf,
-    /// Services by name: what was started, and as which process.
-    pub services: BTreeMap<String, (Program, Process)>,
+    /// Services by name: what was started, and who keeps it running.
+    pub services: BTreeMap<String, (Program, Keeper)>,
     /// Whether it came up.
     pub ready: bool,
 }
 
+/// A node in a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Kind {
+    /// Where the container runs.
+    pub docker: Docker,
+    /// File of kind.
+    pub program: PathBuf,
+    /// The container, once it runs.
+    pub container: Option<Namespaces>,
+}
+
 impl State {
+    /// The node's own world.
+    pub(crate) fn node(&self) -> Option<Namespaces> {
+        match &self.kind {
+            Some(kind) => kind.container,
+            None => self.namespaces,
+        }
+    }
+
     /// Reads it; nothing when there is no node.
     pub(crate) fn read(layout: &Layout) -> Result<Option<Self>> {
         let file = layout.state();

@@ -2,7 +2,7 @@
 
 use crate::layout::Layout;
 use crate::state::State;
-use crate::{cgroup, kernel};
+use crate::{cgroup, kernel, kind};
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::ErrorKind;
@@ -20,6 +20,9 @@ pub fn down(layout: &Layout) -> Result<bool> {
 pub(crate) fn down_locked(layout: &Layout) -> Result<bool> {
     let state = State::read(layout)?;
     if let Some(state) = &state {
+        if let Some(kind) = &state.kind {
+            kind::remove(kind)?;
+        }
         if let Some(namespaces) = &state.namespaces {
             namespaces.destroy(Duration::from_secs(60))?;
         }
@@ -29,12 +32,18 @@ pub(crate) fn down_locked(layout: &Layout) -> Result<bool> {
             remove_empty(folder)?;
         }
     }
-    let node = layout.node();
-    match fs::remove_dir_all(&node) {
+    // The state lies in the node's folder, which therefore goes last.
+    remove_all(&layout.engine())?;
+    remove_all(&layout.node())?;
+    Ok(state.is_some())
+}
+
+fn remove_all(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", node.display()))
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
         }
-        _ => Ok(state.is_some()),
+        _ => Ok(()),
     }
 }
 

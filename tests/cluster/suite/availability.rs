@@ -85,7 +85,7 @@ fn check_rights(specification: &Value) -> Result<()> {
 }
 
 /// SIGKILL of the process, then the loss of the pod as kubectl can force it.
-pub(crate) async fn a_webhook_that_dies_is_missed_for_moments_only(case: Case) -> Result<()> {
+pub(crate) async fn a_webhook_pod_that_dies_causes_a_short_outage_only(case: Case) -> Result<()> {
     let webhook = Webhook::of(&case);
     case.apply(&deployment("agent", 0, &template("gen3")))?;
     let load = Load::start(&case);

@@ -1,17 +1,22 @@
 //! Beside the real Azure Workload Identity webhook (azwi): who provides the identity, what the agent's container holds, who is
 //! called how often.
 
+mod looks;
+
 use crate::case::{AGENT, Case, LIMIT, container_status};
 use crate::suite::say;
 use crate::workload::{self, CONTAINER, annotate, template};
 use anyhow::{Context, Result, ensure};
 use azure_emulators::entra::FederatedCredential;
 use azure_emulators::tls::Authority;
-use azure_emulators::token_proxy::{self, TokenProxy};
+use azure_emulators::token_proxy::{self, Access, TokenProxy};
 use cluster::Node;
 use cluster::azwi::{self, TOKEN_PROXY, TOKEN_PROXY_CA};
 use cluster::components::Built;
-use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, SIDECAR_CONTAINER};
+use contract::{
+    AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, HANDOFF_ANNOTATION, Handoff, OWN_EXCHANGE_ANNOTATION, SIDECAR_CONTAINER,
+};
+use looks::{api_calls, audiences, azwi_calls, holds_nothing, own_identity, secret_mounts, variables};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::sync::OnceCell;
@@ -118,6 +123,46 @@ pub(crate) async fn with_keep_a_script_exchanges_the_token_itself(case: Case) ->
     removed(&case, "keep").await
 }
 
+/// A script that asks for the variables of azwi gets ours: it exchanges a word for the ticket, with the sidecar.
+pub(crate) async fn with_hide_and_own_exchange_a_script_gets_nothing_of_azwi_and_registers(case: Case) -> Result<()> {
+    beside_azwi(&case).await?;
+    let mut template = labeled("own-exchange", Some("hide"));
+    annotate(&mut template, HANDOFF_ANNOTATION, Handoff::Gateway.as_str());
+    annotate(&mut template, OWN_EXCHANGE_ANNOTATION, "true");
+    let pod = online(&case, "own-exchange", &template).await?;
+    ensure!(
+        azwi_calls(&case).await? > 0,
+        "azwi has seen the pod, or this test shows nothing"
+    );
+    let (mounts, audiences) = (secret_mounts(&case, &pod)?, audiences(&pod, CONTAINER));
+    ensure!(
+        mounts.is_empty() && audiences.is_empty(),
+        "the agent's container has something of azwi's: {mounts:?} {audiences:?}"
+    );
+    own_identity(&pod)?;
+    let variables = variables(&case, &pod)?;
+    let value = |name: &str| {
+        let found = variables
+            .iter()
+            .filter_map(|variable| variable.strip_prefix(name)?.strip_prefix('='));
+        let values: Vec<&str> = found.collect();
+        ensure!(values.len() == 1, "{name}: {values:?}");
+        Ok(values[0].to_owned())
+    };
+    let authority = value(contract::AZURE_AUTHORITY_HOST_VARIABLE)?;
+    ensure!(authority.starts_with("http://127.0.0.1:"), "it would ask {authority}");
+    let file = value(contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE)?;
+    let word = case.exec("own-exchange", CONTAINER, &["cat", &file])?;
+    ensure!(!word.is_empty() && !word.contains("eyJ"), "{file} holds {word:?}");
+    let exchanges = case.suite.world.entra.view().exchanges;
+    let subject = format!("system:serviceaccount:{}:{AGENT}", case.namespace);
+    let ours = exchanges
+        .iter()
+        .filter(|exchange| exchange.subject.as_deref() == Some(&subject));
+    ensure!(ours.count() == 1, "only the sidecar asks Entra: {exchanges:#?}");
+    removed(&case, "own-exchange").await
+}
+
 pub(crate) async fn without_a_choice_the_pod_is_denied(case: Case) -> Result<()> {
     beside_azwi(&case).await?;
     let denied = case.apply(&workload::pod("undecided", &labeled("gen3", None)));
@@ -149,7 +194,13 @@ pub(crate) async fn with_identity_binding_azwi_provides_the_identity(case: Case)
     let suite = &case.suite;
     suite.node.add_address(TOKEN_PROXY)?;
     let authority = Authority::new();
-    let proxy = TokenProxy::start(SocketAddr::from((TOKEN_PROXY, 443)), &authority, &suite.world, true).await?;
+    let proxy = TokenProxy::start(
+        SocketAddr::from((TOKEN_PROXY, 443)),
+        &authority,
+        &suite.world,
+        Access::Granted,
+    )
+    .await?;
     case.apply(&json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -273,122 +324,4 @@ async fn one_more(case: &Case, name: &str, template: &Value) -> Result<(u64, u64
         api_calls(case, OURS).await? - ours,
         api_calls(case, THEIRS).await? - theirs,
     ))
-}
-
-/// The agent's container has neither a variable nor a mount of azwi's: looked at from inside, and in the pod.
-fn holds_nothing(case: &Case, pod: &Value) -> Result<()> {
-    let variables = variables(case, pod)?;
-    let azure: Vec<_> = variables
-        .iter()
-        .filter(|variable| variable.starts_with("AZURE_FEDERATED"))
-        .collect();
-    ensure!(azure.is_empty(), "the agent's process has {azure:?}");
-    let mounts = secret_mounts(case, pod)?;
-    ensure!(mounts.is_empty(), "the agent's container has {mounts:?}");
-    let audiences = audiences(pod, CONTAINER);
-    ensure!(
-        audiences.is_empty(),
-        "the agent's container has tokens for {audiences:?}"
-    );
-    Ok(())
-}
-
-/// Mounts of the agent's container where secrets usually are, seen from inside.
-fn secret_mounts(case: &Case, pod: &Value) -> Result<Vec<String>> {
-    let mounts = case.exec(name(pod), CONTAINER, &["cat", "/proc/1/mounts"])?;
-    let secrets = mounts.lines().filter(|mount| mount.contains("/secrets/"));
-    Ok(secrets.map(str::to_owned).collect())
-}
-
-/// The sidecar has exactly one token, of our own projection, and its variables are ours alone.
-fn own_identity(pod: &Value) -> Result<()> {
-    let audiences = audiences(pod, SIDECAR_CONTAINER);
-    ensure!(
-        audiences == [contract::DEFAULT_AUDIENCE],
-        "the sidecar's tokens are for {audiences:?}"
-    );
-    let container = container(pod, SIDECAR_CONTAINER).context("the pod has the sidecar")?;
-    let variables = container["env"].as_array().into_iter().flatten();
-    let files: Vec<_> = variables
-        .filter(|variable| variable["name"] == contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE)
-        .collect();
-    ensure!(
-        files.len() == 1 && !files[0]["value"].to_string().contains("/azure/"),
-        "the sidecar's token file is {files:?}"
-    );
-    Ok(())
-}
-
-/// Audiences of the projected tokens that a container mounts.
-fn audiences<'p>(pod: &'p Value, name: &str) -> Vec<&'p str> {
-    let mounts = container(pod, name).map(|container| &container["volumeMounts"]);
-    let mounts = mounts.and_then(Value::as_array).into_iter().flatten();
-    let volumes = pod["spec"]["volumes"].as_array();
-    mounts
-        .filter_map(|mount| volumes?.iter().find(|volume| volume["name"] == mount["name"]))
-        .filter_map(|volume| volume["projected"]["sources"].as_array())
-        .flatten()
-        .filter_map(|source| source.get("serviceAccountToken")?["audience"].as_str())
-        .collect()
-}
-
-/// A container of a pod's specification.
-fn container<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
-    ["containers", "initContainers"]
-        .iter()
-        .filter_map(|list| pod["spec"][list].as_array())
-        .flatten()
-        .find(|container| container["name"] == name)
-}
-
-/// Variables that the first process of the agent's container was started with.
-fn variables(case: &Case, pod: &Value) -> Result<Vec<String>> {
-    let environment = case.exec(name(pod), CONTAINER, &["cat", "/proc/1/environ"])?;
-    let variables: Vec<String> = environment.split('\0').map(str::to_owned).collect();
-    ensure!(
-        variables.iter().any(|variable| variable.starts_with("AZP_URL=")),
-        "this is not the agent's environment: {variables:?}"
-    );
-    Ok(variables)
-}
-
-fn name(pod: &Value) -> &str {
-    pod["metadata"]["name"].as_str().unwrap_or_default()
-}
-
-/// How often the API server has called a webhook.
-async fn api_calls(case: &Case, webhook: &str) -> Result<u64> {
-    let (status, metrics) = case.suite.api.text("/metrics").await?;
-    ensure!(status == 200, "/metrics: {status}");
-    let name = format!("name=\"{webhook}\"");
-    sum(&metrics, "apiserver_admission_webhook_request_total{", &name)
-}
-
-/// How often azwi was called for pods of the namespace, as it counts itself.
-async fn azwi_calls(case: &Case) -> Result<u64> {
-    let pods = format!("/api/v1/namespaces/{}/pods", azwi::NAMESPACE);
-    let list = case.suite.api.get(&pods).await?;
-    let mut calls = 0;
-    let namespace = format!("namespace=\"{}\"", case.namespace);
-    for pod in list["items"].as_array().into_iter().flatten() {
-        let path = format!("{pods}/{}:8095/proxy/metrics", name(pod));
-        let (status, metrics) = case.suite.api.text(&path).await?;
-        ensure!(status == 200, "{path}: {status}");
-        calls += sum(&metrics, "azwi_mutation_request", &namespace)?;
-    }
-    Ok(calls)
-}
-
-/// Sum of a counter's, or of a histogram's counts, over all lines with a label.
-fn sum(metrics: &str, metric: &str, label: &str) -> Result<u64> {
-    metrics
-        .lines()
-        .filter(|line| line.starts_with(metric) && line.contains(label))
-        .filter(|line| !line.contains("_bucket{") && !line.contains("_sum{"))
-        .map(|line| {
-            let value = line.rsplit(' ').next().unwrap_or_default();
-            let value: f64 = value.parse().with_context(|| format!("no number in {line}"))?;
-            Ok(value as u64)
-        })
-        .sum()
 }

@@ -17,7 +17,7 @@ async fn asked(case: &Case, cause: impl AsyncFnOnce() -> Result<()>) -> Result<(
     Ok((since(&before.0, &after.0), total(&since(&before.1, &after.1))))
 }
 
-pub(crate) async fn nobody_calls_without_both_labels(case: Case) -> Result<()> {
+pub(crate) async fn the_webhook_is_not_called_without_both_labels(case: Case) -> Result<()> {
     let labeled = pod("labeled", &template("gen3"));
     let mut declining = labeled.clone();
     declining["metadata"]["labels"][INJECT_LABEL] = json!("false");
@@ -67,7 +67,7 @@ pub(crate) async fn nobody_calls_without_both_labels(case: Case) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn whoever_is_asked_again_adds_nothing(case: Case) -> Result<()> {
+pub(crate) async fn a_second_call_changes_nothing(case: Case) -> Result<()> {
     let once = pod("once", &template("gen3"));
     let asked_about = async || {
         let mut sidecars = 0;

@@ -1,10 +1,12 @@
 //! What one test gets: a namespace that has opted in, a pool, an identity that trusts the namespace's ServiceAccount, and ways
 //! to do things there and to wait for what follows.
 
+mod wait;
+
 use crate::suite::Suite;
 use crate::webhook::is_ready;
 use anyhow::{Context, Result, bail, ensure};
-use azure_emulators::ado::{AgentView, License, Pool, Role};
+use azure_emulators::ado::{License, Pool, Role};
 use azure_emulators::entra::{FederatedCredential, Identity, Kind};
 use azure_emulators::recording::{Record, summary};
 use cluster::command::Said;
@@ -12,7 +14,7 @@ use cluster::issuer;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long most things may take: generous, since the machine may be busy. Nobody waits longer than it takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -33,6 +35,13 @@ pub(crate) struct Case {
     pub(crate) identity: Identity,
     /// Whether agents may be left in the pool at the end.
     leaves_agents: Arc<AtomicBool>,
+}
+
+/// Whether a deletion is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    UntilGone,
+    No,
 }
 
 impl Case {
@@ -58,7 +67,7 @@ impl Case {
             leaves_agents: Arc::default(),
         };
         case.trust(AGENT)?;
-        case.remove_namespace(true)?;
+        case.remove_earlier_namespace()?;
         case.apply(&json!({
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -77,7 +86,7 @@ impl Case {
     /// Removes everything again; an error if the pool is not empty and nobody has said that it would not be.
     pub(crate) fn end(&self) -> Result<()> {
         let left = self.pool.agents();
-        self.remove_namespace(false)?;
+        self.remove_namespace(Wait::No)?;
         ensure!(
             left.is_empty() || self.leaves_agents.load(Ordering::Relaxed),
             "agents were left in the pool: {left:#?}"
@@ -90,21 +99,45 @@ impl Case {
         self.leaves_agents.store(true, Ordering::Relaxed);
     }
 
-    /// The namespace goes; with `wait` it is gone afterwards. Pods go at once: what they had to do is over.
-    fn remove_namespace(&self, wait: bool) -> Result<()> {
-        if wait
-            && self
-                .blocking(|| self.suite.node.kubectl_output(&["get", "namespace", &self.namespace]))
-                .is_err()
-        {
-            return Ok(());
+    /// Removes the namespace of an earlier run, if there is one.
+    fn remove_earlier_namespace(&self) -> Result<()> {
+        match self.blocking(|| self.suite.node.kubectl_output(&["get", "namespace", &self.namespace])) {
+            Ok(_) => self.remove_namespace(Wait::UntilGone),
+            Err(_) => Ok(()),
         }
+    }
+
+    /// Deletes the namespace. Its pods are deleted at once: what they had to do is over.
+    fn remove_namespace(&self, wait: Wait) -> Result<()> {
         let force = ["delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false"];
         self.kubectl(&force)?;
-        let wait = format!("--wait={wait}");
-        let delete = ["delete", "namespace", &self.namespace, "--ignore-not-found", &wait];
+        let wait = match wait {
+            Wait::UntilGone => "--wait=true",
+            Wait::No => "--wait=false",
+        };
+        let delete = ["delete", "namespace", &self.namespace, "--ignore-not-found", wait];
         self.blocking(|| self.suite.node.kubectl_within(&delete, LIMIT))
             .map(drop)
+    }
+
+    /// Makes an identity beside the test's own: a user of the organization, administrator of the pool, that trusts the ServiceAccount
+    /// of this name.
+    pub(crate) fn add_administrator(&self, namespace: &str, account: &str) -> Result<Identity> {
+        let world = &self.suite.world;
+        let name = format!("{}/{account}", self.namespace);
+        let identity = world
+            .entra
+            .add_identity(&world.settings.tenant, Kind::Application, &name);
+        world
+            .ado
+            .add_member(&world.settings.organization, &identity, License::Basic);
+        self.pool.set_role(&identity, Some(Role::Administrator));
+        let credential = FederatedCredential::for_service_account(&issuer(), namespace, account);
+        world
+            .entra
+            .add_federated_credential(&identity.client_id, credential)
+            .map_err(|error| anyhow::anyhow!("the federated credential was refused: {error:?}"))?;
+        Ok(identity)
     }
 
     /// The identity trusts this ServiceAccount of the namespace.
@@ -217,89 +250,6 @@ impl Case {
         let all = self.suite.world.ado.view().requests;
         let ours = |record: &Record| record.identity.as_deref() == Some(self.namespace.as_str());
         all.into_iter().filter(ours).collect()
-    }
-
-    /// Waits until `attempt` gives a value, or fails with what it said last.
-    pub(crate) async fn wait<T, F: Future<Output = Result<Option<T>>>>(
-        &self,
-        what: &str,
-        limit: Duration,
-        attempt: impl Fn() -> F,
-    ) -> Result<T> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let answer = attempt().await;
-            if let Ok(Some(value)) = answer {
-                return Ok(value);
-            }
-            if Instant::now() >= deadline {
-                return match answer {
-                    Err(error) => Err(error.context(format!("{what}: not within {limit:?}"))),
-                    Ok(_) => bail!("{what}: not within {limit:?}"),
-                };
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// Waits until `condition` holds of what the pool shows.
-    pub(crate) async fn wait_for_pool(&self, what: &str, condition: impl Fn(&[AgentView]) -> bool) -> Result<()> {
-        self.wait_for_pool_within(LIMIT, what, condition).await
-    }
-
-    async fn wait_for_pool_within(
-        &self,
-        limit: Duration,
-        what: &str,
-        condition: impl Fn(&[AgentView]) -> bool,
-    ) -> Result<()> {
-        let looked = || async {
-            let agents = self.pool.agents();
-            match condition(&agents) {
-                true => Ok(Some(())),
-                false => bail!("the pool shows {agents:#?}"),
-            }
-        };
-        self.wait(what, limit, looked).await
-    }
-
-    /// Waits until this many agents are online and no other is there.
-    pub(crate) async fn wait_for_agents(&self, count: usize) -> Result<()> {
-        self.wait_for_agents_within(LIMIT, count).await
-    }
-
-    pub(crate) async fn wait_for_agents_within(&self, limit: Duration, count: usize) -> Result<()> {
-        let what = format!("{count} agents online and no other in the pool");
-        self.wait_for_pool_within(limit, &what, |agents| {
-            agents.len() == count && agents.iter().all(|agent| agent.online)
-        })
-        .await
-    }
-
-    /// Waits until `condition` holds of a pod.
-    pub(crate) async fn wait_for_pod(
-        &self,
-        name: &str,
-        what: &str,
-        condition: impl Fn(&Value) -> bool,
-    ) -> Result<Value> {
-        let looked = || async {
-            let pod = self
-                .pod(name)
-                .await?
-                .with_context(|| format!("pod {name} is not there"))?;
-            match condition(&pod) {
-                true => Ok(Some(pod)),
-                false => bail!("its status is {:#}", pod["status"]),
-            }
-        };
-        self.wait(&format!("pod {name}: {what}"), LIMIT, looked).await
-    }
-
-    /// Waits until a pod is gone.
-    pub(crate) async fn wait_until_gone(&self, name: &str) -> Result<()> {
-        let looked = || async { Ok(self.pod(name).await?.is_none().then_some(())) };
-        self.wait(&format!("the end of pod {name}"), LIMIT, looked).await
     }
 
     /// Everything that explains a failure.

@@ -7,6 +7,9 @@ use azure_emulators::clock::Timestamp;
 use azure_emulators::recording::Record;
 use serde_json::Value;
 
+/// The request that removes an agent.
+const REMOVAL: &str = "DELETE agents/{id}";
+
 /// The end of a container.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stop {
@@ -93,12 +96,12 @@ impl Ending {
     /// The requests that removed an agent, or tried to.
     pub(crate) fn removals(&self) -> Vec<&Record> {
         let all = self.requests.iter();
-        all.filter(|record| record.route == "DELETE agents/{id}").collect()
+        all.filter(|record| record.route == REMOVAL).collect()
     }
 
     /// How often an agent was removed with success.
     pub(crate) fn removed(&self) -> usize {
-        self.removals().into_iter().filter(|record| is_success(record)).count()
+        self.requests.iter().filter(|record| is_removal(record)).count()
     }
 
     /// The pod must have ended with this outcome.
@@ -117,7 +120,7 @@ impl Ending {
     /// Answers how long it took, in milliseconds; less than nothing where the hook was enough.
     pub(crate) fn removal_in_time(&self) -> Result<i64> {
         let told = self.sidecar.told.with_context(|| self.explain())?;
-        let removal = self.removals().into_iter().find(|record| is_success(record));
+        let removal = self.requests.iter().find(|record| is_removal(record));
         let removal = removal.with_context(|| format!("nothing was removed\n{}", self.explain()))?;
         let took = removal.time.0 - told.0;
         ensure!(
@@ -144,8 +147,9 @@ impl Ending {
     }
 }
 
-fn is_success(record: &Record) -> bool {
-    (200..300).contains(&record.status)
+/// Whether a request has removed an agent.
+pub(crate) fn is_removal(record: &Record) -> bool {
+    record.route == REMOVAL && (200..300).contains(&record.status)
 }
 
 /// Seconds after a point in time, for a table; `-` where one of them is not known.

@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use tests::programs::repository;
 
 /// What of this project a user installs.
-const BASE: &str = "manifests/base";
+pub(crate) const BASE: &str = "manifests/base";
 /// The installation that other tests expect, and one of another version.
 const CURRENT: &str = "tests/cluster/manifests/private-ca";
 const NEXT: &str = "tests/cluster/manifests/upgrade";
 /// Images of the two versions.
-const IMAGES: [&str; 2] = [
+pub(crate) const IMAGES: [&str; 2] = [
     "ghcr.io/ado-agent-injector/ado-agent-webhook",
     "ghcr.io/ado-agent-injector/ado-agent-sidecar",
 ];
-const CURRENT_TAG: &str = "0.1.0";
-const NEXT_TAG: &str = "next";
+pub(crate) const CURRENT_TAG: &str = "0.1.0";
+pub(crate) const NEXT_TAG: &str = "next";
 /// Every object of ours carries it.
 const LABEL: &str = "app.kubernetes.io/part-of=ado-agent-injector";
 /// Every name of an object of ours begins so, and every name that cert-manager makes for us.
@@ -60,7 +60,7 @@ pub(crate) async fn a_dry_run_shows_the_pod_that_would_be_made(case: Case) -> Re
     case.wait_for_agents(0).await
 }
 
-pub(crate) async fn from_nothing_with_cert_manager_late_then_again(case: Case) -> Result<()> {
+pub(crate) async fn install_before_cert_manager_then_uninstall_and_install_again(case: Case) -> Result<()> {
     let webhook = Webhook::of(&case);
     // As docs/install.md has it.
     kubectl(&case, &["delete", "mutatingwebhookconfiguration", CONFIGURATION])?;
@@ -126,13 +126,9 @@ async fn cert_manager_comes_late(case: &Case, webhook: &Webhook, definitions: &D
 }
 
 /// The running pods are those of the old version, from their first to their last moment.
-pub(crate) async fn upgraded_and_rolled_back_under_running_agents(case: Case) -> Result<()> {
+pub(crate) async fn upgrade_and_rollback_under_running_agents(case: Case) -> Result<()> {
     let webhook = Webhook::of(&case);
-    for image in IMAGES {
-        let (old, new) = (format!("{image}:{CURRENT_TAG}"), format!("{image}:{NEXT_TAG}"));
-        let arguments = ["--namespace=k8s.io", "images", "tag", "--force", &old, &new];
-        case.blocking(|| case.suite.node.ctr(&arguments))?;
-    }
+    tag_the_next_version(&case)?;
     case.apply(&deployment("agent", 1, &template("gen3")))?;
     case.wait_for_agents(1).await?;
     let load = Load::start(&case);
@@ -170,6 +166,16 @@ pub(crate) async fn upgraded_and_rolled_back_under_running_agents(case: Case) ->
     case.wait_for_agents(0).await
 }
 
+/// The programs as they are, under the tag of another version, too.
+pub(crate) fn tag_the_next_version(case: &Case) -> Result<()> {
+    for image in IMAGES {
+        let (old, new) = (format!("{image}:{CURRENT_TAG}"), format!("{image}:{NEXT_TAG}"));
+        let arguments = ["--namespace=k8s.io", "images", "tag", "--force", &old, &new];
+        case.blocking(|| case.suite.node.ctr(&arguments))?;
+    }
+    Ok(())
+}
+
 /// Generation of every object of ours that has one: it counts the changes of a specification.
 fn generations(case: &Case) -> Result<String> {
     let kinds = "deployments,poddisruptionbudgets,networkpolicies,mutatingwebhookconfigurations,certificates,issuers";
@@ -178,13 +184,13 @@ fn generations(case: &Case) -> Result<String> {
 }
 
 /// Containers of a pod as they were started, sidecars included.
-fn containers(pod: &Value) -> Vec<&Value> {
+pub(crate) fn containers(pod: &Value) -> Vec<&Value> {
     let lists = ["containerStatuses", "initContainerStatuses"].map(|list| pod["status"][list].as_array());
     let containers = lists.into_iter().flatten().flatten();
     containers.map(|container| &container["containerID"]).collect()
 }
 
-fn sidecar_image(pod: &Value) -> Option<&Value> {
+pub(crate) fn sidecar_image(pod: &Value) -> Option<&Value> {
     let mut containers = pod["spec"]["initContainers"].as_array()?.iter();
     containers
         .find(|container| container["name"] == SIDECAR_CONTAINER)
@@ -192,7 +198,7 @@ fn sidecar_image(pod: &Value) -> Option<&Value> {
 }
 
 /// Objects of every kind whose name or label is ours. Events tell what was, and go by themselves.
-fn nothing_is_left(case: &Case) -> Result<()> {
+pub(crate) fn nothing_is_left(case: &Case) -> Result<()> {
     let kinds = kubectl(case, &["api-resources", "--verbs=list", "--output=name"])?;
     let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
     ensure!(kinds.len() > 40, "all kinds of the cluster: {kinds:?}");
@@ -217,11 +223,11 @@ fn apply(case: &Case, folder: &str) -> Result<String> {
 }
 
 /// kubectl in no namespace of its own, since manifests name theirs.
-fn kubectl(case: &Case, arguments: &[&str]) -> Result<String> {
+pub(crate) fn kubectl(case: &Case, arguments: &[&str]) -> Result<String> {
     case.blocking(|| case.suite.node.kubectl_within(arguments, LIMIT))
 }
 
-fn path(folder: &str) -> String {
+pub(crate) fn path(folder: &str) -> String {
     repository().join(folder).to_string_lossy().into_owned()
 }
 

@@ -1,5 +1,5 @@
-//! The webhook over IPv6. Pods of this node have IPv4 only, so its pods get a second address from outside, and the API server
-//! is told of nothing else.
+//! The webhook over IPv6, on the bare node, whose API server calls the endpoints of a Service and not its address. Pods of this
+//! node have IPv4 only, so its pods get a second address from outside, and the API server is told of nothing else.
 
 use crate::case::Case;
 use crate::webhook::{DEPLOYMENT, Webhook, injected, wait_until_injected};
@@ -9,7 +9,7 @@ use contract::SYSTEM_NAMESPACE;
 use serde_json::{Value, json};
 use tests::apiserver::review::SERVICE;
 
-pub(crate) async fn the_api_server_calls_over_ipv6(case: Case) -> Result<()> {
+pub(crate) async fn the_bare_nodes_api_server_calls_over_ipv6(case: Case) -> Result<()> {
     let webhook = Webhook::of(&case);
     let service = format!("service/{SERVICE}");
     webhook.kubectl(&["patch", &service, "--patch={\"spec\":{\"selector\":null}}"])?;

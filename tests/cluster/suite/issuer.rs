@@ -19,6 +19,8 @@ use std::time::Duration;
 const KEYS: &str = "/openid/v1/jwks";
 /// Where an issuer describes itself.
 const DOCUMENT: &str = "/.well-known/openid-configuration";
+/// The API server's flag for the key that it signs with.
+const SIGNING_KEY: &str = "--service-account-signing-key-file";
 /// An address of the node that nobody else uses.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 
@@ -37,15 +39,7 @@ pub(crate) async fn the_signing_key_is_rotated_while_agents_run(case: Case) -> R
     ensure!(old.len() == 1, "the cluster has one key: {old:?}");
     let before = case.pods().await?;
 
-    let file = case
-        .suite
-        .node
-        .pki()
-        .add_key("service-accounts-2", INSECURE_CLUSTER_KEY_2)?;
-    restart_api_server(&case, |flags| {
-        flags.push(format!("--service-account-key-file={file}"));
-        set(flags, "--service-account-signing-key-file", &file);
-    })?;
+    sign_with(&case, &second_key(&case)?)?;
     let both = keys(&case).await?;
     let new: Vec<_> = both.difference(&old).cloned().collect();
     ensure!(both.len() == 2 && new.len() == 1, "both keys are published: {both:?}");
@@ -81,7 +75,7 @@ pub(crate) async fn the_signing_key_is_rotated_while_agents_run(case: Case) -> R
     case.wait_for_agents(0).await
 }
 
-pub(crate) async fn an_issuer_that_is_published_elsewhere(case: Case) -> Result<()> {
+pub(crate) async fn an_issuer_whose_documents_are_published_elsewhere(case: Case) -> Result<()> {
     let node = &case.suite.node;
     let elsewhere = format!("https://{ELSEWHERE}/clusters/one");
     // Beside the one for the other issuer.
@@ -134,6 +128,28 @@ pub(crate) async fn an_issuer_that_is_published_elsewhere(case: Case) -> Result<
     Ok(())
 }
 
+/// A key of the cluster's that it does not sign with at first.
+pub(crate) fn second_key(case: &Case) -> Result<String> {
+    let pki = case.suite.node.pki();
+    pki.add_key("service-accounts-2", INSECURE_CLUSTER_KEY_2)
+}
+
+/// From now on the API server signs tokens with this key, and publishes it beside the others. Answers the file of the key before.
+pub(crate) fn sign_with(case: &Case, key: &str) -> Result<String> {
+    let mut before = None;
+    restart_api_server(case, |flags| {
+        let prefix = format!("{SIGNING_KEY}=");
+        let old = flags.iter().find_map(|flag| flag.strip_prefix(&prefix));
+        before = old.map(str::to_owned);
+        let published = format!("--service-account-key-file={key}");
+        if !flags.contains(&published) {
+            flags.push(published);
+        }
+        set(flags, SIGNING_KEY, key);
+    })?;
+    before.context("the API server signs tokens")
+}
+
 /// A static site with an issuer's two documents.
 struct Site {
     folder: &'static str,
@@ -174,8 +190,7 @@ async fn keys(case: &Case) -> Result<BTreeSet<String>> {
 fn restart_api_server(case: &Case, change: impl FnOnce(&mut Vec<String>)) -> Result<()> {
     case.blocking(|| {
         let node = &case.suite.node;
-        node.kill("kube-apiserver")?;
-        node.start_again("kube-apiserver", |Program { arguments, .. }| change(arguments))?;
+        node.restart("kube-apiserver", |Program { arguments, .. }| change(arguments))?;
         node.wait_for_api_server()
     })
 }

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use std::process::Command;
 use std::time::Duration;
 use tests::kustomize::{documents, find};
-use tests::programs::repository;
+use tests::programs::program;
 use tokio::sync::OnceCell;
 
 /// KEDA looks so often, in seconds.
 const POLL: i64 = 3;
 /// A ScaledObject goes to none so long after it was last active, in seconds.
 const COOLDOWN: i64 = 6;
-/// The agent that is only a row, as the guide's script and the examples name it.
+/// The agent that is only a row, as `ado-agent provision` and the examples name it.
 const PLACEHOLDER: &str = "placeholder";
 /// Names of the jobs that tests queue begin with it; the pool's history has others.
 const JOB: &str = "queued by the test";
@@ -162,28 +162,35 @@ async fn begin(case: &Case) -> Result<()> {
         ),
         "an empty pool refuses jobs"
     );
-    case.blocking(|| run_the_guides_script(case))?;
+    case.blocking(|| provision(case))?;
     case.apply(&example(case, "keda-trigger-authentication")?).map(drop)
 }
 
-fn run_the_guides_script(case: &Case) -> Result<()> {
+fn provision(case: &Case) -> Result<()> {
     let world = &case.suite.world;
     let folder = tempfile::tempdir()?;
-    let authority = folder.path().join("ca.crt");
+    let (authority, token) = (folder.path().join("ca.crt"), folder.path().join("token"));
     world.authority.write_pem(&authority)?;
-    let url = world.organization_url();
-    let mut command = Command::new("bash");
+    std::fs::write(&token, world.admin_token())?;
+    let mut command = Command::new(program("ado-agent")?);
     command
-        .arg(repository().join("docs/azure/setup.sh"))
-        .arg("devops")
-        .env("ORGANIZATION", &world.settings.organization)
-        .env("POOL", &case.namespace)
-        .env("ADO_URL", &url)
-        .env("ENTITLEMENTS_URL", &url)
-        .env("CA_FILE", &authority)
-        .env("ADO_TOKEN", world.admin_token())
-        .env("AGENT_OBJECT_ID", &case.identity.object_id)
-        .env("KEDA_OBJECT_ID", &world.keda.object_id)
+        .args([
+            "provision",
+            "user",
+            "pool",
+            "role",
+            "placeholder",
+            "--pool",
+            &case.namespace,
+        ])
+        .args(["--url", &world.organization_url()])
+        .args(["--agents-object-id", &case.identity.object_id])
+        .args(["--keda-object-id", &world.keda.object_id])
+        .arg("--ca-file")
+        .arg(&authority)
+        .arg("--token-file")
+        .arg(&token)
+        .env("NO_PROXY", "*")
         .env("no_proxy", "*");
     output(&mut command, LIMIT, &Interrupt::default()).map(drop)
 }

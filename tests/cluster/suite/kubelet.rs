@@ -17,7 +17,7 @@ fn assertions(life: &Life) -> Vec<String> {
     exchanges.filter_map(|exchange| exchange.assertion).collect()
 }
 
-pub(crate) async fn a_kubelet_that_comes_back_starts_the_grace_over(case: Case) -> Result<()> {
+pub(crate) async fn a_restarted_kubelet_starts_the_grace_period_over(case: Case) -> Result<()> {
     let idle = Life::begin(&case, "idle", &with_grace(obedient(":", "exit"), GRACE))?;
     let busy = Life::begin(&case, "busy", &with_grace(obedient(":", "exit"), GRACE))?;
     // Its sidecar asks for a token once a minute.

@@ -1,23 +1,20 @@
 //! One pod from its start to its end, with an identity of its own, so that every request to Azure is known to be its.
 
+mod watch;
+
 use crate::case::{Case, LIMIT, container_status};
-use crate::ending::{Ending, Stop};
+use crate::ending::{Ending, Stop, is_removal};
 use crate::workload::{self, CONTAINER, agent, annotate, template};
 use anyhow::{Context, Result, ensure};
-use azure_emulators::ado::{AgentView, License, Role};
-use azure_emulators::clock::{Clock, Timestamp};
-use azure_emulators::entra::{Exchange, FederatedCredential, Identity, Kind};
+use azure_emulators::ado::AgentView;
+use azure_emulators::entra::{Exchange, Identity};
 use azure_emulators::recording::Record;
-use cluster::issuer;
 use contract::{AZWI_CLIENT_ID_ANNOTATION, GRACE_SECONDS_ANNOTATION, SIDECAR_CONTAINER};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 use tokio::task::JoinHandle;
+use watch::{Seen, text_of, watch};
 
 /// A pod that is watched from its creation on, until this is dropped.
 pub(crate) struct Life {
@@ -31,18 +28,6 @@ pub(crate) struct Life {
     watcher: JoinHandle<()>,
     /// How long containerd's log was before.
     log_start: usize,
-}
-
-/// What the watch has shown.
-#[derive(Default)]
-struct Seen {
-    /// The newest state.
-    pod: Value,
-    /// When the deletion began.
-    left: Option<Timestamp>,
-    is_gone: bool,
-    /// Logs of its containers by path, held open: they can be read when the kubelet has removed them.
-    logs: BTreeMap<PathBuf, File>,
 }
 
 impl Drop for Life {
@@ -99,19 +84,7 @@ impl Life {
 
     /// Makes identity and ServiceAccount, and watches the pod of this name that is still to come.
     pub(crate) fn prepare(case: &Case, name: &str) -> Result<Self> {
-        let world = &case.suite.world;
-        let organization = &world.settings.organization;
-        let identity_name = format!("{}/{name}", case.namespace);
-        let identity = world
-            .entra
-            .add_identity(&world.settings.tenant, Kind::Application, &identity_name);
-        world.ado.add_member(organization, &identity, License::Basic);
-        case.pool.set_role(&identity, Some(Role::Administrator));
-        let credential = FederatedCredential::for_service_account(&issuer(), &case.namespace, name);
-        world
-            .entra
-            .add_federated_credential(&identity.client_id, credential)
-            .map_err(|error| anyhow::anyhow!("the federated credential was refused: {error:?}"))?;
+        let identity = case.add_administrator(&case.namespace, name)?;
         let mut account = case.account(name);
         account["metadata"]["annotations"][AZWI_CLIENT_ID_ANNOTATION] = json!(identity.client_id);
         case.apply(&account)?;
@@ -129,6 +102,11 @@ impl Life {
     /// The pod as it was seen last.
     pub(crate) fn pod(&self) -> Value {
         self.seen().pod.clone()
+    }
+
+    /// Whether the API server has it no more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.seen().is_gone
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -200,15 +178,24 @@ impl Life {
 
     /// What the sidecar asked Azure DevOps, oldest first.
     pub(crate) fn requests(&self) -> Vec<Record> {
-        let all = self.case.suite.world.ado.view().requests;
-        let of_sidecar = |record: &Record| {
-            record.identity.as_ref() == Some(&self.identity.name)
-                && record
-                    .user_agent
-                    .as_deref()
-                    .is_some_and(|name| name.starts_with(SIDECAR_CONTAINER))
-        };
-        all.into_iter().filter(of_sidecar).collect()
+        let (of_sidecar, _) = self.all_requests();
+        of_sidecar
+    }
+
+    /// How often the start script has removed the agent with success: its requests carry the identity's token, too.
+    pub(crate) fn removals_by_script(&self) -> usize {
+        let (_, others) = self.all_requests();
+        others.iter().filter(|record| is_removal(record)).count()
+    }
+
+    /// What came with the identity's token: from the sidecar, and from others.
+    fn all_requests(&self) -> (Vec<Record>, Vec<Record>) {
+        let mut all = self.case.suite.world.ado.view().requests;
+        all.retain(|record| record.identity.as_ref() == Some(&self.identity.name));
+        all.into_iter().partition(|record| {
+            let agent = record.user_agent.as_deref();
+            agent.is_some_and(|name| name.starts_with(SIDECAR_CONTAINER))
+        })
     }
 
     /// What its identity asked Entra for, oldest first.
@@ -281,66 +268,4 @@ impl Life {
 pub(crate) fn id_of(pod: &Value, container: &str) -> Option<String> {
     let id = container_status(pod, container)?["containerID"].as_str()?;
     id.strip_prefix("containerd://").map(str::to_owned)
-}
-
-fn text_of(file: &File) -> String {
-    let mut bytes = vec![
-        0;
-        file.metadata()
-            .map_or(0, |data| usize::try_from(data.len()).unwrap_or_default())
-    ];
-    let read = file.read_at(&mut bytes, 0).unwrap_or_default();
-    bytes.truncate(read);
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Looks at a pod until it is gone, again and again: the API server may end a watch whenever it likes.
-async fn watch(case: Case, name: String, seen: Arc<Mutex<Seen>>) {
-    let path = format!("{}?fieldSelector=metadata.name%3D{name}", case.path("pods"));
-    let folders = case.suite.node.container_logs();
-    loop {
-        let result = case
-            .suite
-            .api
-            .watch(&path, |event| {
-                let mut seen = seen.lock().expect("nobody panics with what was seen");
-                seen.take(event, &folders);
-                seen.is_gone
-            })
-            .await;
-        if result.is_ok() && seen.lock().expect("nobody panics with what was seen").is_gone {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-impl Seen {
-    fn take(&mut self, event: &Value, folders: &std::path::Path) {
-        let pod = &event["object"];
-        if pod["kind"] != "Pod" || (self.is_gone && pod["metadata"]["uid"] == self.pod["metadata"]["uid"]) {
-            return;
-        }
-        if self.left.is_none() && (pod["metadata"]["deletionTimestamp"].is_string() || event["type"] == "DELETED") {
-            self.left = Some(Clock::new().now());
-        }
-        self.is_gone = event["type"] == "DELETED";
-        self.pod = pod.clone();
-        let text = |member: &str| pod["metadata"][member].as_str().unwrap_or_default();
-        let folder = format!("{}_{}_{}", text("namespace"), text("name"), text("uid"));
-        for container in [SIDECAR_CONTAINER, CONTAINER] {
-            for entry in std::fs::read_dir(folders.join(&folder).join(container))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let path = entry.path();
-                if !self.logs.contains_key(&path)
-                    && let Ok(file) = File::open(&path)
-                {
-                    self.logs.insert(path, file);
-                }
-            }
-        }
-    }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn a_quota_without_a_limit_range_admits_and_counts_the_sidecar(
 }
 
 /// The sidecar's 32Mi are more than the namespace allows; the ReplicaSet says so, and an annotation cures it.
-pub(crate) async fn a_limit_range_below_the_sidecar_is_said_and_cured(case: Case) -> Result<()> {
+pub(crate) async fn a_limit_range_below_the_sidecar_is_reported_and_worked_around(case: Case) -> Result<()> {
     let range = json!({
         "apiVersion": "v1",
         "kind": "LimitRange",

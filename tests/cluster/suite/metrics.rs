@@ -1,4 +1,4 @@
-//! How often the webhook was asked: by its own counters and by the API server's.
+//! What our programs count, and the API server about the webhook.
 
 use crate::case::Case;
 use anyhow::{Context, Result, ensure};
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 /// A counter's values by its labels, as they stand between the braces.
 pub(crate) type Counts = BTreeMap<String, f64>;
 
-/// Reviews that the webhook's replicas have answered, together.
-pub(crate) async fn reviews(case: &Case) -> Result<Counts> {
+/// The metrics page of each pod of ours of this name, as Prometheus reads it.
+pub(crate) async fn pages(case: &Case, name: &str) -> Result<Vec<String>> {
     let pods = format!("/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods");
-    let selector = "labelSelector=app.kubernetes.io%2Fname%3Dado-agent-webhook";
+    let selector = format!("labelSelector=app.kubernetes.io%2Fname%3D{name}");
     let list = case.suite.api.get(&format!("{pods}?{selector}")).await?;
     let replicas = list["items"].as_array().map_or(&[][..], Vec::as_slice);
-    ensure!(!replicas.is_empty(), "the webhook has no pods");
-    let mut sum = Counts::new();
+    ensure!(!replicas.is_empty(), "{name} has no pods");
+    let mut pages = Vec::new();
     for replica in replicas {
         let name = replica["metadata"]["name"].as_str().unwrap_or_default();
         let (status, text) = case
@@ -24,7 +24,16 @@ pub(crate) async fn reviews(case: &Case) -> Result<Counts> {
             .text(&format!("{pods}/{name}:8080/proxy/metrics"))
             .await?;
         ensure!(status == 200, "the metrics of {name}: {status} {text}");
-        for (labels, value) in counts(&text, "ado_agent_webhook_requests_total")? {
+        pages.push(text);
+    }
+    Ok(pages)
+}
+
+/// Reviews that the webhook's replicas have answered, together.
+pub(crate) async fn reviews(case: &Case) -> Result<Counts> {
+    let mut sum = Counts::new();
+    for page in pages(case, "ado-agent-webhook").await? {
+        for (labels, value) in counts(&page, "ado_agent_webhook_requests_total")? {
             *sum.entry(labels).or_default() += value;
         }
     }
@@ -55,7 +64,7 @@ pub(crate) fn since(before: &Counts, after: &Counts) -> Counts {
 }
 
 /// The lines of a counter in Prometheus' text format.
-fn counts(text: &str, name: &str) -> Result<Counts> {
+pub(crate) fn counts(text: &str, name: &str) -> Result<Counts> {
     let lines = text
         .lines()
         .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));

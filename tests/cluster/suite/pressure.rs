@@ -37,15 +37,18 @@ pub(crate) async fn an_agent_that_is_evicted_softly_is_removed(case: Case) -> Re
     );
     ending.must_be("removed")?;
     let removal = ending.removal_in_time()?;
-    let [told, ended] = [ending.agent.told, ending.agent.ended].map(|time| time.with_context(|| ending.explain()));
-    let agent = ended?.0 - told?.0;
+    // The kubelet counts from before its hooks, and the agent's hook returns when the sidecar has removed the agent. On a busy node
+    // that takes seconds, so the agent's own SIGTERM says little about the grace. The sidecar's hook may be late by as much.
+    let begins = [ending.warned(), ending.agent.told].into_iter().flatten().min();
+    let [begins, ended] = [begins, ending.agent.ended].map(|time| time.with_context(|| ending.explain()));
+    let agent = ended?.0 - begins?.0;
     ensure!(
-        (7_000..11_000).contains(&agent),
-        "the agent had {agent} ms\n{}",
+        (4_000..11_000).contains(&agent),
+        "the agent had {agent} ms, neither a minute nor the second of a hard eviction\n{}",
         ending.explain()
     );
     say(&format!(
-        "soft eviction: the agent was killed {agent} ms after its SIGTERM, and removed {removal} ms after the sidecar's"
+        "soft eviction: the agent was killed {agent} ms after somebody was told of it, and removed {removal} ms after the sidecar's SIGTERM"
     ));
     Ok(())
 }
@@ -53,9 +56,7 @@ pub(crate) async fn an_agent_that_is_evicted_softly_is_removed(case: Case) -> Re
 /// Starts the kubelet again with these flags beside its own.
 fn restart_kubelet(case: &Case, flags: &[&str]) -> Result<()> {
     case.blocking(|| {
-        let node = &case.suite.node;
-        node.kill("kubelet")?;
-        node.start_again("kubelet", |Program { arguments, .. }| {
+        case.suite.node.restart("kubelet", |Program { arguments, .. }| {
             arguments.retain(|argument| !argument.starts_with("--eviction-"));
             arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         })

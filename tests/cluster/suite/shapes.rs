@@ -228,7 +228,7 @@ pub(crate) async fn a_stateful_set_pod_comes_back_under_its_name(case: Case) -> 
     case.wait_for_agents(0).await
 }
 
-pub(crate) async fn what_the_webhook_says_reaches_the_person(case: Case) -> Result<()> {
+pub(crate) async fn warnings_and_denials_reach_the_user(case: Case) -> Result<()> {
     let mut typing_error = shaped("bare", |_| {});
     typing_error["metadata"]["annotations"]["ado-agent.dev/graceseconds"] = json!("60");
     let (_, said) = would_become(&case, &typing_error)?;

@@ -1,16 +1,16 @@
 //! What runs the tests: the node, the imitated Azure, who runs beside whom, the table, and everything that explains a failure.
 
 use crate::case::Case;
+use crate::test::{Company, Test, suited};
 use anyhow::{Context, Result, bail};
 use azure_emulators::world::World;
 use clap::Parser;
 use cluster::azure::{self, Ingredients};
 use cluster::command::Interrupt;
 use cluster::components::{self, Built, Component, Keda, Kubernetes};
-use cluster::{Api, Layout, Node, Options, Program};
+use cluster::{Api, Ground, Layout, MissingPackages, Node, Options, Program};
 use std::collections::VecDeque;
 use std::io::Write;
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -22,6 +22,9 @@ use tests::agent_package::AgentChoice;
 struct Arguments {
     /// Run the tests that have one of these in their name; all without.
     names: Vec<String>,
+    /// Leave out the tests that have this in their name; may be given several times.
+    #[arg(long, value_name = "PART")]
+    skip: Vec<String>,
     /// Version of Kubernetes, if no node is up.
     #[arg(long, env = "ADO_CLUSTER_KUBERNETES", default_value = "1.37")]
     kubernetes: Kubernetes,
@@ -45,49 +48,14 @@ struct Arguments {
     list: bool,
 }
 
-/// Whether a test minds others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Company {
-    /// It keeps to its namespace and its pool.
-    Beside,
-    /// It disturbs the node, the webhook or the imitated Azure, or measures: nothing else runs meanwhile. The node's services
-    /// are set back afterwards, whatever came of it.
-    Alone,
-    /// Alone, and this project may be installed otherwise or not at all when it ends: it is installed again.
-    Reinstalls,
-}
-
-/// A test by its name.
-pub(crate) struct Test {
-    /// Path of its function.
-    pub(crate) name: &'static str,
-    /// Whether it minds others.
-    pub(crate) company: Company,
-    /// What it does.
-    pub(crate) run: fn(Case) -> Running,
-}
-
-/// A test that runs.
-type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-
-/// Makes a [`Test`] of an async function that takes a [`Case`].
-macro_rules! test {
-    ($company:ident $path:path) => {
-        $crate::suite::Test {
-            name: stringify!($path),
-            company: $crate::suite::Company::$company,
-            run: |case| Box::pin($path(case)),
-        }
-    };
-}
-pub(crate) use test;
-
 /// Programs of others that are built if a test wants them. Who needs one installs it.
 pub(crate) struct Neighbors {
     /// The Azure Workload Identity webhook.
     pub(crate) azwi: Option<Built>,
     /// KEDA.
     pub(crate) keda: Option<Built>,
+    /// Helm.
+    pub(crate) helm: Option<Built>,
 }
 
 /// What all tests share.
@@ -122,7 +90,7 @@ impl Suite {
     }
 
     /// What such a test may have done to the node's services is undone.
-    fn set_back_services(&self, company: Company) -> Result<()> {
+    pub(crate) fn set_back_services(&self, company: Company) -> Result<()> {
         if company == Company::Beside {
             return Ok(());
         }
@@ -142,15 +110,21 @@ impl Suite {
 
 fn run(tests: &'static [Test]) -> Result<bool> {
     let arguments = Arguments::parse();
-    let is_wanted = |test: &&Test| {
-        arguments.names.is_empty() || arguments.names.iter().any(|name| test.name.contains(name.as_str()))
-    };
-    let chosen: Vec<&Test> = tests.iter().filter(is_wanted).collect();
+    let has = |test: &Test, parts: &[String]| parts.iter().any(|part| test.name.contains(part.as_str()));
+    let named = |test: &&Test| arguments.names.is_empty() || has(test, &arguments.names);
+    let (skipped, chosen): (Vec<&Test>, Vec<&Test>) =
+        tests.iter().filter(named).partition(|test| has(test, &arguments.skip));
+    if !skipped.is_empty() {
+        say(&format!("left out as --skip says: {} tests", skipped.len()));
+    }
     if chosen.is_empty() {
         bail!("no test has one of {:?} in its name", arguments.names);
     }
     if arguments.list {
-        chosen.iter().for_each(|test| say(test.name));
+        for test in chosen {
+            let only = test.bare_node.map(|reason| format!(" (bare node only: {reason})"));
+            say(&format!("{}{}", test.name, only.unwrap_or_default()));
+        }
         return Ok(true);
     }
     let layout = Layout::find()?;
@@ -165,7 +139,13 @@ fn run(tests: &'static [Test]) -> Result<bool> {
     let neighbors = Neighbors {
         azwi: neighbor(components::AZWI, "azwi::")?,
         keda: neighbor(arguments.keda.component(), "keda::")?,
+        helm: neighbor(components::HELM, "chart::")?,
     };
+    if chosen.iter().any(|test| test.name.starts_with("plug::")) {
+        // It runs beside the node, and takes a while to build.
+        say("building ado-agent");
+        tests::programs::program("ado-agent")?;
+    }
     let found = Node::running(&layout, &interrupt);
     let ours = found.is_err();
     let node = match found {
@@ -173,7 +153,7 @@ fn run(tests: &'static [Test]) -> Result<bool> {
         Err(_) => {
             let options = Options {
                 kubernetes: arguments.kubernetes,
-                install: arguments.install,
+                missing_packages: MissingPackages::from_flag(arguments.install),
             };
             cluster::up(&layout, options, &interrupt, &say)?
         }
@@ -194,6 +174,7 @@ fn run_on(
     tests: Vec<&'static Test>,
     arguments: &Arguments,
 ) -> Result<bool> {
+    let (tests, left) = suited(tests, node.ground())?;
     node.enter_network()?;
     // Its threads inherit the network from this one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -215,15 +196,29 @@ fn run_on(
             neighbors,
             agent_is_real: arguments.agent.is_real(),
         });
-        Ok::<_, anyhow::Error>(run_all(&suite, tests, arguments.jobs, arguments.again).await)
+        Ok::<_, anyhow::Error>(run_all(&suite, tests, arguments.jobs, Retry::from_flag(arguments.again)).await)
     })?;
     let (table, passed) = results;
-    say(&table);
+    say(&format!("{table}{left}"));
     Ok(passed)
 }
 
+/// Whether failed tests run once more at the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    Never,
+    Once,
+}
+
+impl Retry {
+    /// As the flag `--again` says.
+    fn from_flag(again: bool) -> Self {
+        if again { Self::Once } else { Self::Never }
+    }
+}
+
 /// Those that may run beside each other first, then the others one by one. Answers the table.
-async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize, again: bool) -> (String, bool) {
+async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize, retry: Retry) -> (String, bool) {
     let begin = Instant::now();
     let (beside, alone): (Vec<&Test>, Vec<&Test>) = tests.into_iter().partition(|test| test.company == Company::Beside);
     let queue = Arc::new(Mutex::new(VecDeque::from(beside)));
@@ -252,7 +247,7 @@ async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize, aga
     let mut flaky = 0;
     let failed = |results: &[Ran]| results.iter().filter(|ran| !ran.passed).count();
     // Where more have failed, it is no coincidence.
-    if again && failed(&results) <= SECOND_TRIES {
+    if retry == Retry::Once && failed(&results) <= SECOND_TRIES {
         for ran in results.iter_mut().filter(|ran| !ran.passed) {
             let second = run_one(suite, ran.test, "again-").await;
             if second.passed {
@@ -267,8 +262,12 @@ async fn run_all(suite: &Arc<Suite>, tests: Vec<&'static Test>, jobs: usize, aga
     let failed = failed(&results);
     let lines: Vec<&str> = results.iter().map(|ran| ran.line.as_str()).collect();
     let mut table = format!(
-        "\nKubernetes {}\n{}\n{} passed, {failed} failed, {} s",
+        "\nKubernetes {} on {}\n{}\n{} passed, {failed} failed, {} s",
         suite.node.version(),
+        match suite.node.ground() {
+            Ground::Bare => "the bare node",
+            Ground::Kind => "kind",
+        },
         lines.join("\n"),
         results.len() - failed,
         begin.elapsed().as_secs()

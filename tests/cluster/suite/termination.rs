@@ -25,7 +25,7 @@ struct Row {
     ending: Ending,
 }
 
-pub(crate) async fn everybody_is_told_in_time(case: Case) -> Result<()> {
+pub(crate) async fn hooks_and_signals_arrive_in_time(case: Case) -> Result<()> {
     // One pod stays behind without its sidecar, by design.
     case.leaves_agents();
     let rows = [

@@ -7,12 +7,11 @@ use contract::AZWI_CLIENT_ID_ANNOTATION;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::apiserver::review::of_pod;
-use tests::apiserver::webhook::Webhook;
 use tests::apiserver::{ApiServer, Mood};
 use tokio::time::Instant;
 
 use crate::wire::{Wire, head};
-use crate::world::{CLIENT_ID, IMAGE, Running, api, deployment_pod, until};
+use crate::world::{CLIENT_ID, Running, api, deployment_pod, until};
 
 const CACHED: &str = "ado_agent_webhook_accounts_cached";
 
@@ -23,7 +22,7 @@ fn pod_of(account: &str) -> Value {
 }
 
 /// Posts the review itself, past the double's own check that the account exists.
-async fn review(webhook: &Running, account: &str) -> Value {
+pub(crate) async fn review(webhook: &Running, account: &str) -> Value {
     let review = of_pod("team", &pod_of(account));
     Wire::connect(webhook).await.post(review.to_string()).await.json()["response"].clone()
 }
@@ -39,7 +38,7 @@ fn live_reads(api: &ApiServer) -> usize {
         .count()
 }
 
-async fn with_cache(api: &ApiServer, accounts: usize) -> Running {
+pub(crate) async fn with_cache(api: &ApiServer, accounts: usize) -> Running {
     let webhook = Running::ready(api, &[]).await;
     until("the watch has listed", async || {
         webhook.metric(CACHED).await == accounts as f64
@@ -49,7 +48,7 @@ async fn with_cache(api: &ApiServer, accounts: usize) -> Running {
 }
 
 #[tokio::test]
-async fn an_annotated_account_is_answered_from_memory() {
+async fn an_annotated_account_is_served_from_the_cache() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     for _ in 0..5 {
@@ -60,7 +59,7 @@ async fn an_annotated_account_is_answered_from_memory() {
 }
 
 #[tokio::test]
-async fn the_list_comes_in_pages_and_changes_follow() {
+async fn the_cache_follows_a_paged_list_and_watch_events() {
     let api = api().await;
     for number in 0..350 {
         api.set_account("many", &format!("plain-{number}"), &[]);
@@ -104,7 +103,7 @@ async fn the_list_comes_in_pages_and_changes_follow() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_not_in_memory_is_read_before_anything_is_denied() {
+async fn an_account_that_is_not_cached_is_read_live_before_a_denial() {
     let api = api().await;
     api.set_mood(Mood::Forbidding);
     let webhook = Running::start(&api, &["--cluster-id=c"], |_| {});
@@ -119,7 +118,7 @@ async fn an_account_that_is_not_in_memory_is_read_before_anything_is_denied() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_applied_with_its_pod_may_come_a_moment_later() {
+async fn an_account_that_is_applied_moments_after_its_pod_is_found() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     api.set_account("team", "late", &[]);
@@ -132,7 +131,7 @@ async fn an_account_that_is_applied_with_its_pod_may_come_a_moment_later() {
 }
 
 #[tokio::test]
-async fn an_account_without_identity_and_a_missing_one_are_denied_and_remembered() {
+async fn accounts_without_identity_and_missing_ones_are_denied_and_cached() {
     let api = api().await;
     api.set_account("team", "plain", &[]);
     let webhook = with_cache(&api, 1).await;
@@ -148,7 +147,7 @@ async fn an_account_without_identity_and_a_missing_one_are_denied_and_remembered
         assert_eq!(review(&webhook, account).await["auditAnnotations"]["reason"], reason);
         assert_eq!(live_reads(&api), reads, "the second answer comes from memory");
     }
-    assert_eq!(webhook.metric(&lookups("remembered")).await, 2.0);
+    assert_eq!(webhook.metric(&lookups("cached-miss")).await, 2.0);
     until("a miss is forgotten soon", async || {
         let reads = live_reads(&api);
         review(&webhook, "plain").await;
@@ -158,7 +157,7 @@ async fn an_account_without_identity_and_a_missing_one_are_denied_and_remembered
 }
 
 #[tokio::test]
-async fn an_outage_of_the_api_server_costs_nothing_that_is_known() {
+async fn cached_accounts_survive_an_outage_of_the_api_server() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     api.stop();
@@ -197,7 +196,7 @@ async fn an_outage_of_the_api_server_costs_nothing_that_is_known() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_says_is_in_the_denial() {
+async fn a_denial_quotes_the_api_servers_error() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     for (mood, words) in [
@@ -212,7 +211,7 @@ async fn what_the_api_server_says_is_in_the_denial() {
 }
 
 #[tokio::test]
-async fn a_lookup_ends_before_the_api_server_stops_waiting() {
+async fn a_lookup_ends_before_the_timeout_of_the_review() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     api.set_mood(Mood::Hanging);
@@ -278,7 +277,7 @@ async fn at_most_eight_accounts_are_read_at_once_and_two_of_a_namespace() {
 }
 
 #[tokio::test]
-async fn whoever_names_unknown_accounts_fills_the_queue_of_one_namespace() {
+async fn unknown_accounts_fill_the_queue_of_their_own_namespace_only() {
     let api = api().await;
     let webhook = with_cache(&api, 1).await;
     api.set_mood(Mood::Hanging);
@@ -309,76 +308,4 @@ async fn whoever_names_unknown_accounts_fills_the_queue_of_one_namespace() {
         _ = flood => panic!("nobody waits for the API server, which does not answer"),
         () = others => {}
     }
-}
-
-#[tokio::test]
-async fn nothing_is_decided_before_the_cluster_has_a_name() {
-    let api = api().await;
-    api.set_mood(Mood::Forbidding);
-    let webhook = Running::start(&api, &[], |_| {});
-    until("readyz says why", async || {
-        let (status, text) = webhook.get("/readyz").await;
-        assert_eq!(status, 503, "{text}");
-        text.contains("kube-system") && text.contains("403")
-    })
-    .await;
-    assert_eq!(webhook.get("/livez").await.0, 200);
-    let body = of_pod("team", &deployment_pod()).to_string();
-    let answer = Wire::connect(&webhook).await.post(&body).await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.body.contains("kube-system"), "{answer:?}");
-    api.set_mood(Mood::Well);
-    webhook.wait_until_ready().await;
-    let patched = webhook
-        .create_pod(&api, &deployment_pod())
-        .await
-        .unwrap()
-        .pod
-        .to_string();
-    assert!(
-        patched.contains(&format!("ado-agent/v1/{}/team/", api.cluster_uid())),
-        "{patched}"
-    );
-}
-
-#[tokio::test]
-async fn the_operators_name_for_the_cluster_needs_no_api_server() {
-    let api = api().await;
-    api.stop();
-    let webhook = Running::ready(&api, &["--cluster-id=prod-eu"]).await;
-    let mut pod = deployment_pod();
-    pod["metadata"]["annotations"] =
-        json!({contract::CLIENT_ID_ANNOTATION: CLIENT_ID, contract::TENANT_ID_ANNOTATION: CLIENT_ID});
-    let patched = webhook.create_pod(&api, &pod).await.unwrap().pod.to_string();
-    assert!(patched.contains("ado-agent/v1/prod-eu/team/"), "{patched}");
-}
-
-#[tokio::test]
-async fn a_server_without_native_sidecars_denies_and_an_unknown_version_does_not() {
-    let api = api().await;
-    api.set_minor_version("28+");
-    let webhook = with_cache(&api, 1).await;
-    until("the version is known", async || {
-        let response = review(&webhook, "agent").await;
-        response["auditAnnotations"]["reason"] == "no-native-sidecars"
-            && response["status"]["message"].as_str().unwrap().contains("1.29")
-    })
-    .await;
-    api.set_minor_version("next");
-    let webhook = with_cache(&api, 1).await;
-    assert_eq!(review(&webhook, "agent").await["allowed"], true);
-}
-
-#[tokio::test]
-async fn an_api_server_that_forbids_is_reported_in_our_words_only() {
-    let api = api().await;
-    api.set_mood(Mood::Forbidding);
-    let webhook = Webhook::start_unready(&api, &[IMAGE, "--cluster-id=c"]).await.unwrap();
-    let sentence = "ServiceAccounts cannot be watched";
-    until("the webhook says what it cannot do", async || {
-        webhook.log().iter().any(|line| line.contains(sentence))
-    })
-    .await;
-    let log = webhook.log().join("\n");
-    assert!(!log.contains("Api(Status"), "{log}");
 }

@@ -90,7 +90,7 @@ async fn a_pod_of_many_values_is_denied_and_not_stored() {
 }
 
 #[tokio::test]
-async fn only_the_text_of_a_review_is_kept_while_its_account_is_read() {
+async fn no_parsed_review_is_kept_while_its_account_is_read() {
     let (api, webhook) = start(|_| {}).await;
     api.set_mood(Mood::Hanging);
     let body = changed(|pod| {
@@ -150,7 +150,7 @@ async fn half_sent_bodies_never_take_more_than_the_budget() {
 }
 
 #[tokio::test]
-async fn a_large_body_without_room_is_asked_to_retry() {
+async fn a_large_body_beyond_the_budget_gets_429_with_retry_after() {
     let (_api, webhook) = start(|limits| limits.large_bodies = MIB).await;
     let large = changed(|pod| pod["metadata"]["annotations"] = json!({"filler": "x".repeat(MIB)}));
     let mut wire = Wire::connect(&webhook).await;
@@ -195,7 +195,7 @@ async fn a_response_that_is_not_read_ends_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_shut_nobody_out() {
+async fn idle_connections_do_not_block_new_ones() {
     let (_api, webhook) = start(|limits| limits.connections = 20).await;
     let mut open = Wire::connect(&webhook).await;
     assert_eq!(open.post(review()).await.status, 200);
@@ -224,7 +224,7 @@ async fn idle_connections_shut_nobody_out() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_soon_whatever_it_offers() {
+async fn a_connection_without_a_request_is_closed_soon() {
     let (_api, webhook) = start(|limits| limits.timeouts.first_request = Duration::from_millis(500)).await;
     let started = Instant::now();
     assert!(Wire::connect(&webhook).await.ends_silently().await);
@@ -238,7 +238,7 @@ async fn an_idle_connection_is_closed_soon_whatever_it_offers() {
     .unwrap();
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     for port in ["tls", "plain"] {
-        assert_eq!(webhook.metric(&closed(port, "never-asked")).await, 1.0, "{port}");
+        assert_eq!(webhook.metric(&closed(port, "no-request")).await, 1.0, "{port}");
     }
 }
 

@@ -160,7 +160,7 @@ fn until_year(year: i32) -> Pair {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_not_ready_and_never_a_reason_to_restart() {
+async fn an_expired_certificate_is_not_ready_but_live() {
     let api = api().await;
     let webhook = start(&api).await;
     let folder = webhook.folder.path().join("tls");
@@ -180,7 +180,7 @@ async fn an_expired_certificate_is_not_ready_and_never_a_reason_to_restart() {
 }
 
 #[tokio::test]
-async fn without_any_certificate_it_lives_and_waits() {
+async fn without_a_certificate_it_is_live_but_not_ready() {
     let api = api().await;
     let webhook = Running::start(&api, &["--tls-dir=/nonexistent/ado-agent"], |limits| {
         limits.certificate_poll = POLL
@@ -196,7 +196,7 @@ async fn without_any_certificate_it_lives_and_waits() {
 }
 
 #[test]
-fn a_clock_that_jumps_changes_readiness_and_nothing_else() {
+fn a_clock_that_jumps_changes_readiness_only() {
     let folder = tempfile::tempdir().unwrap();
     write_pair(folder.path(), &until_year(2030)).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -51,7 +51,7 @@ fn review_lines(log: &[String]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_pod_that_did_not_ask_is_not_even_sent() {
+async fn a_pod_without_the_label_is_not_sent_to_the_webhook() {
     let api = api().await;
     let webhook = Running::ready(&api, &[]).await;
     let mut pod = deployment_pod();
@@ -105,7 +105,7 @@ async fn bad_input_is_denied_with_key_value_and_what_to_do() {
             vec![URL_ANNOTATION, "contoso", "https://dev.azure.com/"],
         ),
         (
-            "a client id that is no GUID",
+            "a client ID that is no GUID",
             annotated(CLIENT_ID_ANNOTATION, "my-app"),
             "bad-annotation",
             vec![CLIENT_ID_ANNOTATION, "my-app", "GUID"],
@@ -157,7 +157,7 @@ async fn bad_input_is_denied_with_key_value_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_denial_reads_well_where_the_user_sees_it() {
+async fn a_denial_reads_well_in_kubectl_and_events() {
     let api = api().await;
     let webhook = Running::ready(&api, &[]).await;
     let refusal = webhook
@@ -207,7 +207,7 @@ async fn what_was_ignored_or_removed_is_a_warning_for_the_user() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_pod_but_its_names_is_logged() {
+async fn only_names_of_the_pod_are_logged() {
     let api = api().await;
     let webhook = Webhook::start(&api, &[IMAGE]).await.unwrap();
     let mut pod = annotated("example.com/note", "insecure-test-note");

@@ -40,7 +40,7 @@ struct Outage {
 /// Starts a pod, ends its agent, and lets Azure DevOps' clock go on by the pauses that the listener and the kubelet make.
 async fn outage(script: &'static str, version: AgentVersion, death: Death) -> Outage {
     let agent = AgentChoice::always_the_stub(version);
-    let stage = Stage::with_agent(agent, true, BACK_OFF).await.unwrap();
+    let stage = Stage::with_agent(agent, BACK_OFF).await.unwrap();
     let image = AgentImage { script, is_root: false };
     let pod = stage.start(Workload::Deployment, image).await.unwrap();
     online(&stage, &pod).await;
@@ -97,6 +97,8 @@ fn back_off(state: &PodState) -> Duration {
             What::Started
             | What::ConfigError(_)
             | What::ProbePassed
+            | What::Ready
+            | What::NotReady(_)
             | What::ProbeFailed(_)
             | What::ProbeGaveUp
             | What::Ended(_)

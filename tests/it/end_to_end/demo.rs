@@ -3,11 +3,11 @@
 use serde_json::Value;
 use std::process::Command;
 use tests::agent_package::AgentChoice;
-use tests::demo::{Story, Teller};
+use tests::demo::{Format, Story, Teller};
 
 async fn ends_as_described(story: Story) -> Vec<String> {
     let stage = story.stage(AgentChoice::from_environment().unwrap()).await.unwrap();
-    let teller = Teller::new(std::io::sink(), false);
+    let teller = Teller::new(std::io::sink(), Format::Text);
     if let Err(error) = story.tell(&stage, &teller).await {
         panic!("{error:#}\n{}", teller.lines().join("\n"));
     }
@@ -36,12 +36,11 @@ macro_rules! stories {
 stories! {
     deployment: Deployment, "Entra: trusts system:serviceaccount:agents:azp-agent", "is online", "has succeeded", "is gone from the pool", "the pool is empty";
     job: Job, "is online", "has succeeded", "Succeeded", "the pool is empty";
+    gateway: Gateway, "handoff: gateway", "is ready", "curious has succeeded", "holds a token", "is assigned", "job build has succeeded", "is gone from the pool", "the pool is empty";
     token_refreshed: TokenRefreshed, "the new token", "no longer good", "has succeeded", "the pool is empty";
     credential_late: CredentialLate, "AADSTS70", "sidecar: ", "creates the federated credential", "is online", "the pool is empty";
-    wrong_pool: WrongPool, "nobody made that pool", "sidecar: ", "makes the pool", "is online", "the pool is empty";
-    never_deregisters: NeverDeregisters, "has succeeded", "sidecar: removed", "the pool is empty";
     killed_idle: KilledIdle, "SIGKILL", "sidecar: removed", "the pool is empty";
-    killed_busy: KilledBusy, "is assigned", "SIGKILL", "no more jobs", "sidecar: job-still-assigned";
+    killed_busy: KilledBusy, "is assigned", "no more jobs", "SIGKILL", "sidecar: job-still-assigned";
     restarts: Restarts, "job build-1 has succeeded", "starts the agent container", "job build-3 has succeeded", "the pool is empty";
     ado_down: AdoDown, "cannot be reached", "sidecar: left-unreachable";
 }

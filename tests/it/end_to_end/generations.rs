@@ -23,18 +23,18 @@ async fn from_start_to_removed(script: &'static str) {
 
 async fn with_agent(script: &'static str, version: AgentVersion) {
     let agent = AgentChoice::stub(version).unwrap();
-    let stage = Stage::with_agent(agent, true, BACK_OFF).await.unwrap();
-    let (root, user) = tokio::join!(life(&stage, script, true), life(&stage, script, false));
+    let stage = Stage::with_agent(agent, BACK_OFF).await.unwrap();
+    let life = |is_root| life(&stage, AgentImage { script, is_root });
+    let (root, user) = tokio::join!(life(true), life(false));
     for pod in [&root, &user] {
         let nothing_left = stage.world.pool.agent(pod.name()).is_none();
         assert!(nothing_left, "{:?}\n{}", stage.world.pool.agents(), pod.describe());
     }
 }
 
-async fn life(stage: &Stage, script: &'static str, is_root: bool) -> Pod {
-    let mut template = stage
-        .template(Workload::Deployment, AgentImage { script, is_root })
-        .unwrap();
+async fn life(stage: &Stage, image: AgentImage) -> Pod {
+    let script = image.script;
+    let mut template = stage.template(Workload::Deployment, image).unwrap();
     if does_own_exchange(script) {
         stage.as_azwi_does(&mut template);
     }
@@ -101,8 +101,8 @@ generations! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_token_file_comes_back_for_the_next_life_of_the_container() {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+async fn a_deleted_token_file_is_written_again_for_the_restarted_container() {
+    let stage = Stage::set_up(BACK_OFF).await.unwrap();
     let image = AgentImage {
         script: "gen0b",
         is_root: false,

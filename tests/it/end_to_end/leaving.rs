@@ -17,9 +17,18 @@ use tests::kubelet::{Pod, What};
 /// How long the hook waits for a sidecar that says nothing.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// Which `preStop` hook the agent container has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hook {
+    /// The one that the webhook adds.
+    Added,
+    /// One of its own, which does nothing.
+    Own,
+}
+
 /// A pod of this script with this agent, as root.
-async fn started(script: &'static str, version: AgentVersion, own_hook: bool) -> (Stage, Pod) {
-    let stage = Stage::with_agent(AgentChoice::stub(version).unwrap(), true, BACK_OFF)
+async fn started(script: &'static str, version: AgentVersion, hook: Hook) -> (Stage, Pod) {
+    let stage = Stage::with_agent(AgentChoice::stub(version).unwrap(), BACK_OFF)
         .await
         .unwrap();
     let image = AgentImage { script, is_root: true };
@@ -27,7 +36,7 @@ async fn started(script: &'static str, version: AgentVersion, own_hook: bool) ->
     if does_own_exchange(script) {
         stage.as_azwi_does(&mut template);
     }
-    if own_hook {
+    if hook == Hook::Own {
         template["spec"]["containers"][0]["lifecycle"] = json!({ "preStop": { "exec": { "command": ["true"] } } });
     }
     let pod = stage.create(&template).await.unwrap();
@@ -36,7 +45,7 @@ async fn started(script: &'static str, version: AgentVersion, own_hook: bool) ->
 
 /// The same, with a job that runs until [`finish_job`].
 async fn busy(script: &'static str, version: AgentVersion) -> (Stage, Pod, u64) {
-    let (stage, pod) = started(script, version, false).await;
+    let (stage, pod) = started(script, version, Hook::Added).await;
     online(&stage, &pod).await;
     let job = stage.world.pool.queue_job(long_job()).unwrap();
     runs_job(&stage, &pod, job).await;
@@ -135,7 +144,7 @@ jobs_survive! {
 
 /// What the hook is for: the same deletion with a hook of the user's own, which is kept.
 async fn a_job_dies_under_a_hook_that_does_not_wait(version: AgentVersion) {
-    let (stage, pod) = started("gen0", version, true).await;
+    let (stage, pod) = started("gen0", version, Hook::Own).await;
     online(&stage, &pod).await;
     let job = stage.world.pool.queue_job(long_job()).unwrap();
     runs_job(&stage, &pod, job).await;
@@ -157,7 +166,7 @@ async fn a_hook_of_the_users_own_is_kept_and_waits_for_no_job() {
 }
 
 async fn an_idle_pod_ends_soon(version: AgentVersion) {
-    let (stage, pod) = started("gen3", version, false).await;
+    let (stage, pod) = started("gen3", version, Hook::Added).await;
     online(&stage, &pod).await;
     pod.delete(None);
     over(&pod).await;
@@ -176,7 +185,7 @@ async fn an_idle_agent_is_not_waited_for() {
 
 /// Bash as the first process of a container ignores SIGTERM until it has a trap, and these set theirs after the download.
 async fn a_pod_deleted_early_takes_no_job(script: &'static str, version: AgentVersion) {
-    let (stage, pod) = started(script, version, false).await;
+    let (stage, pod) = started(script, version, Hook::Added).await;
     let download = Rule::new(Fault::Delay { millis: 6_000 }).on("GET /_apis/distributedtask/packages/agent");
     stage.world.ado.faults().add(download);
     pod.wait_for("the agent container", PATIENCE, |state| {
@@ -218,7 +227,7 @@ async fn a_pod_that_is_deleted_before_its_agent_has_registered_takes_no_job() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_container_that_is_restarted_alone_is_held_for_five_seconds() {
-    let (stage, pod) = started("gen3", AgentVersion::V5, false).await;
+    let (stage, pod) = started("gen3", AgentVersion::V5, Hook::Added).await;
     online(&stage, &pod).await;
     // What a failed liveness probe does.
     pod.replace(AGENT).await.unwrap();
@@ -240,7 +249,7 @@ async fn an_agent_container_that_is_restarted_alone_is_held_for_five_seconds() {
 
 /// `kubectl delete --grace-period`, a soft eviction, the shutdown of a node: the pod's own grace is an hour.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shorter_grace_loses_no_job_that_is_shorter_still() {
+async fn a_shorter_grace_period_loses_no_job_that_fits_into_it() {
     let grace = Duration::from_secs(25);
     let (stage, pod, job) = busy("gen0", AgentVersion::V5).await;
     pod.delete(Some(grace));
@@ -256,7 +265,7 @@ async fn a_shorter_grace_loses_no_job_that_is_shorter_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_outlasts_the_real_grace_is_lost_and_its_agent_gets_no_other() {
+async fn a_job_that_outlasts_the_real_grace_period_is_lost_and_its_agent_gets_no_other() {
     let grace = Duration::from_secs(10);
     let (stage, pod, job) = busy("gen3", AgentVersion::V5).await;
     let other = stage.world.pool.queue_job(JobSpec::script("true")).unwrap();
@@ -294,7 +303,7 @@ async fn a_hook_whose_sidecar_is_gone_waits_five_seconds_more() {
     over(&pod).await;
     let killed = time_of(&pod, SIDECAR_CONTAINER, |what| *what == What::Killed).unwrap();
     let returned = time_of(&pod, AGENT, |what| matches!(what, What::HookEnded { .. })).unwrap();
-    // The last beat came at most a second before.
+    // The last heartbeat came at most a second before.
     assert!(
         returned - killed >= QUIET - Duration::from_millis(1_500),
         "{}",
@@ -305,7 +314,7 @@ async fn a_hook_whose_sidecar_is_gone_waits_five_seconds_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_deletes_the_drain_file_loses_only_itself() {
-    let (stage, pod) = started("gen0", AgentVersion::V5, false).await;
+    let (stage, pod) = started("gen0", AgentVersion::V5, Hook::Added).await;
     online(&stage, &pod).await;
     let script = format!("rm {DRAIN_FILE} && until test -e /azp/finish; do sleep 0.1; done");
     let job = stage.world.pool.queue_job(JobSpec::script(&script)).unwrap();

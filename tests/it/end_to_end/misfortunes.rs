@@ -3,11 +3,12 @@
 use crate::pods::{BACK_OFF, GONE, PATIENCE, assert_ended_with, listens_again, online, over};
 use contract::{Reason, SIDECAR_CONTAINER};
 use std::time::Duration;
-use tests::demo::stage::{AGENT, AgentImage, Stage, Workload};
+use tests::agent_package::AgentChoice;
+use tests::demo::stage::{AGENT, AgentImage, Plan, Stage, Workload};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forced_deletion_leaves_time_enough_for_the_removal() {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let stage = Stage::set_up(BACK_OFF).await.unwrap();
     let image = AgentImage {
         script: "gen0",
         is_root: false,
@@ -22,7 +23,7 @@ async fn a_forced_deletion_leaves_time_enough_for_the_removal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_killed_in_a_deployment_registers_again_and_is_removed_in_the_end() {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let stage = Stage::set_up(BACK_OFF).await.unwrap();
     let pod = stage.start(Workload::Deployment, AgentImage::EXAMPLE).await.unwrap();
     online(&stage, &pod).await;
     pod.kill(AGENT).unwrap();
@@ -35,8 +36,8 @@ async fn an_agent_that_is_killed_in_a_deployment_registers_again_and_is_removed_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sidecar_that_is_killed_takes_the_agent_up_again() {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+async fn a_restarted_sidecar_goes_on_with_the_agent() {
+    let stage = Stage::set_up(BACK_OFF).await.unwrap();
     // This one never removes its agent.
     let image = AgentImage {
         script: "gen0",
@@ -61,7 +62,12 @@ async fn a_sidecar_that_is_killed_takes_the_agent_up_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_is_deleted_before_its_agent_may_start_leaves_nothing() {
-    let stage = Stage::set_up(false, BACK_OFF).await.unwrap();
+    let stage = Stage::with(Plan {
+        federated: false,
+        ..Plan::new(AgentChoice::from_environment().unwrap(), BACK_OFF)
+    })
+    .await
+    .unwrap();
     let pod = stage.start(Workload::Deployment, AgentImage::EXAMPLE).await.unwrap();
     pod.wait_for("the sentence about the missing credential", PATIENCE, |state| {
         let said = state.container(SIDECAR_CONTAINER).probe;

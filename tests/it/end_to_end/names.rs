@@ -45,7 +45,7 @@ async fn registered(stage: &Stage, pod: &Pod) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fixed_name_is_rolled_out_and_the_old_pod_leaves_its_successors_agent() {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let stage = Stage::set_up(BACK_OFF).await.unwrap();
     let template = named(&stage, Workload::Deployment);
     let old = stage.create(&template).await.unwrap();
     registered(&stage, &old).await;
@@ -70,7 +70,7 @@ async fn a_fixed_name_is_rolled_out_and_the_old_pod_leaves_its_successors_agent(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_placeholder_stays_in_the_pool_when_its_pod_has_ended() {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let stage = Stage::set_up(BACK_OFF).await.unwrap();
     let mut template = named(&stage, Workload::Job);
     template["metadata"]["annotations"][contract::PLACEHOLDER_ANNOTATION] = "true".into();
     let pod = stage.create(&template).await.unwrap();

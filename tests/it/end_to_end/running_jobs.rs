@@ -3,7 +3,7 @@
 use crate::pods::{
     BACK_OFF, GONE, PATIENCE, assert_ended_with, finish_job, long_job, online, over, runs_job, succeeded,
 };
-use azure_emulators::ado::AgentView;
+use azure_emulators::ado::{AdoView, AgentView};
 use contract::{ASSERTION_VOLUME, DEFAULT_SCOPE, GRACE_SECONDS_ANNOTATION, Reason, SIDECAR_CONTAINER};
 use serde_json::Value;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const NEVER_REMOVES: AgentImage = AgentImage {
 
 /// A pod whose agent runs a job that goes on until it is finished by [`finish_job`].
 async fn busy(image: AgentImage, grace: Option<&str>) -> (Stage, Pod, u64) {
-    let stage = Stage::set_up(true, BACK_OFF).await.unwrap();
+    let stage = Stage::set_up(BACK_OFF).await.unwrap();
     let mut template = stage.template(Workload::Deployment, image).unwrap();
     if let Some(seconds) = grace {
         template["metadata"]["annotations"][GRACE_SECONDS_ANNOTATION] = seconds.into();
@@ -69,11 +69,15 @@ async fn a_sidecar_that_is_replaced_leaves_a_busy_agent_alone_and_the_next_one_e
     agent_is(&stage, &pod, "the agent to get jobs again", |agent| agent.enabled).await;
     let after = stage.world.pool.agent(pod.name()).unwrap();
     assert_eq!((after.id, after.job, after.online), (before.id, Some(job), true));
-    assert!(
-        stage.world.ado.view().count("PATCH agents/{id}") >= 2,
-        "it was disabled in between\n{}",
-        pod.describe()
-    );
+    // A request is counted once it is answered, a moment after its change is seen.
+    let both = |view: &AdoView| view.count("PATCH agents/{id}") >= 2;
+    let disabled = stage
+        .world
+        .ado
+        .wait_until("it to be disabled in between", PATIENCE, both);
+    disabled
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", pod.describe()));
     finish_job(&pod);
     succeeded(&stage, &pod, job).await;
     assert_eq!(pod.state().container(AGENT).restarts, 0);
@@ -91,7 +95,7 @@ async fn an_agent_that_a_replaced_sidecar_removed_after_its_job_registers_again(
         succeeded(&stage, &pod, job).await;
     };
     tokio::join!(replacing, job_ends).0.unwrap();
-    // The old sidecar cannot know that the pod lives on. The agent container starts anew without its agent.
+    // The old sidecar cannot know that the pod keeps running. The agent container restarts without its agent.
     assert_ended_with(&pod, &[Reason::Removed]);
     second_sidecar(&pod).await;
     pod.wait_for("the agent container's second life", PATIENCE, |state| {

@@ -27,7 +27,7 @@ async fn refused(world: &World, pod: &Pod, reason: Reason) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_answers_have_their_reason_and_what_passes_is_recovered_from() {
+async fn unexpected_answers_have_their_reason_and_temporary_ones_are_recovered_from() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let location = format!("https://{}/", elsewhere.local_addr().expect("an address"));
     let redirect = |status| Fault::Redirect {
@@ -76,7 +76,7 @@ async fn odd_answers_have_their_reason_and_what_passes_is_recovered_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_set_up_wrong_is_named() {
+async fn a_wrong_setup_is_reported() {
     let defaults = Settings::default;
     let mut rows = JoinSet::new();
     for (settings, reason, named) in [
@@ -133,7 +133,7 @@ async fn what_is_set_up_wrong_is_named() {
 /// Start scripts configure with `--replace`, so what a pod before us left behind blocks nothing. (An agent of this name
 /// that is online does; the machine's own tests have that case, since an emulated agent needs a key to come online.)
 #[tokio::test(flavor = "multi_thread")]
-async fn a_strangers_offline_agent_of_this_name_blocks_nothing_and_stays() {
+async fn an_offline_agent_of_another_owner_does_not_block_the_start_and_stays() {
     let world = World::start().await.expect("a world");
     let earlier = std::time::Duration::from_secs(600);
     world.ado.clock().turn_back(earlier);

@@ -97,7 +97,7 @@ async fn a_delete_that_goes_wrong_once_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_removed_is_said_before_the_grace_is_over() {
+async fn an_agent_that_cannot_be_removed_is_reported_before_the_grace_period_ends() {
     let mut rows = JoinSet::new();
     for (fault, outcome) in [
         (Fault::Hang, Reason::LeftUnreachable),
@@ -146,7 +146,7 @@ async fn a_busy_agent_is_disabled_waited_for_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_of_a_successor_is_left_alone() {
+async fn an_agent_that_a_successor_took_over_stays() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
     let mut sidecar = pod.start();
@@ -161,7 +161,7 @@ async fn an_agent_of_a_successor_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_changes_its_marker_stays_and_the_end_says_so() {
+async fn an_agent_that_changes_its_marker_stays_and_is_reported() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
     // It was seen as ours.

@@ -62,7 +62,7 @@ async fn every_code_has_its_reason_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_entras_answer_is_recovered_from() {
+async fn the_sidecar_recovers_from_answers_that_are_not_entras() {
     let mut rows = JoinSet::new();
     for (fault, reason) in [
         (Fault::Reset, Reason::EntraUnreachable),
@@ -113,7 +113,7 @@ async fn a_federated_credential_that_comes_late_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_assertion_is_said_and_a_swapped_one_is_read() {
+async fn a_missing_assertion_is_reported_and_a_replaced_one_is_read() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
     pod.project(" \n");
@@ -159,7 +159,7 @@ async fn a_clock_that_is_off_by_an_hour_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_that_comes_later_costs_nothing_while_the_token_lives() {
+async fn a_later_outage_has_no_effect_while_the_token_is_valid() {
     let world = World::start().await.expect("a world");
     // Refreshed after a minute at the earliest, with half a minute left.
     let lifetime = Duration::from_secs(100);

@@ -59,7 +59,7 @@ async fn an_agent_is_removed_however_much_azure_devops_answers() {
 
 /// An image that invents names is searched in the list of all agents.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_with_an_invented_name_is_searched_in_a_list_of_any_length() {
+async fn an_agent_with_a_generated_name_is_found_in_a_list_of_any_length() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world).set(contract::LOG_LEVEL_VARIABLE, "debug");
     let mut sidecar = pod.start();
@@ -131,7 +131,7 @@ async fn an_answer_that_cannot_be_understood_ends_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_entra_answers_is_said_and_recovered_from() {
+async fn every_answer_of_entra_is_reported_and_recovered_from() {
     let mut rows = JoinSet::new();
     for (of, refused) in [
         (Flood::Endless, true),

@@ -2,7 +2,7 @@
 
 use crate::pod::Pod;
 use azure_emulators::tls::Authority;
-use azure_emulators::token_proxy::{SERVER_NAME, TokenProxy};
+use azure_emulators::token_proxy::{Access, SERVER_NAME, TokenProxy};
 use azure_emulators::world::World;
 use contract::Reason;
 use std::collections::BTreeMap;
@@ -201,11 +201,11 @@ async fn a_private_authority_is_trusted_from_the_moment_its_file_is_there() {
     sidecar.says(Reason::Ready).await;
 }
 
-async fn bound(allowed: bool) -> (TokenProxy, World, Pod) {
+async fn bound(access: Access) -> (TokenProxy, World, Pod) {
     let world = World::start().await.expect("a world");
     let authority = Authority::new();
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let proxy = TokenProxy::start(address, &authority, &world, allowed)
+    let proxy = TokenProxy::start(address, &authority, &world, access)
         .await
         .expect("started");
     let pod = Pod::new(&world);
@@ -225,7 +225,7 @@ async fn bound(allowed: bool) -> (TokenProxy, World, Pod) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn identity_binding_goes_through_the_clusters_token_proxy() {
-    let (proxy, world, pod) = bound(true).await;
+    let (proxy, world, pod) = bound(Access::Granted).await;
     let mut sidecar = pod.start();
     sidecar
         .eventually("a token is issued", |_| (world.entra.view().issued() > 0).then_some(()))
@@ -237,7 +237,7 @@ async fn identity_binding_goes_through_the_clusters_token_proxy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusing_token_proxy_names_the_cluster_role() {
-    let (_proxy, _world, pod) = bound(false).await;
+    let (_proxy, _world, pod) = bound(Access::Forbidden).await;
     let mut sidecar = pod.start();
     let message = sidecar.says(Reason::BindingRefused).await;
     assert!(message.contains("use-managed-identity"), "{message}");

@@ -111,11 +111,11 @@ impl File {
     }
 
     /// Beats as the sidecar does, so often.
-    async fn beat(&self, times: u64) {
+    async fn heartbeats(&self, times: u64) {
         let mut seconds = interval(Duration::from_secs(1));
-        for beat in 0..times {
+        for heartbeat in 0..times {
             seconds.tick().await;
-            self.write(Drain::Draining { beat });
+            self.write(Drain::Draining { heartbeat });
         }
     }
 }
@@ -139,7 +139,7 @@ async fn the_hook_waits_five_seconds_for_a_sidecar_that_says_nothing() {
     let files: [(&str, Put); 5] = [
         ("no file", |_| {}),
         ("the pod is not leaving", |file| file.write(Drain::Serving)),
-        ("no beat", |file| file.write(Drain::Draining { beat: 7 })),
+        ("no heartbeat", |file| file.write(Drain::Draining { heartbeat: 7 })),
         ("a pipe", |file| {
             let made = std::process::Command::new("mkfifo").arg(file.path()).status();
             assert!(made.expect("mkfifo").success());
@@ -163,7 +163,7 @@ async fn the_hook_waits_five_seconds_for_a_sidecar_that_says_nothing() {
 }
 
 #[tokio::test]
-async fn the_hook_waits_as_long_as_the_sidecar_lives_and_drains() {
+async fn the_hook_waits_as_long_as_the_sidecar_runs_and_drains() {
     let mut waits = JoinSet::new();
     for shell in Shell::all() {
         waits.spawn(async move {
@@ -173,7 +173,7 @@ async fn the_hook_waits_as_long_as_the_sidecar_lives_and_drains() {
             // The sidecar's own hook comes late.
             let late = timeout(Duration::from_millis(3_500), hook.wait()).await;
             assert!(late.is_err(), "{}: {late:?}", shell.name);
-            file.beat(8).await;
+            file.heartbeats(8).await;
             assert_eq!(hook.try_wait().expect("a process"), None, "{}", shell.name);
             file.write(Drain::Drained);
             let took = returned(&shell, hook).await;
@@ -184,15 +184,15 @@ async fn the_hook_waits_as_long_as_the_sidecar_lives_and_drains() {
 }
 
 #[tokio::test]
-async fn the_hook_returns_five_seconds_after_the_last_beat() {
+async fn the_hook_returns_five_seconds_after_the_last_heartbeat() {
     let mut waits = JoinSet::new();
     for shell in Shell::all() {
         waits.spawn(async move {
             let file = File::new();
             let hook = shell.start(&file.path());
-            file.beat(3).await;
+            file.heartbeats(3).await;
             let took = returned(&shell, hook).await;
-            // It may have read the last beat only after a nap.
+            // It may have read the last heartbeat only after a nap.
             assert!(took >= QUIET - Duration::from_millis(500), "{}: {took:?}", shell.name);
         });
     }
@@ -200,12 +200,12 @@ async fn the_hook_returns_five_seconds_after_the_last_beat() {
 }
 
 #[tokio::test]
-async fn the_hook_waits_for_nothing_where_the_image_has_no_sleep() {
+async fn the_hook_returns_at_once_in_an_image_without_sleep() {
     // Busybox looks for none: it is one.
     for mut shell in Shell::all().into_iter().filter(|shell| shell.name != "busybox") {
         shell.path = tempfile::tempdir().expect("a directory");
         let file = File::new();
-        file.write(Drain::Draining { beat: 1 });
+        file.write(Drain::Draining { heartbeat: 1 });
         let took = returned(&shell, shell.start(&file.path())).await;
         assert!(took < AT_ONCE, "{}: {took:?}", shell.name);
     }

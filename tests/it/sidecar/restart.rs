@@ -27,7 +27,7 @@ async fn the_token_file_outlives_a_crash_and_the_registration_is_adopted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn back_off_is_not_lost_by_a_restart() {
+async fn backoff_survives_a_restart() {
     let world = World::start().await.expect("a world");
     world.entra.faults().always("POST **", Fault::Aadsts { code: 700_016 });
     let pod = Pod::new(&world);
@@ -50,7 +50,7 @@ async fn back_off_is_not_lost_by_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_that_cannot_be_read_is_no_reason_to_stay_down() {
+async fn an_unreadable_state_does_not_prevent_a_start() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
     std::fs::write(pod.path("state/state.json"), "{\"pool\":").expect("written");

@@ -1,4 +1,4 @@
-//! No room, no inodes, no descriptors, a wrong clock, rubbish for certificates: it is said, and the agent is removed.
+//! No space, no inodes, no file descriptors, a wrong clock, an invalid CA bundle: it is reported, and the agent is removed.
 
 use crate::pod::{NAME, Pod, SOON, content, register};
 use azure_emulators::tls::Authority;
@@ -30,7 +30,7 @@ fn empty(folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handoff_volume_without_room_is_said_and_recovered_from() {
+async fn a_full_handoff_volume_is_reported_and_recovered_from() {
     let mut rows = JoinSet::new();
     // Of bytes: the drain file, the token and one more page. Of inodes: the root and the directory, too.
     for options in ["size=12k", "nr_inodes=5"] {
@@ -73,7 +73,7 @@ async fn a_handoff_volume_without_room_is_said_and_recovered_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_volume_without_room_costs_the_memory_of_a_restart_and_nothing_else() {
+async fn a_full_state_volume_costs_only_the_saved_state() {
     let mut rows = JoinSet::new();
     // Of inodes: the root, the socket, the state and the next state.
     for options in ["size=8k", "nr_inodes=4"] {
@@ -101,7 +101,7 @@ async fn a_state_volume_without_room_costs_the_memory_of_a_restart_and_nothing_e
 
 /// Only the sidecar mounts it, so this is somebody's configuration.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_volume_that_takes_no_socket_ends_it_with_the_reason() {
+async fn a_state_volume_without_a_socket_ends_the_sidecar_with_the_reason() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
     let mut sidecar = pod.start_on_tmpfs("state", "nr_inodes=1");
@@ -114,9 +114,9 @@ async fn a_state_volume_that_takes_no_socket_ends_it_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rubbish_in_the_state_volume_is_no_reason_to_stay_down() {
+async fn garbage_in_the_state_volume_does_not_prevent_a_start() {
     let mut rows = JoinSet::new();
-    let far = r#"{"exchange_not_before": 1e300, "ado_not_before": 1e300, "leaving_since": -1, "exchange_failures": 4294967295}"#;
+    let far = r#"{"exchange_not_before": 1e300, "ado_not_before": 1e300, "draining_since": -1, "exchange_failures": 4294967295}"#;
     for rubbish in [
         vec![b'{'; 32 << 20],
         vec![0xff; 100],
@@ -143,7 +143,7 @@ async fn rubbish_in_the_state_volume_is_no_reason_to_stay_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_descriptors_it_waits_and_the_agent_is_removed_over_the_open_connection() {
+async fn without_file_descriptors_it_waits_and_the_agent_is_removed_over_the_open_connection() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world);
     let mut sidecar = pod.start();
@@ -193,7 +193,7 @@ async fn without_descriptors_it_waits_and_the_agent_is_removed_over_the_open_con
 /// The sidecar's own timers do not look at the time of day; what it compares are times of the servers. The jumps are within
 /// what the tokens' own times allow.
 #[tokio::test(flavor = "multi_thread")]
-async fn clocks_that_jump_do_not_keep_the_agent() {
+async fn a_clock_that_jumps_does_not_prevent_the_removal() {
     let mut rows = JoinSet::new();
     for jump in [-240_000, 1_800_000] {
         rows.spawn(async move {
@@ -220,7 +220,7 @@ async fn clocks_that_jump_do_not_keep_the_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rubbish_for_certificates_is_named_and_replaced_without_a_restart() {
+async fn an_invalid_ca_bundle_is_reported_and_replaced_without_a_restart() {
     let key = "-----BEGIN PRIVATE KEY-----\nMIIBEzCBu6ADAgECAhRs\n-----END PRIVATE KEY-----\n";
     let broken = "-----BEGIN CERTIFICATE-----\nMIIBEzCBu6ADAgECAhRs\n-----END CERTIFICATE-----\n";
     const ANOTHER: &str = "invalid peer certificate";
@@ -264,7 +264,7 @@ async fn rubbish_for_certificates_is_named_and_replaced_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rubbish_of_the_operators_for_certificates_is_a_wrong_configuration() {
+async fn an_invalid_ca_bundle_of_the_operator_is_a_bad_configuration() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world).set(contract::CA_PEM_VARIABLE, "no PEM");
     let mut sidecar = pod.start();

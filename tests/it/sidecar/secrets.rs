@@ -9,7 +9,7 @@ use contract::Reason;
 const PASSWORD: &str = "correct-horse-battery";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_logged_saved_or_said() {
+async fn no_secret_is_logged_saved_or_printed() {
     let world = World::start().await.expect("a world");
     let proxy = ConnectProxy::start(&[
         ("login.microsoftonline.com", world.entra.address()),

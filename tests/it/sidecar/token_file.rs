@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_the_image_deletes_comes_back() {
+async fn a_file_that_the_image_deletes_is_written_again() {
     let world = World::start().await.expect("a world");
     let pod = Pod::new(&world).set(contract::TOKEN_FILE_MODE_VARIABLE, "0640");
     let mut sidecar = pod.start();

@@ -53,7 +53,7 @@ async fn an_agent_that_is_deleted_while_idle_ends_with_2() {
 }
 
 #[tokio::test]
-async fn an_agent_that_was_deleted_before_it_starts_asks_for_ever() {
+async fn an_agent_that_was_deleted_before_it_starts_asks_forever() {
     let agent = configured(AgentVersion::V5).await.hurried(1000);
     agent.world.pool.remove_agent(agent.agent().id);
     let mut command = agent.command("./bin/Agent.Listener");

@@ -4,7 +4,7 @@ use crate::installed::{Installed, Started, configured, eventually, is_alive, num
 use azure_emulators::ado::{Behavior, JobSpec, JobState};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
-use stub_agent::AgentVersion;
+use stub_agent::{AgentVersion, VERSION_VARIABLE};
 
 #[tokio::test]
 async fn v4_closes_its_session_on_sigterm_and_ends_with_143() {
@@ -23,6 +23,18 @@ async fn v5_dies_of_sigterm_and_leaves_its_session_open() {
     assert_eq!(listener.code().await, 143);
     assert!(!listener.log().contains("Exiting"), "nobody handled it");
     assert!(agent.agent().online, "for minutes nobody knows that it is gone");
+}
+
+#[tokio::test]
+async fn one_package_is_both_versions() {
+    let agent = configured(AgentVersion::V5).await;
+    let mut command = agent.command("./bin/Agent.Listener");
+    command.arg("run").env(VERSION_VARIABLE, AgentVersion::V4.to_string());
+    let mut listener = agent.start(command);
+    listener.says("Listening for Jobs").await;
+    listener.signal(Signal::TERM);
+    assert_eq!(listener.code().await, 143);
+    assert!(!agent.agent().online, "it closed its session, as version 4 does");
 }
 
 #[tokio::test]

@@ -38,6 +38,21 @@ impl Handler for State {
             }
             Mood::Failing => return status(500, "InternalError", "etcdserver: no leader").into(),
         }
+        if let Some(refusal) = self.refusal(&request) {
+            return refusal.into();
+        }
+        let other = self.lock().others.get(&request.path).cloned();
+        if let Some(object) = other.filter(|_| request.method == "GET") {
+            return Reply::json(200, &object).into();
+        }
+        if !self.serves_operators()
+            && let Some(answer) = self.stored(&request).await
+        {
+            return answer;
+        }
+        if let Some(answer) = self.told(&request).await {
+            return answer;
+        }
         let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
         match (request.method.as_str(), segments.as_slice()) {
             ("GET", ["version"]) => self.version().into(),
@@ -56,12 +71,7 @@ impl Handler for State {
                 Reply::json(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})).into()
             }
             ("GET", ["api", "v1"]) => Reply::json(200, &resources()).into(),
-            (method, _) => status(
-                403,
-                "Forbidden",
-                &format!("the webhook has no right to {method} {}", request.path),
-            )
-            .into(),
+            (_, _) => self.for_an_operator(&request).await,
         }
     }
 }
@@ -173,14 +183,14 @@ fn news(objects: &Objects, since: u64, shape: Shape) -> String {
 
 /// How an object is written.
 #[derive(Clone, Copy)]
-enum Shape {
+pub(super) enum Shape {
     Metadata,
     Whole,
 }
 
 impl Shape {
     /// What a request asks for, if it gets that.
-    fn asked(request: &Request, objects: &Objects) -> Option<Self> {
+    pub(super) fn asked(request: &Request, objects: &Objects) -> Option<Self> {
         let accept = request.header("accept");
         match accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")) {
             true => Some(Self::Metadata),
@@ -188,7 +198,7 @@ impl Shape {
         }
     }
 
-    fn of(self, object: &Value) -> Value {
+    pub(super) fn of(self, object: &Value) -> Value {
         match self {
             Self::Metadata => json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
                 "metadata": object["metadata"]}),
@@ -197,7 +207,7 @@ impl Shape {
     }
 
     /// Version and kind of a list.
-    fn list(self) -> (&'static str, &'static str) {
+    pub(super) fn list(self) -> (&'static str, &'static str) {
         match self {
             Self::Metadata => ("meta.k8s.io/v1", "PartialObjectMetadataList"),
             Self::Whole => ("v1", "ServiceAccountList"),
@@ -212,7 +222,7 @@ fn resources() -> Value {
         "verbs": ["get", "list", "watch"]}]})
 }
 
-fn not_metadata() -> Reply {
+pub(super) fn not_metadata() -> Reply {
     status(
         406,
         "NotAcceptable",
@@ -220,7 +230,7 @@ fn not_metadata() -> Reply {
     )
 }
 
-fn status(code: u16, reason: &str, message: &str) -> Reply {
+pub(super) fn status(code: u16, reason: &str, message: &str) -> Reply {
     let status = json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
         "reason": reason, "code": code, "message": message});
     Reply::json(code, &status)

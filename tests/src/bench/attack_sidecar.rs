@@ -225,7 +225,10 @@ impl Drop for Storm {
 }
 
 /// The limits that the webhook gives a sidecar by default.
-fn default_limits() -> anyhow::Result<Limits> {
+///
+/// # Errors
+/// They are written in another form than expected here.
+pub fn default_limits() -> anyhow::Result<Limits> {
     let settings = Config::read(["ado-agent-webhook", "--sidecar-image=x"].map(str::to_owned), |_| None)?.settings;
     let memory = settings.sidecar_memory.strip_suffix("Mi").context("in Mi")?;
     let processor = settings.sidecar_cpu.strip_suffix('m').context("in m")?;

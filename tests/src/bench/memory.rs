@@ -19,20 +19,20 @@ const FLAT: f64 = 0.5;
 const CONNECTIONS: usize = 10;
 /// ServiceAccounts of a namespace in the large cluster.
 const ACCOUNTS_OF_A_NAMESPACE: usize = 20;
-/// One ServiceAccount in so many has a client id, in a cluster where agents are one use among others.
+/// One ServiceAccount in so many has a client ID, in a cluster where agents are one use among others.
 const ANNOTATED: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// In a small cluster, in a large one, and in a large one where every account has a client id.
+/// In a small cluster, in a large one, and in a large one where every account has a client ID.
 ///
 /// # Errors
 /// The webhook does not start, or does not answer.
 pub async fn measure(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let accounts = effort.accounts;
     let mut rows = cluster("small cluster", effort, 0, 1).await?;
-    let name = format!("{accounts} ServiceAccounts, {} with a client id", accounts / ANNOTATED);
+    let name = format!("{accounts} ServiceAccounts, {} with a client ID", accounts / ANNOTATED);
     rows.extend(cluster(&name, effort, accounts, ANNOTATED).await?);
-    let name = format!("{accounts} ServiceAccounts, all with a client id");
+    let name = format!("{accounts} ServiceAccounts, all with a client ID");
     rows.extend(cluster(&name, effort, accounts, 1).await?);
     Ok(rows)
 }
@@ -40,7 +40,7 @@ pub async fn measure(effort: &Effort) -> anyhow::Result<Vec<Row>> {
 async fn cluster(name: &str, effort: &Effort, accounts: usize, annotated: usize) -> anyhow::Result<Vec<Row>> {
     let api = reviews::cluster().await?;
     fill(&api, accounts, annotated);
-    // The namespaces' accounts `default` have no client id, the pod's own has one.
+    // The namespaces' accounts `default` have no client ID, the pod's own has one.
     let known = accounts / annotated + 1;
     let webhook = Webhook::start(&api, &[reviews::IMAGE]).await?;
     listed(&webhook, 1, known).await?;
@@ -67,7 +67,7 @@ async fn cluster(name: &str, effort: &Effort, accounts: usize, annotated: usize)
         .goal(FLAT),
     ];
     if accounts > 0 {
-        // More changes at once than the API server remembers: the watch has to list anew.
+        // More changes at once than the API server remembers: the watch has to list again.
         fill(&api, accounts, annotated);
         listed(&webhook, 2, known).await?;
         let relisted = process.memory()?;

@@ -8,6 +8,7 @@ pub mod attack;
 pub mod attack_sidecar;
 pub mod decision;
 pub mod floor;
+pub mod gateway;
 pub mod load;
 pub mod machine;
 pub mod memory;

@@ -124,6 +124,19 @@ impl Pod {
         Ok((started.elapsed(), output.status.success()))
     }
 
+    /// Waits until the startup probe passes.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn may_start(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.call("probe")?.1 {
+            ensure!(Instant::now() < deadline, "the probe does not pass:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Waits until the startup probe passes, then registers the agent as the start script would.
     ///
     /// # Errors
@@ -137,11 +150,7 @@ impl Pod {
     /// # Errors
     /// It does not pass.
     pub fn register_as(&self, world: &World, name: &str) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.call("probe")?.1 {
-            ensure!(Instant::now() < deadline, "the probe does not pass:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.may_start()?;
         let owner = lone_sidecar::owner(&self.name);
         world.pool.add_agent(name, &[(contract::OWNER_VARIABLE, &owner)]);
         Ok(())

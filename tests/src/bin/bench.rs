@@ -9,7 +9,9 @@ use std::time::Duration;
 use tests::bench::floor::Log;
 use tests::bench::machine::{Machine, load};
 use tests::bench::report::{Row, table};
-use tests::bench::{Effort, attack, attack_sidecar, floor, memory, neighbor, reviews, round_trip, sidecar, sizes};
+use tests::bench::{
+    Effort, attack, attack_sidecar, floor, gateway, memory, neighbor, reviews, round_trip, sidecar, sizes,
+};
 use tests::programs::program;
 
 /// Measures webhook and sidecar against their goals: time of a review beside the least that could answer it, memory, wakeups,
@@ -81,6 +83,12 @@ enum Role {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Requests through the gateway beside direct ones, and a sidecar beside an idle agent, with the processor and memory that the
+    /// sidecar is shipped with. Needs root for the limits, which are control groups
+    Gateway {
+        #[command(flatten)]
+        how: How,
+    },
     /// The least that can answer a review
     #[command(name = floor::COMMAND, hide = true)]
     Floor {
@@ -144,6 +152,10 @@ fn main() -> anyhow::Result<()> {
             runtime()?.block_on(
                 how.tell(async |_| attack_sidecar::rows(sidecar.as_deref(), only.as_deref(), &|what| say(what)).await),
             )
+        }
+        Some(Role::Gateway { how }) => {
+            program("ado-agent-sidecar")?;
+            runtime()?.block_on(how.tell(gateway::measure))
         }
         None => {
             say("building the programs");

@@ -1,6 +1,7 @@
 //! `cargo run --bin demo`: one agent from `kubectl apply` to removed, without a secret.
 
 use clap::Parser;
+use contract::Handoff;
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tests::agent_package::AgentChoice;
 use tests::demo::script::{self, Options, Script};
 use tests::demo::stage::Stage;
-use tests::demo::{Story, TOOLS, Teller};
+use tests::demo::{Format, Story, TOOLS, Teller};
 use tests::kubelet::{Isolation, find_tool};
 use tests::programs::program;
 
@@ -50,6 +51,9 @@ struct Own {
     /// A variable of the image or of the pod; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable, requires = "script")]
     env: Vec<(String, String)>,
+    /// How the agent container gets what it needs: token-file or gateway
+    #[arg(long, value_name = "HANDOFF", default_value = "token-file", value_parser = handoff, requires = "script")]
+    handoff: Handoff,
     /// Also run it with --once in a Job
     #[arg(long, requires = "script")]
     once: bool,
@@ -59,6 +63,10 @@ struct Own {
     /// This is the process in the sandbox.
     #[arg(long, hide = true, requires = "script")]
     inside: bool,
+}
+
+fn handoff(argument: &str) -> Result<Handoff, String> {
+    Handoff::parse(argument).ok_or_else(|| "this is neither token-file nor gateway".to_owned())
 }
 
 /// Splits `NAME=VALUE`.
@@ -71,10 +79,16 @@ fn variable(argument: &str) -> Result<(String, String), String> {
 
 const BUILDING: &str = "Building webhook, sidecar and stub agent (the first time takes minutes) …";
 
+impl Args {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let teller = Teller::new(std::io::stdout(), args.json);
+    let teller = Teller::new(std::io::stdout(), args.format());
     if args.list {
         for story in Story::ALL {
             teller.entry(story.name(), story.title());
@@ -144,6 +158,7 @@ async fn own_script(path: &Path, args: &Args, teller: &Teller) -> ExitCode {
         agent: args.agent.clone(),
         user: own.user,
         env: own.env.clone(),
+        handoff: own.handoff,
         once: own.once,
         grace: Duration::from_secs(own.grace),
     };
@@ -169,7 +184,7 @@ async fn own_script(path: &Path, args: &Args, teller: &Teller) -> ExitCode {
 }
 
 async fn tell(story: Story, args: &Args) -> anyhow::Result<()> {
-    let teller = Teller::new(std::io::stdout(), args.json);
+    let teller = Teller::new(std::io::stdout(), args.format());
     teller.head("story", &format!("\n{}", story.title()));
     let stage = story.stage(args.agent.clone()).await?;
     story.tell(&stage, &teller).await?;

@@ -10,7 +10,7 @@ pub mod stage;
 
 pub use narrator::Narrator;
 pub use stories::Story;
-pub use teller::Teller;
+pub use teller::{Format, Teller};
 
 /// Programs that the agent containers need on this machine, with the packages that bring them.
 pub const TOOLS: [(&str, &str); 4] = [("bash", "bash"), ("curl", "curl"), ("jq", "jq"), ("tar", "tar")];

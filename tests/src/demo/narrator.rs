@@ -183,8 +183,10 @@ fn tell_event(teller: &Teller, pod: &Followed, event: &Event) {
         What::ProbeFailed(output) => ("sidecar", output.clone()),
         What::ProbePassed => (
             "sidecar",
-            "the token file is there, pool and role are checked: the agent may start".to_owned(),
+            "there is a token, pool and role are checked: the agent may start".to_owned(),
         ),
+        What::Ready => ("kubelet", format!("pod {} is ready", pod.name)),
+        What::NotReady(output) => ("kubelet", format!("pod {} is not ready: {output}", pod.name)),
         What::ProbeGaveUp => (
             "kubelet",
             format!("gives {container} up: its startup probe failed too often"),

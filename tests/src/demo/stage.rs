@@ -1,18 +1,23 @@
 //! The whole world for one story: emulators, API-server double, the real webhook, a kubelet double, and the objects of
 //! `manifests/examples`, so that the demo shows what the documentation shows.
 
+mod gateway;
+mod image;
+
 use crate::agent_package::AgentChoice;
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::Webhook;
 use crate::kubelet::{self, Image, Images, Isolation, Kubelet, Objects, Pod};
 use crate::kustomize;
-use crate::programs::{program, repository};
+use crate::programs::program;
 use anyhow::{Context, anyhow};
 use azure_emulators::entra::{FederatedCredential, Kind};
 use azure_emulators::http::Listen;
 use azure_emulators::tls::install_provider;
 use azure_emulators::world::{self, World};
-use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION};
+use contract::{AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, HANDOFF_ANNOTATION, Handoff};
+pub use gateway::through_gateway;
+pub use image::{AgentImage, SCRIPTS, does_own_exchange};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -22,81 +27,6 @@ use std::time::Duration;
 const SIDECAR_IMAGE: &str = "registry.example.com/ado-agent-sidecar:1";
 /// The agent container of the examples.
 pub const AGENT: &str = "agent";
-
-/// A start script with its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AgentImage {
-    /// Name of the script in `tests/agent/start`.
-    pub script: &'static str,
-    /// Whether the image's user is root.
-    pub is_root: bool,
-}
-
-/// Every start script, in the order of the catalog.
-pub const SCRIPTS: [&str; 10] = [
-    "gen0",
-    "gen0b",
-    "gen1",
-    "gen2",
-    "gen3",
-    "gen4",
-    "foreground",
-    "read-once",
-    "own-exchange",
-    "article",
-];
-
-/// Whether a start script does the Entra exchange itself, so that its pod needs what the Azure Workload Identity webhook adds.
-pub fn does_own_exchange(script: &str) -> bool {
-    ["own-exchange", "article"].contains(&script)
-}
-
-impl AgentImage {
-    /// The one of the examples: today's recipe, with a user of its own.
-    pub const EXAMPLE: Self = Self {
-        script: "gen3",
-        is_root: false,
-    };
-
-    fn name(self) -> String {
-        let user = if self.is_root { "root" } else { "user" };
-        format!("registry.example.com/{}:{user}", self.script)
-    }
-
-    fn user(self) -> u32 {
-        if self.is_root { 0 } else { 1000 }
-    }
-
-    fn image(self, ca: &Path) -> Image {
-        let script = repository()
-            .join("tests/agent/start")
-            .join(format!("{}.sh", self.script));
-        let trust = "/etc-of-image/ca.pem";
-        let mut variables = vec![
-            ("HOME", "/azp"),
-            ("TARGETARCH", "linux-x64"),
-            // The image trusts the private CA in its own way, which is not the injector's business.
-            ("CURL_CA_BUNDLE", trust),
-            ("SSL_CERT_FILE", trust),
-            // The only shortened pauses: 30 s between removal attempts, and those of the stub agent.
-            ("STUB_RETRY_SECONDS", "1"),
-            ("STUB_AGENT_HURRY", "20"),
-        ];
-        if self.is_root {
-            variables.push(("AGENT_ALLOW_RUNASROOT", "true"));
-        }
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Image {
-            entrypoint: vec!["./start.sh".to_owned()],
-            env: variables.into_iter().map(owned).collect(),
-            user: (self.user(), self.user()),
-            directory: "/azp".to_owned(),
-            copies: vec![(script, "/azp/start.sh".to_owned())],
-            programs: vec![(ca.to_owned(), trust.to_owned())],
-            ..Image::default()
-        }
-    }
-}
 
 /// Which example a pod is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +51,20 @@ pub struct Plan {
     pub image: Option<(String, Image)>,
     /// How containers are kept apart; found out if absent.
     pub isolation: Option<Isolation>,
+}
+
+impl Plan {
+    /// The usual stage: with the federated credential, Azure by address and port, and the images of [`SCRIPTS`].
+    pub fn new(agent: AgentChoice, back_off: Duration) -> Self {
+        Self {
+            agent,
+            federated: true,
+            back_off,
+            azure: None,
+            image: None,
+            isolation: None,
+        }
+    }
 }
 
 /// Azure under its own host names, which have to resolve to these addresses.
@@ -163,23 +107,15 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets everything up as an administrator does (docs/azure.md), with the agent that the environment chooses. `federated`
-    /// says whether the federated credential is there; `back_off` is the kubelet's first restart pause.
-    pub async fn set_up(federated: bool, back_off: Duration) -> anyhow::Result<Self> {
-        Self::with_agent(AgentChoice::from_environment()?, federated, back_off).await
+    /// Sets everything up as an administrator does (docs/azure.md), with the agent that the environment chooses. `back_off` is
+    /// the kubelet's first restart pause.
+    pub async fn set_up(back_off: Duration) -> anyhow::Result<Self> {
+        Self::with_agent(AgentChoice::from_environment()?, back_off).await
     }
 
     /// The same with this agent.
-    pub async fn with_agent(agent: AgentChoice, federated: bool, back_off: Duration) -> anyhow::Result<Self> {
-        Self::with(Plan {
-            agent,
-            federated,
-            back_off,
-            azure: None,
-            image: None,
-            isolation: None,
-        })
-        .await
+    pub async fn with_agent(agent: AgentChoice, back_off: Duration) -> anyhow::Result<Self> {
+        Self::with(Plan::new(agent, back_off)).await
     }
 
     /// Sets everything up as planned.
@@ -268,7 +204,7 @@ impl Stage {
             examples,
             folder,
         };
-        stage.set_config(stage.world.pool.name());
+        stage.set_config();
         Ok(stage)
     }
 
@@ -283,12 +219,12 @@ impl Stage {
             .map_err(|refused| anyhow!("the federated credential was not added: {refused:?}"))
     }
 
-    /// Applies the examples' ConfigMap with the emulator's URL and this pool.
-    pub fn set_config(&self, pool: &str) {
+    /// Applies the examples' ConfigMap with the emulator's URL and the pool.
+    fn set_config(&self) {
         self.objects.set_config_map(
             &self.namespace,
             &self.config_name(),
-            &[("AZP_URL", &self.url), ("AZP_POOL", pool)],
+            &[("AZP_URL", &self.url), ("AZP_POOL", self.world.pool.name())],
         );
     }
 
@@ -313,6 +249,9 @@ impl Stage {
             Workload::Deployment => format!("{name}-5d4f8c7b9-").into(),
             Workload::Job => format!("{name}-").into(),
         };
+        if pod["metadata"]["annotations"][HANDOFF_ANNOTATION] == Handoff::Gateway.as_str() {
+            through_gateway(&mut pod);
+        }
         pod["spec"]["containers"][0]["image"] = image.name().into();
         if image.is_root {
             // What the example says about images that need more than a user of their own.

@@ -5,6 +5,15 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+/// How a timeline is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// Who is telling. Clones tell the same story.
 #[derive(Clone)]
 pub struct Teller {
@@ -13,17 +22,17 @@ pub struct Teller {
 
 struct Inner {
     began: Instant,
-    is_json: bool,
+    format: Format,
     out: Mutex<Box<dyn Write + Send>>,
     lines: Mutex<Vec<String>>,
 }
 
 impl Teller {
-    /// Tells to this writer, as JSON or for people.
-    pub fn new(out: impl Write + Send + 'static, is_json: bool) -> Self {
+    /// Writes the timeline to `out`.
+    pub fn new(out: impl Write + Send + 'static, format: Format) -> Self {
         let inner = Inner {
             began: Instant::now(),
-            is_json,
+            format,
             out: Mutex::new(Box::new(out)),
             lines: Mutex::default(),
         };
@@ -34,7 +43,7 @@ impl Teller {
     pub fn say(&self, who: &str, what: &str) {
         let seconds = self.inner.began.elapsed().as_secs_f64();
         let mut out = self.inner.out.lock().expect("no teller panics");
-        let line = if self.inner.is_json {
+        let line = if self.inner.format == Format::Json {
             json!({ "seconds": (seconds * 100.0).round() / 100.0, "who": who, "what": what }).to_string()
         } else {
             format!("{seconds:6.1} s  {who:<13} {what}")
@@ -78,7 +87,7 @@ impl Teller {
 
     fn print(&self, text: &str, object: &Value) {
         let mut out = self.inner.out.lock().expect("no teller panics");
-        let line = if self.inner.is_json {
+        let line = if self.inner.format == Format::Json {
             object.to_string()
         } else {
             text.to_owned()

@@ -1,8 +1,9 @@
 //! One container of a pod: started, probed, restarted in place with the kubelet's back-off.
 
 use super::environment::{self, Environment, expand, list, text};
-use super::isolation::{Isolation, Mount, Process, Sandbox, User};
+use super::isolation::Isolation;
 use super::objects::Objects;
+use super::sandbox::{Mount, Process, Sandbox, User};
 use super::state::{Ended, PodState, What};
 use super::volumes::Volumes;
 use super::{Settings, own_grace};
@@ -112,14 +113,15 @@ pub(super) fn send(process: Process, isolation: &Isolation, signal: Signal) {
     };
 }
 
-struct Container {
-    pod: Arc<Shared>,
-    spec: Value,
+/// A container of a pod, through all its starts.
+pub(super) struct Container {
+    pub(super) pod: Arc<Shared>,
+    pub(super) spec: Value,
     role: Role,
 }
 
 impl Container {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         text(&self.spec, "/name")
     }
 
@@ -127,7 +129,7 @@ impl Container {
         self.change(|state, name| state.record(name, what));
     }
 
-    fn change(&self, change: impl FnOnce(&mut PodState, &str)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut PodState, &str)) {
         self.pod.state.send_modify(|state| change(state, self.name()));
     }
 
@@ -180,6 +182,7 @@ impl Container {
         };
         let status = tokio::select! {
             status = child.wait() => status,
+            () = self.probe_readiness(&sandbox, process) => child.wait().await,
             () = self.probe_until_started(&sandbox, process) => {
                 self.record(What::ProbeGaveUp);
                 send(process, &self.pod.isolation, Signal::TERM);
@@ -211,6 +214,7 @@ impl Container {
             let container = state.of(name);
             container.process = None;
             container.started = false;
+            container.ready = container.ready.map(|_| false);
             container.ended = Some(ended.clone());
             state.record(name, What::Ended(ended));
         });
@@ -312,72 +316,4 @@ impl Container {
             no_new_privileges: self.spec["securityContext"]["allowPrivilegeEscalation"] == false,
         }
     }
-
-    /// Asks the startup probe until it passes, then waits forever; returns where it failed too often.
-    async fn probe_until_started(&self, sandbox: &Sandbox, process: Process) {
-        let probe = &self.spec["startupProbe"];
-        let command: Vec<String> = list(&probe["exec"], "command")
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
-        if command.is_empty() {
-            return std::future::pending().await;
-        }
-        let seconds = |key: &str, default: u64| Duration::from_secs(probe[key].as_u64().unwrap_or(default));
-        let (period, timeout) = (seconds("periodSeconds", 10), seconds("timeoutSeconds", 1));
-        let threshold = probe["failureThreshold"].as_u64().unwrap_or(3);
-        tokio::time::sleep(seconds("initialDelaySeconds", 0)).await;
-        let mut failures = 0;
-        loop {
-            let next = tokio::time::Instant::now() + period;
-            let (passed, output) = ask(sandbox, process, &command, timeout).await;
-            let fresh = self.pod.state.borrow().container(self.name()).probe != output;
-            self.change(|state, name| {
-                state.of(name).probe.clone_from(&output);
-                if passed {
-                    state.of(name).started = true;
-                    state.record(name, What::ProbePassed);
-                } else if fresh {
-                    state.record(name, What::ProbeFailed(output));
-                }
-            });
-            if passed {
-                return std::future::pending().await;
-            }
-            failures += 1;
-            if failures >= threshold {
-                return;
-            }
-            tokio::time::sleep_until(next).await;
-        }
-    }
-}
-
-async fn ask(sandbox: &Sandbox, process: Process, command: &[String], timeout: Duration) -> (bool, String) {
-    let mut probe = match sandbox.exec(process, command) {
-        Ok(probe) => probe,
-        Err(error) => return (false, format!("{error:#}")),
-    };
-    match tokio::time::timeout(timeout, probe.output()).await {
-        Ok(Ok(output)) => {
-            let said = [output.stdout, output.stderr].concat();
-            (
-                output.status.success(),
-                String::from_utf8_lossy(&said).trim().to_owned(),
-            )
-        }
-        Ok(Err(error)) => (false, error.to_string()),
-        Err(_) => (false, format!("command timed out after {} s", timeout.as_secs())),
-    }
-}
-
-/// The `preStop` hook of a container that runs; `None` where it has none.
-pub(super) fn hook(pod: &Shared, spec: &Value, process: Process) -> Option<tokio::process::Command> {
-    let exec = spec.pointer("/lifecycle/preStop/exec")?;
-    let command: Vec<String> = list(exec, "command")
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
-    let sandboxes = pod.sandboxes.lock().expect("no user of the sandboxes panics");
-    sandboxes.get(text(spec, "/name"))?.exec(process, &command).ok()
 }

@@ -14,7 +14,7 @@ pub struct Image {
     pub user: (u32, u32),
     /// Working directory.
     pub directory: String,
-    /// Files and folders of the host that are copied to these paths, at each start of a container anew.
+    /// Files and folders of the host that are copied to these paths, again at each start of a container.
     pub copies: Vec<(PathBuf, String)>,
     /// Files of the host that are shown at these paths, read-only: programs, which would be long to copy.
     pub programs: Vec<(PathBuf, String)>,

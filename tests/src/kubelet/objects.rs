@@ -2,7 +2,6 @@
 
 use azure_emulators::clock::Clock;
 use azure_emulators::cluster_issuer::ClusterIssuer;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -83,18 +82,6 @@ impl Objects {
     /// Creates or replaces a Secret.
     pub fn set_secret(&self, namespace: &str, name: &str, data: &[(&str, &str)]) {
         self.set(Kind::Secret, namespace, name, data);
-    }
-
-    /// Creates the ConfigMap of a manifest.
-    pub fn apply_config_map(&self, manifest: &Value) {
-        let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let data: Vec<(&str, &str)> = manifest["data"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
-            .collect();
-        self.set_config_map(text("/metadata/namespace"), text("/metadata/name"), &data);
     }
 
     fn set(&self, kind: Kind, namespace: &str, name: &str, data: &[(&str, &str)]) {

@@ -1,6 +1,6 @@
 //! What is known of a pod: its containers, its phase, and everything that happened, with the time.
 
-use super::isolation::Process;
+use super::sandbox::Process;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub struct ContainerState {
     pub process: Option<Process>,
     /// Whether its startup probe has passed (or it has none and runs).
     pub started: bool,
+    /// Whether its readiness probe passes; `None` where it has none or was not asked yet.
+    pub ready: Option<bool>,
     /// How often it was started again.
     pub restarts: u32,
     /// How it ended the last time.
@@ -54,6 +56,10 @@ pub enum What {
     ProbeFailed(String),
     /// Its startup probe failed too often; the container is stopped.
     ProbeGaveUp,
+    /// Its readiness probe passed, where it did not before.
+    Ready,
+    /// Its readiness probe failed with this output, where it did not before.
+    NotReady(String),
     /// Its main process ended.
     Ended(Ended),
     /// It is started again after this pause.

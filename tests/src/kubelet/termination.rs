@@ -1,9 +1,10 @@
 //! How a pod ends: hooks of all containers at once, main containers first, sidecars in reverse order, whole seconds, and
 //! never less than two of them (k8s.io/kubernetes `pkg/kubelet/kuberuntime/kuberuntime_container.go` `killContainer`).
 
-use super::container::{Shared, hook, kill, send};
+use super::container::{Shared, kill, send};
 use super::environment::{list, text};
-use super::isolation::Process;
+use super::exec::hook;
+use super::sandbox::Process;
 use super::state::What;
 use rustix::process::Signal;
 use serde_json::Value;

@@ -121,8 +121,8 @@ fn second_agent(pod: &Pod<'_>, agent: &Container<'_>) -> Option<String> {
         .flat_map(|container| container.env.iter().map(move |entry| (container, entry.name)))
         .find(|(_, variable)| AGENT_VARIABLES.contains(variable))?;
     Some(format!(
-        "container {} looks like a second agent ({variable}): it gets no token file, keeps a token of its own, and nobody \
-         removes its agent; give it a pod of its own",
+        "container {} looks like a second agent ({variable}): the sidecar serves one agent, so this one needs a \
+         token of its own, and nobody removes it from the pool; run it in a pod of its own",
         quote(container.name)
     ))
 }
@@ -132,8 +132,8 @@ fn deployment_group(agent: &Container<'_>, environment: &Environment<'_>) -> Opt
     let is_one = |name: &&str| DEPLOYMENT_GROUPS.iter().any(|part| name.to_uppercase().contains(part));
     let name = environment.names().find(is_one)?;
     Some(format!(
-        "container {}: {} is of an agent of a deployment group, which is in no pool; the sidecar checks and removes agents of pools \
-         only",
+        "container {}: {} configures an agent of a deployment group, which is not in an agent pool; the sidecar checks and removes \
+         agents of pools only",
         quote(agent.name),
         quote(name)
     ))
@@ -145,8 +145,8 @@ fn end_of_a_job(pod: &Pod<'_>, agent: &Container<'_>) -> Option<String> {
     let others: Vec<&str> = names.filter(|name| *name != agent.name).collect();
     (!pod.restarts_always && !others.is_empty()).then(|| {
         format!(
-            "the agent is removed when the last container has ended: move what runs on after the agent to initContainers, with \
-             restartPolicy Always (beside the agent: {})",
+            "the sidecar removes the agent when the last container has ended: move containers that keep running after the agent to \
+             initContainers, with restartPolicy Always (other containers: {})",
             list(others)
         )
     })

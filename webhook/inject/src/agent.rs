@@ -24,7 +24,7 @@ pub(crate) fn choose(containers: &[Container<'_>], overrides: &Overrides<'_>) ->
         );
     }
     match containers {
-        [] => denied("the pod has no containers, so none can be the agent".to_owned()),
+        [] => denied("the pod has no containers".to_owned()),
         [_] => Ok(0),
         _ => contract::AGENT_CONTAINER_NAMES
             .iter()

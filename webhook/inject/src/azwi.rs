@@ -99,7 +99,12 @@ pub(crate) fn read<'a>(
             ),
         ));
     }
-    let token = choice(skipped.contains(agent), agent, overrides, settings)?;
+    let listed = if skipped.contains(agent) {
+        Listed::Skipped
+    } else {
+        Listed::No
+    };
+    let token = choice(listed, agent, overrides, settings)?;
     if token == FederatedToken::Hide && pod.annotations.get(contract::AZWI_PROXY_ANNOTATION).is_some() {
         return Err(Denial::new(
             DenyReason::FederatedTokenChoice,
@@ -118,15 +123,23 @@ pub(crate) fn read<'a>(
     })
 }
 
+/// Whether azwi's annotation `skip-containers` names the agent container.
+#[derive(Clone, Copy)]
+enum Listed {
+    Skipped,
+    No,
+}
+
+/// The choice for the agent container's federated token: the pod's, then the operator's.
 fn choice(
-    skipped: bool,
+    listed: Listed,
     agent: &str,
     overrides: &Overrides<'_>,
     settings: &Settings,
 ) -> Result<FederatedToken, Denial> {
     let key = contract::FEDERATED_TOKEN_ANNOTATION;
-    match (overrides.federated_token, skipped) {
-        (Some(FederatedToken::Keep), true) => Err(Denial::new(
+    match (overrides.federated_token, listed) {
+        (Some(FederatedToken::Keep), Listed::Skipped) => Err(Denial::new(
             DenyReason::Conflict,
             format!(
                 "annotation {key} is \"keep\", but annotation {} lists the agent container {}; remove one of them",
@@ -146,8 +159,8 @@ fn choice(
                 ),
             ))
         }
-        (None, true) => Ok(FederatedToken::Hide),
-        (None, false) => settings.federated_token.ok_or_else(|| {
+        (None, Listed::Skipped) => Ok(FederatedToken::Hide),
+        (None, Listed::No) => settings.federated_token.ok_or_else(|| {
             Denial::new(
                 DenyReason::FederatedTokenChoice,
                 format!(

@@ -1,6 +1,5 @@
 //! A pod that asks for the sidecar and can have it, as far as that is known without its ServiceAccount.
 
-use crate::agent;
 use crate::azwi::{self, Azwi};
 use crate::eligibility::{asks, can_run};
 use crate::env_var::EnvVar;
@@ -11,7 +10,7 @@ use crate::proxy::{self, Proxies};
 use crate::registration::{self, Containers, Registration};
 use crate::text::quote;
 use crate::values::is_subdomain;
-use crate::{Context, Decision, Denial, Request, limits};
+use crate::{Context, Decision, Denial, Request, agent, gateway, limits};
 use contract::DenyReason;
 use serde_json::Value;
 
@@ -44,6 +43,9 @@ impl<'a> Candidate<'a> {
         agent::check_agent(agent)?;
         let azwi = azwi::read(&pod, agent.name, &overrides, settings)?;
         let environment = Environment::read(agent)?;
+        if let Some(wanted) = &overrides.gateway {
+            gateway::check(&pod, agent.name, &environment, &azwi, wanted)?;
+        }
         let proxies = proxy::find(&environment, settings);
         let mut registration = registration::find(agent.name, &environment, &overrides, settings)?;
         let variables = variables(&environment, proxies, &mut registration.containers)?;

@@ -144,6 +144,19 @@ impl<'a> Environment<'a> {
             .filter_map(move |source| source.reference(name, format!("{prefix}{}_{name}", source.index).into()))
     }
 
+    /// How many objects `envFrom` takes variables from.
+    pub(crate) fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Optional references to the variable's key in every `envFrom` source that could set it, all under one name: the last
+    /// that is there counts.
+    pub(crate) fn references_as(&self, name: &'a str, target: &str) -> impl Iterator<Item = EnvVar<'a>> {
+        self.sources
+            .iter()
+            .filter_map(move |source| source.reference(name, target.to_owned().into()))
+    }
+
     /// Optional references to the variable's key in every `envFrom` source that could set it, as variables
     /// `<target>_<index of the source>`.
     pub(crate) fn numbered_references(&self, name: &'a str, target: &str) -> Vec<EnvVar<'a>> {

@@ -3,6 +3,7 @@
 
 use crate::values::{Quantity, is_guid, is_image, is_tenant, quantity};
 use crate::{FederatedToken, LogLevel, RunAsUser};
+use contract::Handoff;
 
 /// A text that is used as it was written.
 pub(crate) struct TextForm {
@@ -57,6 +58,17 @@ pub(crate) const SIDECAR_EPHEMERAL_STORAGE: TextForm = TextForm {
 pub(crate) const LOG_LEVEL: Form<LogLevel> = Form {
     expected: "one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
     parse: LogLevel::parse,
+};
+pub(crate) const HANDOFF: Form<Handoff> = Form {
+    expected: "\"token-file\" or \"gateway\"",
+    parse: Handoff::parse,
+};
+pub(crate) const GATEWAY_PORT: Form<u16> = Form {
+    expected: "a port from 1024 to 65535, for instance \"7649\"",
+    parse: |value| {
+        let port = digits(value).and_then(|port| u16::try_from(port).ok());
+        port.filter(|port| *port >= 1024)
+    },
 };
 pub(crate) const FEDERATED_TOKEN: Form<FederatedToken> = Form {
     expected: "\"hide\" or \"keep\"",

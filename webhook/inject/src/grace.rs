@@ -116,8 +116,8 @@ impl<'a> Grace<'a> {
         }
         (!self.beside.is_empty()).then(|| {
             format!(
-                "the grace period is now {} s for every container: one that ignores SIGTERM keeps the pod Terminating so long \
-                 (beside the agent: {})",
+                "the grace period is now {} s for every container: one that ignores SIGTERM keeps the pod Terminating for that \
+                 long (other containers: {})",
                 self.seconds,
                 list(self.beside.iter().copied())
             )

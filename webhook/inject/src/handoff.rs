@@ -1,16 +1,21 @@
-//! What the `token-file` handoff changes in the agent container.
+//! What a handoff changes in the agent container.
+
+mod gateway;
+mod token_file;
 
 use crate::Denial;
 use crate::azwi::Exposed;
 use crate::env_var::{EnvVar, literal};
 use crate::environment::Environment;
+use crate::gateway::Gateway;
+use crate::identity::Identity;
 use crate::kubernetes::VolumeMount;
 use crate::text::quote;
 use contract::{AZURE_FEDERATED_TOKEN_FILE_VARIABLE, DenyReason};
 
 /// Most entries that are removed from the agent container. Each is an operation of the patch, and the API server moves the
 /// rest of the list for each.
-const REMOVALS_MAX: usize = 100;
+const REMOVALS_MAX: usize = 50;
 
 /// Changes of a list. Positions are those before any change.
 #[derive(Debug, PartialEq)]
@@ -27,25 +32,38 @@ pub(crate) struct Changes<'a> {
     pub(crate) mounts: Edits<VolumeMount>,
     /// Names of variables that were removed, replaced, or set to the empty string.
     pub(crate) removed: Vec<&'static str>,
-    pub(crate) replaced: Vec<&'static str>,
+    pub(crate) replaced: Vec<&'a str>,
     pub(crate) shadowed: Vec<&'static str>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// Computes the edits to the agent container, or denies a pod that needs too many. `owner`: the marker and the downward-API variables
-/// that it references. `settings`: variables that the start script needs and the container does not set.
+/// A variable of the agent container, and the position of an entry that it replaces.
+pub(crate) type Setting<'a> = (Option<usize>, EnvVar<'a>);
+
+/// What the changes depend on besides the agent container.
+pub(crate) struct Wanted<'a, 'w> {
+    /// What the pod wants of the gateway; `None` is the handoff `token-file`.
+    pub(crate) gateway: Option<&'w Gateway<'a>>,
+    pub(crate) identity: &'w Identity<'a>,
+    /// The marker and the downward-API variables that it references.
+    pub(crate) owner: &'w [EnvVar<'a>],
+    /// Variables that the start script needs and the container does not set.
+    pub(crate) settings: Vec<Setting<'a>>,
+    /// The federated token that the container has although it is to be hidden.
+    pub(crate) exposed: Exposed,
+}
+
+/// Computes the edits to the agent container, or denies a pod that needs too many.
 pub(crate) fn changes<'a>(
     agent: &str,
-    environment: &Environment<'_>,
-    owner: &[EnvVar<'a>],
-    settings: Vec<(Option<usize>, EnvVar<'a>)>,
-    exposed: Exposed,
+    environment: &Environment<'a>,
+    wanted: Wanted<'a, '_>,
 ) -> Result<Changes<'a>, Denial> {
     let mut changes = Changes {
         variables: Edits {
             replace: Vec::new(),
             remove: Vec::new(),
-            append: owner.to_vec(),
+            append: wanted.owner.to_vec(),
         },
         mounts: Edits {
             replace: Vec::new(),
@@ -61,44 +79,48 @@ pub(crate) fn changes<'a>(
         shadowed: Vec::new(),
         warnings: Vec::new(),
     };
-    changes.token_file(agent, environment);
-    for (position, entry) in settings {
-        match position {
-            Some(position) => changes.variables.replace.push((position, entry)),
-            None => changes.variables.append.push(entry),
+    match wanted.gateway {
+        None => {
+            changes.token_file(agent, environment, wanted.settings)?;
+            changes.hide_federated_token(agent, wanted.exposed)?;
+        }
+        Some(gateway) => {
+            changes.hide_federated_token(agent, wanted.exposed)?;
+            changes.gateway(agent, environment, wanted.settings, gateway)?;
+            changes.exchange(environment, gateway, wanted.identity);
         }
     }
-    changes.secrets(agent, environment)?;
-    changes.hide_federated_token(agent, exposed)?;
     Ok(changes)
 }
 
-impl Changes<'_> {
-    fn token_file(&mut self, agent: &str, environment: &Environment<'_>) {
-        for name in contract::TOKEN_FILE_VARIABLES {
-            let entry = literal(name, contract::TOKEN_FILE);
-            match environment.positions(name).next_back() {
+impl<'a> Changes<'a> {
+    /// Sets variables in their places.
+    fn settings(&mut self, settings: impl IntoIterator<Item = Setting<'a>>) {
+        for (position, entry) in settings {
+            match position {
+                Some(position) => self.variables.replace.push((position, entry)),
                 None => self.variables.append.push(entry),
-                Some(position) if environment.literal(position) == Some(contract::TOKEN_FILE) => {}
-                Some(position) => {
-                    self.variables.replace.push((position, entry));
-                    self.replaced.push(name);
-                }
             }
-        }
-        if !self.replaced.is_empty() {
-            self.warnings.push(format!(
-                "container {}: {} now names the sidecar's token file",
-                quote(agent),
-                self.replaced.join(", ")
-            ));
         }
     }
 
-    /// Start scripts prefer these variables to the token file. The empty string also hides what the webhook cannot see: what
-    /// `envFrom` and the image's own environment bring.
-    fn secrets(&mut self, agent: &str, environment: &Environment<'_>) -> Result<(), Denial> {
-        for name in contract::SECRET_VARIABLES {
+    /// Sets a variable to a text, whatever the container says.
+    fn set(&mut self, environment: &Environment<'_>, name: &'a str, value: &str) {
+        let is_kept = |position: &usize| !self.variables.remove.contains(position);
+        match environment.positions(name).rfind(is_kept) {
+            None => self.variables.append.push(literal(name, value.to_owned())),
+            Some(position) if environment.literal(position) == Some(value) => {}
+            Some(position) => {
+                self.variables.replace.push((position, literal(name, value.to_owned())));
+                self.replaced.push(name);
+            }
+        }
+    }
+
+    /// Removes secrets and sets them to the empty string, which also hides what the webhook cannot see: what `envFrom` and the
+    /// image's own environment bring.
+    fn shadow(&mut self, agent: &str, environment: &Environment<'_>, names: &[&'static str]) -> Result<(), Denial> {
+        for name in names {
             let positions: Vec<usize> = environment.positions(name).collect();
             let all_empty = positions
                 .iter()
@@ -107,18 +129,11 @@ impl Changes<'_> {
                 continue;
             }
             if !positions.is_empty() {
+                self.removed.push(name);
                 self.remove_all(agent, name, positions)?;
             }
             self.variables.append.push(literal(name, ""));
             self.shadowed.push(name);
-        }
-        if !self.removed.is_empty() {
-            self.warnings.push(format!(
-                "container {}: {} removed: the sidecar's token file takes their place. An image that reads no AZP_TOKEN_FILE needs a \
-                 command that does; see docs/troubleshooting.md",
-                quote(agent),
-                self.removed.join(", ")
-            ));
         }
         Ok(())
     }
@@ -127,20 +142,20 @@ impl Changes<'_> {
         if exposed.variables.is_empty() {
             return Ok(());
         }
+        self.removed.push(AZURE_FEDERATED_TOKEN_FILE_VARIABLE);
         self.remove_all(agent, AZURE_FEDERATED_TOKEN_FILE_VARIABLE, exposed.variables)?;
         self.mounts.remove.extend(exposed.mounts);
         self.warnings.push(format!(
-            "container {}: the federated token of Azure Workload Identity was removed again; webhook configuration {} should sort before azwi's",
+            "container {}: the federated token of Azure Workload Identity was removed again; webhook configuration {} should sort before the one of Azure Workload Identity",
             quote(agent),
             contract::WEBHOOK_CONFIGURATION
         ));
         Ok(())
     }
 
-    fn remove_all(&mut self, agent: &str, name: &'static str, positions: Vec<usize>) -> Result<(), Denial> {
+    fn remove_all(&mut self, agent: &str, name: &str, positions: Vec<usize>) -> Result<(), Denial> {
         let times = positions.len();
         self.variables.remove.extend(positions);
-        self.removed.push(name);
         if self.variables.remove.len() <= REMOVALS_MAX {
             return Ok(());
         }

@@ -60,12 +60,12 @@ pub(crate) fn of_account<'a>(
     let mut warning = None;
     let (account_client, account_tenant) = match account {
         ServiceAccount::Found { client_id, tenant_id } => (client_id.as_deref(), tenant_id.as_deref()),
-        // With a client id of the pod's own the account could only have named the tenant.
+        // With a client ID of the pod's own the account could only have named the tenant.
         ServiceAccount::Missing if overrides.client_id.is_some() => (None, None),
         ServiceAccount::Unreadable(why) if overrides.client_id.is_some() => {
             if overrides.tenant_id.is_none() {
                 warning = Some(format!(
-                    "ServiceAccount {} could not be read for its tenant: {}",
+                    "ServiceAccount {} could not be read, so its tenant ID is not known: {}",
                     quote(name),
                     foreign(why)
                 ));
@@ -123,7 +123,7 @@ fn unreadable(name: &str, why: &str) -> Denial {
     Denial::new(
         DenyReason::AccountUnreadable,
         format!(
-            "ServiceAccount {} could not be read for the client ID: {}; try again, or set annotation {} on the pod",
+            "ServiceAccount {} could not be read, so the client ID is not known: {}; try again, or set annotation {} on the pod",
             quote(name),
             foreign(why),
             contract::CLIENT_ID_ANNOTATION

@@ -5,7 +5,7 @@ use crate::text::bounded;
 use crate::{Decision, Denial, advice};
 use contract::{DenyReason, SkipReason};
 
-/// What happens to the pod, unless it has neither our container nor our annotation.
+/// The decision for a pod that has our container or our annotation; `None` for one that has neither.
 pub(crate) fn before(pod: &Pod<'_>) -> Option<Decision> {
     let container = pod
         .init_containers

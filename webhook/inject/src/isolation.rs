@@ -31,7 +31,7 @@ const DATA: [&str; 9] = [
     "persistentVolumeClaim",
     "secret",
 ];
-/// Sources of projected volumes that do.
+/// Sources of projected volumes that hold data of the pod's own.
 const PROJECTED_DATA: [&str; 4] = ["clusterTrustBundle", "configMap", "downwardAPI", "secret"];
 /// Most reasons that are listed.
 const REASONS_MAX: usize = 10;
@@ -39,9 +39,9 @@ const REASONS_MAX: usize = 10;
 /// Why the agent container is not isolated.
 #[derive(Debug, Default)]
 pub(crate) struct Weaknesses {
-    /// The first of them. Each begins with a word of [`contract::NOT_ISOLATED`].
+    /// The first reasons. Each begins with a word of [`contract::NOT_ISOLATED`].
     pub(crate) listed: Vec<String>,
-    /// How many more there are.
+    /// How many more reasons there are.
     more: usize,
 }
 
@@ -71,7 +71,7 @@ impl Weaknesses {
     }
 }
 
-/// Finds them. Containers that run next to the agent count as well: jobs talk to them (Docker in Docker, token proxies).
+/// Finds the reasons. Containers that run next to the agent count as well: jobs talk to them (Docker in Docker, token proxies).
 pub(crate) fn weaknesses(pod: &Pod<'_>, agent: &Container<'_>, azwi: &Azwi<'_>, exposed: &Exposed) -> Weaknesses {
     let mut found = Weaknesses::default();
     let sharing = &pod.sharing;

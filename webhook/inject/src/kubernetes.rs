@@ -20,6 +20,8 @@ pub(crate) struct Container<'a> {
     pub(crate) resources: Option<ResourceRequirements<'a>>,
     pub(crate) security_context: SecurityContext,
     pub(crate) startup_probe: Probe,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) readiness_probe: Option<Probe>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) termination_message_policy: &'static str,
     pub(crate) volume_mounts: Vec<VolumeMount>,

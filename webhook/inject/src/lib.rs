@@ -59,6 +59,7 @@ mod eligibility;
 mod env_var;
 mod environment;
 mod forms;
+mod gateway;
 mod grace;
 mod handoff;
 mod identity;

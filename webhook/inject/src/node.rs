@@ -7,7 +7,7 @@ const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 /// Taints of virtual nodes (virtual-kubelet/virtual-kubelet; AKS' virtual nodes are Azure Container Instances).
 const VIRTUAL_TAINTS: [&str; 2] = ["virtual-kubelet.io/provider", "azure.com/aci"];
 
-/// What makes the pod a Windows pod, if it is one.
+/// The field that makes the pod a Windows pod, if it is one.
 pub(crate) fn windows(pod: &Pod<'_>) -> Option<String> {
     if pod.placement.os == Some("windows") {
         return Some("spec.os.name".to_owned());
@@ -24,7 +24,7 @@ pub(crate) fn windows(pod: &Pod<'_>) -> Option<String> {
         .map(|container| format!("{}.securityContext.windowsOptions", container.place()))
 }
 
-/// What lets the pod run on a virtual node, if anything does.
+/// The field that lets the pod run on a virtual node, if one does.
 pub(crate) fn virtual_node(pod: &Pod<'_>) -> Option<String> {
     demanded(pod, &["type"], "virtual-kubelet").or_else(|| {
         let mut keys = pod.placement.toleration_keys.iter();

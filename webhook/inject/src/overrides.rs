@@ -1,14 +1,12 @@
 //! The annotations that a person puts on a pod, read once into types. Every bad value is a [`Denial`].
 
 use crate::forms::{self, Form, TextForm};
+use crate::gateway::{self, Gateway};
 use crate::pod::Pod;
-use crate::text::{list, quote};
+use crate::text::quote;
 use crate::values::{is_config_map_key, is_subdomain};
 use crate::{Denial, FederatedToken, LogLevel, RunAsUser, Settings};
 use contract::{DenyReason, Handoff, OrganizationUrl};
-
-/// Handoffs of later versions, so that the denial can say so.
-const LATER_HANDOFFS: [&str; 2] = ["credentials", "env"];
 
 /// What the pod's annotations ask for; `None` leaves it to the next source.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +16,8 @@ pub(crate) struct Overrides<'a> {
     pub(crate) client_id: Option<&'a str>,
     pub(crate) tenant_id: Option<&'a str>,
     pub(crate) agent_container: Option<&'a str>,
-    pub(crate) handoff: Handoff,
+    /// What the pod wants of the gateway; `None` is the handoff `token-file`.
+    pub(crate) gateway: Option<Gateway<'a>>,
     pub(crate) federated_token: Option<FederatedToken>,
     pub(crate) grace_seconds: Option<i64>,
     /// Whether the agent stays in the pool; `None` where the pod does not say.
@@ -48,7 +47,7 @@ impl<'a> Overrides<'a> {
             client_id: text(pod, contract::CLIENT_ID_ANNOTATION, &forms::CLIENT_ID)?,
             tenant_id: text(pod, contract::TENANT_ID_ANNOTATION, &forms::TENANT_ID)?,
             agent_container: pod.annotations.get(contract::AGENT_CONTAINER_ANNOTATION),
-            handoff: handoff(pod)?,
+            gateway: gateway::read(pod, settings)?,
             federated_token: value(pod, contract::FEDERATED_TOKEN_ANNOTATION, &forms::FEDERATED_TOKEN)?,
             grace_seconds: value(pod, contract::GRACE_SECONDS_ANNOTATION, &forms::GRACE_SECONDS)?,
             placeholder: value(pod, contract::PLACEHOLDER_ANNOTATION, &forms::BOOLEAN)?,
@@ -67,6 +66,16 @@ impl<'a> Overrides<'a> {
     }
 }
 
+impl Overrides<'_> {
+    /// The handoff.
+    pub(crate) fn handoff(&self) -> Handoff {
+        match self.gateway {
+            None => Handoff::TokenFile,
+            Some(_) => Handoff::Gateway,
+        }
+    }
+}
+
 fn bad(key: &str, value: &str, form: &str) -> Denial {
     Denial::new(
         DenyReason::BadAnnotation,
@@ -74,7 +83,8 @@ fn bad(key: &str, value: &str, form: &str) -> Denial {
     )
 }
 
-fn parsed<'a, T>(
+/// An annotation that is read by a function.
+pub(crate) fn parsed<'a, T>(
     pod: &Pod<'a>,
     key: &str,
     form: &str,
@@ -92,7 +102,7 @@ fn text<'a>(pod: &Pod<'a>, key: &str, form: &TextForm) -> Result<Option<&'a str>
 }
 
 /// An annotation that is read into a value.
-fn value<T>(pod: &Pod<'_>, key: &str, form: &Form<T>) -> Result<Option<T>, Denial> {
+pub(crate) fn value<T>(pod: &Pod<'_>, key: &str, form: &Form<T>) -> Result<Option<T>, Denial> {
     parsed(pod, key, form.expected, form.parse)
 }
 
@@ -112,25 +122,6 @@ fn url(pod: &Pod<'_>, settings: &Settings) -> Result<Option<OrganizationUrl>, De
                 .map_err(|error| Denial::new(DenyReason::BadUrl, format!("annotation {key} is {error}")))
         })
         .transpose()
-}
-
-fn handoff(pod: &Pod<'_>) -> Result<Handoff, Denial> {
-    let key = contract::HANDOFF_ANNOTATION;
-    let Some(value) = pod.annotations.get(key) else {
-        return Ok(Handoff::TokenFile);
-    };
-    let offered = list(Handoff::ALL.into_iter().map(Handoff::as_str));
-    Handoff::parse(value).ok_or_else(|| {
-        if LATER_HANDOFFS.contains(&value) {
-            bad(
-                key,
-                value,
-                &format!("{offered}, the only handoff of this version; remove the annotation or set it so"),
-            )
-        } else {
-            bad(key, value, &offered)
-        }
-    })
 }
 
 fn ca_config_map<'a>(pod: &Pod<'a>, settings: &Settings) -> Result<Option<ConfigMapKey<'a>>, Denial> {

@@ -3,7 +3,7 @@
 use crate::candidate::Candidate;
 use crate::env_var::EnvVar;
 use crate::grace::Grace;
-use crate::handoff::{self, Changes};
+use crate::handoff::{self, Changes, Wanted};
 use crate::identity::Identity;
 use crate::kubernetes::{Container, Volume};
 use crate::overrides::Overrides;
@@ -61,7 +61,14 @@ impl<'a> Plan<'a> {
         let owner = sidecar::owner(namespace, cluster);
         let exposed = azwi::exposed(&pod, agent, &environment, &azwi);
         let weaknesses = isolation::weaknesses(&pod, agent, &azwi, &exposed);
-        let changes = handoff::changes(agent.name, &environment, &owner, registration.containers.agent, exposed)?;
+        let wanted = Wanted {
+            gateway: overrides.gateway.as_ref(),
+            identity,
+            owner: &owner,
+            settings: registration.containers.agent,
+            exposed,
+        };
+        let changes = handoff::changes(agent.name, &environment, wanted)?;
         let pre_stop = PreStop::find(agent);
         let grace = Grace::find(&pod, agent.name, &overrides, settings)?;
         let unknown = UnknownKeys::find(&pod);
@@ -71,18 +78,18 @@ impl<'a> Plan<'a> {
         env.extend(sidecar::variables(
             &overrides,
             grace.seconds,
-            pod.has_fs_group,
+            pod.volume_group,
             settings,
         ));
         env.extend(variables);
         let (volumes, mounts): (Vec<_>, Vec<_>) = sidecar::volumes(identity, &overrides, settings).into_iter().unzip();
-        let container = sidecar::container(env, mounts, &overrides, pod.has_resources, settings);
+        let container = sidecar::container(env, mounts, &overrides, pod.resources, settings);
 
         let mut warnings = changes.warnings.clone();
         warnings.extend(registration.containers.warnings);
         warnings.extend(shared_name_warning(agent.name, registration.name, &pod.sharing));
         warnings.extend(identity_warning(identity, &overrides));
-        warnings.extend(sidecar::resources_warning(&overrides, pod.has_resources));
+        warnings.extend(sidecar::resources_warning(&overrides, pod.resources));
         let user = sidecar::user(&overrides, settings);
         warnings.extend(advice::warnings(&pod, agent, &environment, &overrides, user));
         warnings.extend(weaknesses.warning(agent.name));
@@ -105,7 +112,7 @@ impl<'a> Plan<'a> {
         let status = Status {
             version: contract::VERSION,
             agent_container: agent.name.into(),
-            handoff: overrides.handoff.as_str().into(),
+            handoff: overrides.handoff().as_str().into(),
             sources: Sources {
                 client_id: client_id.into(),
                 tenant_id: tenant_id.into(),

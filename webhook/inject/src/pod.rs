@@ -22,6 +22,7 @@ pub(crate) struct Pod<'a> {
     pub(crate) init_containers: Vec<Container<'a>>,
     pub(crate) containers: Vec<Container<'a>>,
     pub(crate) ephemeral_containers: Vec<Container<'a>>,
+    pub(crate) ports: Vec<Port<'a>>,
     pub(crate) volumes: Vec<Volume<'a>>,
     /// Name of the ServiceAccount; the API's default is `default`.
     pub(crate) service_account: &'a str,
@@ -31,11 +32,36 @@ pub(crate) struct Pod<'a> {
     pub(crate) grace_seconds: Option<i64>,
     /// Whether containers that end are started again whatever their exit code (`restartPolicy`, by default `Always`).
     pub(crate) restarts_always: bool,
-    /// Whether the pod has resources of its own (`spec.resources`, Kubernetes 1.34).
-    pub(crate) has_resources: bool,
-    pub(crate) has_fs_group: bool,
+    pub(crate) resources: ResourcesOf,
+    pub(crate) volume_group: VolumeGroup,
     /// Whether `securityContext.windowsOptions` says anything.
     pub(crate) has_windows_options: bool,
+}
+
+/// Where the pod sets CPU and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResourcesOf {
+    /// In its containers.
+    Containers,
+    /// In `spec.resources` (Kubernetes 1.34): its containers share them.
+    Pod,
+}
+
+/// Which group the files of the pod's volumes belong to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum VolumeGroup {
+    /// That of the process that made them.
+    #[default]
+    Process,
+    /// `securityContext.fsGroup`, of which every container is a member.
+    Pod,
+}
+
+/// A TCP port on which a container listens.
+#[derive(Debug)]
+pub(crate) struct Port<'a> {
+    pub(crate) container: &'a str,
+    pub(crate) number: i64,
 }
 
 /// What the pod's containers share with each other or with the node.
@@ -68,10 +94,13 @@ impl<'a> Pod<'a> {
             let containers =
                 |list: ContainerList| spec.list(list.as_str(), |position, node| Container::read(list, position, node));
             let security = spec.object("securityContext", |context| {
-                let has_fs_group = context.object.get("fsGroup").is_some_and(|group| !group.is_null());
-                Ok((has_fs_group, container::has_windows_options(context)?))
+                let group = match context.object.get("fsGroup") {
+                    Some(group) if !group.is_null() => VolumeGroup::Pod,
+                    Some(_) | None => VolumeGroup::Process,
+                };
+                Ok((group, container::has_windows_options(context)?))
             })?;
-            let (has_fs_group, has_windows_options) = security.unwrap_or_default();
+            let (volume_group, has_windows_options) = security.unwrap_or_default();
             Ok(Self {
                 labels,
                 annotations,
@@ -79,14 +108,15 @@ impl<'a> Pod<'a> {
                 init_containers: containers(ContainerList::Init)?,
                 containers: containers(ContainerList::Ordinary)?,
                 ephemeral_containers: containers(ContainerList::Ephemeral)?,
+                ports: ports(spec)?,
                 volumes: spec.list("volumes", |_, volume| Volume::read(volume))?,
                 service_account: service_account(spec)?,
                 placement: Placement::read(spec)?,
                 sharing: Sharing::read(spec)?,
                 grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
                 restarts_always: spec.text("restartPolicy")?.is_none_or(|policy| policy == "Always"),
-                has_resources: has_resources(spec)?,
-                has_fs_group,
+                resources: resources(spec)?,
+                volume_group,
                 has_windows_options,
             })
         })?;
@@ -107,6 +137,19 @@ impl<'a> Pod<'a> {
     }
 }
 
+fn ports<'a>(spec: Node<'a, '_>) -> Result<Vec<Port<'a>>, Denial> {
+    let mut ports = Vec::new();
+    for list in [ContainerList::Init, ContainerList::Ordinary] {
+        spec.list(list.as_str(), |_, node| {
+            let container = node.name("name")?;
+            let numbers = container::ports(node)?.into_iter();
+            ports.extend(numbers.map(|number| Port { container, number }));
+            Ok(())
+        })?;
+    }
+    Ok(ports)
+}
+
 fn service_account<'a>(spec: Node<'a, '_>) -> Result<&'a str, Denial> {
     for key in ["serviceAccountName", "serviceAccount"] {
         if let Some(name) = spec.text(key)?.filter(|name| !name.is_empty()) {
@@ -116,12 +159,16 @@ fn service_account<'a>(spec: Node<'a, '_>) -> Result<&'a str, Denial> {
     Ok("default")
 }
 
-fn has_resources(spec: Node<'_, '_>) -> Result<bool, Denial> {
+fn resources(spec: Node<'_, '_>) -> Result<ResourcesOf, Denial> {
     let found = spec.object("resources", |resources| {
         let is_set = |key| resources.object(key, |amounts| Ok(!amounts.object.is_empty()));
         Ok(is_set("requests")? == Some(true) || is_set("limits")? == Some(true))
     })?;
-    Ok(found.unwrap_or_default())
+    Ok(if found == Some(true) {
+        ResourcesOf::Pod
+    } else {
+        ResourcesOf::Containers
+    })
 }
 
 impl Sharing {

@@ -4,7 +4,7 @@ use crate::kubernetes::{ExecAction, Lifecycle, LifecycleHandler};
 use crate::pod::Container;
 use crate::text::quote;
 
-/// Whose hook the agent container has.
+/// Whose `preStop` hook the agent container gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PreStop {
     /// Ours, since it had none.
@@ -38,7 +38,7 @@ impl PreStop {
     pub(crate) fn warning(self, agent: &str) -> Option<String> {
         (self == Self::Kept).then(|| {
             format!(
-                "container {} keeps its own preStop hook, so the webhook adds none that holds SIGTERM back from a running job; see \
+                "container {} keeps its own preStop hook, so SIGTERM does not wait for a running job; see \
                  \"SIGTERM waits for the job\" in docs/lifecycle.md",
                 quote(agent)
             )

@@ -3,6 +3,7 @@
 
 use crate::env_var::{EnvVar, field, literal};
 use crate::environment::{Environment, Found, unescape};
+use crate::handoff::Setting;
 use crate::origin::Origin;
 use crate::overrides::Overrides;
 use crate::pod::Sharing;
@@ -35,11 +36,11 @@ pub(crate) struct Containers<'a> {
     /// The organization URL of the sidecar, where it is made of a name that is copied: it has to come after that.
     pub(crate) account_url: Option<EnvVar<'a>>,
     /// Variables that the agent container lacks, and the position of an empty entry that each replaces.
-    pub(crate) agent: Vec<(Option<usize>, EnvVar<'a>)>,
+    pub(crate) agent: Vec<Setting<'a>>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// One of the settings.
+/// One of the three settings, and the variables that may hold it.
 struct Wanted<'a, 'w> {
     /// The start scripts' variables, the one of the newest recipe first.
     variables: &'static [Spelling; 3],
@@ -57,7 +58,7 @@ struct Wanted<'a, 'w> {
 /// What counts where the pod says nothing.
 #[derive(Clone, Copy)]
 enum Fallback<'a> {
-    /// A value of the operator's.
+    /// The operator's setting.
     Operator(&'a str),
     /// A default of the product.
     BuiltIn(&'a str),
@@ -82,7 +83,7 @@ impl<'a> Fallback<'a> {
     }
 }
 
-/// Finds all three.
+/// Finds organization URL, pool and agent name.
 pub(crate) fn find<'a>(
     agent: &str,
     environment: &Environment<'a>,
@@ -165,7 +166,7 @@ fn one<'a>(
                     return Err(conflict(agent, variable, &unescape(theirs), key, value));
                 }
                 Found::Dynamic(_) => found.warnings.push(format!(
-                    "annotation {key} is used, but {variable} of container {} is set from elsewhere and must say the same",
+                    "annotation {key} is used, but {variable} of container {} comes from a reference (valueFrom, envFrom) and must have the same value",
                     quote(agent)
                 )),
                 Found::Literal(..) | Found::Blank(_) | Found::Perhaps | Found::Absent => {}
@@ -266,7 +267,7 @@ fn disagreement<'a>(
     };
     let (other, _) = places.into_iter().find(differs)?;
     Some(format!(
-        "container {}: {} and {} say different things and {} counts; an image that reads {} registers elsewhere: remove one of them",
+        "container {}: {} and {} differ, and {} is used; an image that reads {} registers elsewhere: remove one of them",
         quote(agent),
         first.variable,
         other.variable,

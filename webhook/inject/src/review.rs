@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_or_null_is_absent() {
+    fn null_counts_as_absent() {
         let incoming = Incoming::parse(&review(&json!({"uid": "u", "namespace": null}))).unwrap();
         assert_eq!(
             (incoming.subject().namespace, &incoming.request.object),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_answered_is_an_error() {
+    fn malformed_reviews_are_errors() {
         for (body, error) in [
             (&b""[..], "not an AdmissionReview"),
             (b"\xff", "not an AdmissionReview"),

@@ -8,7 +8,7 @@ pub use problem::Problem;
 pub use table::{SETTINGS, Setting, VARIABLE_PREFIX, variable};
 
 use crate::forms::digits;
-use contract::{HostList, OrganizationUrl};
+use contract::{Handoff, HostList, OrganizationUrl};
 use std::fmt;
 
 /// What a decision depends on besides the pod and its ServiceAccount.
@@ -32,6 +32,10 @@ pub struct ClusterFacts {
 /// The operator's settings, which [`Settings::read`] has validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// How agent containers get what they need, where the pod does not say.
+    pub handoff: Handoff,
+    /// What a pod may choose for it.
+    pub allowed_handoffs: Vec<Handoff>,
     /// Image of the sidecar.
     pub sidecar_image: String,
     /// CPU request and limit of the sidecar.

@@ -7,11 +7,14 @@ use crate::kubernetes::{
     ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount, VolumeProjection, VolumeSource,
 };
 use crate::overrides::Overrides;
+use crate::pod::{ResourcesOf, VolumeGroup};
 use crate::{ClusterFacts, Settings};
 
 /// The agent may start once the probe passes; it is asked every second for an hour, since a new federated credential
 /// takes minutes, and then the kubelet restarts the sidecar.
 const STARTUP_SECONDS: i32 = 3600;
+/// With the gateway the pod is ready while its agent is online: it is asked for as long as the pod runs.
+const READINESS_SECONDS: i32 = 10;
 /// An answer takes a second under the shipped CPU limit.
 const PROBE_TIMEOUT_SECONDS: i32 = 5;
 
@@ -45,15 +48,20 @@ pub(crate) fn identity<'a>(identity: &Identity<'a>, settings: &'a Settings) -> V
 pub(crate) fn variables<'a>(
     overrides: &Overrides<'a>,
     grace_seconds: i64,
-    fs_group: bool,
+    group: VolumeGroup,
     settings: &'a Settings,
 ) -> Vec<EnvVar<'a>> {
     let level = overrides.sidecar_log_level.unwrap_or(settings.sidecar_log_level);
     // With an fsGroup every container of the pod is in the file's group; without, only the mode lets the agent read it.
-    let mode = if fs_group { "0640" } else { "0644" };
+    let mode = match (&overrides.gateway, group) {
+        (None, VolumeGroup::Pod) => "0640",
+        (None, VolumeGroup::Process) => "0644",
+        // The ticket is no secret, and some start scripts write the file that they are told to read.
+        (Some(_), _) => "0666",
+    };
     let mut variables = vec![
         literal(contract::CONTRACT_VARIABLE, contract::VERSION.to_string()),
-        literal(contract::HANDOFF_VARIABLE, overrides.handoff.as_str()),
+        literal(contract::HANDOFF_VARIABLE, overrides.handoff().as_str()),
         literal(contract::SCOPE_VARIABLE, settings.scope.as_str()),
         literal(contract::ALLOWED_HOSTS_VARIABLE, settings.allowed_hosts.to_variable()),
         literal(
@@ -67,6 +75,12 @@ pub(crate) fn variables<'a>(
         literal(contract::TERMINATION_LOG_VARIABLE, contract::TERMINATION_LOG),
         literal(contract::LOG_LEVEL_VARIABLE, level.as_str()),
     ];
+    if let Some(gateway) = &overrides.gateway {
+        variables.push(literal(contract::GATEWAY_PORT_VARIABLE, gateway.port.to_string()));
+        if gateway.once {
+            variables.push(literal(contract::ONCE_VARIABLE, "true"));
+        }
+    }
     if overrides.placeholder == Some(true) {
         variables.push(literal(contract::PLACEHOLDER_VARIABLE, "true"));
     }
@@ -98,42 +112,59 @@ pub(crate) fn volumes<'a>(
             contract::ASSERTION_VOLUME,
             source,
             contract::ASSERTION_DIR,
-            true,
+            Access::ReadOnly,
         ));
     }
-    for (name, size_limit, path, read_only) in [
-        (contract::HANDOFF_VOLUME, "1Mi", contract::HANDOFF_DIR, false),
-        (contract::STATE_VOLUME, "1Mi", contract::STATE_DIR, false),
-        (contract::NO_API_TOKEN_VOLUME, "4Ki", contract::API_TOKEN_DIR, true),
+    for (name, size_limit, path, access) in [
+        (
+            contract::HANDOFF_VOLUME,
+            "1Mi",
+            contract::HANDOFF_DIR,
+            Access::ReadWrite,
+        ),
+        (contract::STATE_VOLUME, "1Mi", contract::STATE_DIR, Access::ReadWrite),
+        (
+            contract::NO_API_TOKEN_VOLUME,
+            "4Ki",
+            contract::API_TOKEN_DIR,
+            Access::ReadOnly,
+        ),
     ] {
         let medium = "Memory";
         let source = VolumeSource::EmptyDir { medium, size_limit };
-        volumes.push(volume(name, source, path, read_only));
+        volumes.push(volume(name, source, path, access));
     }
     if let Some(ca) = &overrides.ca_config_map {
         let path = contract::CA_DEFAULT_KEY;
         let items = [KeyToPath { key: ca.key, path }];
         let source = VolumeSource::ConfigMap { name: ca.name, items };
-        volumes.push(volume(contract::CA_VOLUME, source, contract::CA_DIR, true));
+        volumes.push(volume(contract::CA_VOLUME, source, contract::CA_DIR, Access::ReadOnly));
     }
     volumes
+}
+
+/// What the sidecar may do in a volume.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    ReadOnly,
+    ReadWrite,
 }
 
 fn volume<'a>(
     name: &'static str,
     source: VolumeSource<'a>,
     mount_path: &'static str,
-    read_only: bool,
+    access: Access,
 ) -> (Volume<'a>, VolumeMount) {
     let mount = VolumeMount {
         name,
         mount_path,
-        read_only,
+        read_only: access == Access::ReadOnly,
     };
     (Volume { name, source }, mount)
 }
 
-/// Who it runs as; `None` leaves it to the platform.
+/// The user that the sidecar runs as; `None` leaves it to the platform.
 pub(crate) fn user(overrides: &Overrides<'_>, settings: &Settings) -> Option<i64> {
     overrides
         .sidecar_run_as_user
@@ -141,12 +172,12 @@ pub(crate) fn user(overrides: &Overrides<'_>, settings: &Settings) -> Option<i64
         .id()
 }
 
-/// The container: a native sidecar that fits Pod Security `restricted`.
+/// The sidecar container: a native sidecar that fits Pod Security `restricted`.
 pub(crate) fn container<'a>(
     env: Vec<EnvVar<'a>>,
     volume_mounts: Vec<VolumeMount>,
     overrides: &Overrides<'a>,
-    pod_has_resources: bool,
+    pod: ResourcesOf,
     settings: &'a Settings,
 ) -> Container<'a> {
     Container {
@@ -156,7 +187,7 @@ pub(crate) fn container<'a>(
         args: ["run"],
         restart_policy: "Always",
         env,
-        resources: resources(overrides, pod_has_resources, settings),
+        resources: resources(overrides, pod, settings),
         security_context: security_context(user(overrides, settings)),
         startup_probe: Probe {
             exec: ExecAction {
@@ -166,6 +197,14 @@ pub(crate) fn container<'a>(
             failure_threshold: STARTUP_SECONDS,
             timeout_seconds: PROBE_TIMEOUT_SECONDS,
         },
+        readiness_probe: overrides.gateway.as_ref().map(|_| Probe {
+            exec: ExecAction {
+                command: &[contract::SIDECAR_PROGRAM, "ready"],
+            },
+            period_seconds: READINESS_SECONDS,
+            failure_threshold: 1,
+            timeout_seconds: PROBE_TIMEOUT_SECONDS,
+        }),
         lifecycle: Lifecycle {
             pre_stop: LifecycleHandler {
                 exec: ExecAction {
@@ -184,10 +223,11 @@ pub(crate) fn container<'a>(
 /// `setDefaultPodLevelResources`). Pods have no ephemeral storage of their own.
 fn resources<'a>(
     overrides: &Overrides<'a>,
-    pod_has_own: bool,
+    pod: ResourcesOf,
     settings: &'a Settings,
 ) -> Option<ResourceRequirements<'a>> {
-    let own = |value: Option<&'a str>, default: &'a str| (!pod_has_own).then_some(value.unwrap_or(default));
+    let is_shared = pod == ResourcesOf::Pod;
+    let own = |value: Option<&'a str>, default: &'a str| (!is_shared).then_some(value.unwrap_or(default));
     let amounts = ResourceList {
         cpu: own(overrides.sidecar_cpu, &settings.sidecar_cpu),
         memory: own(overrides.sidecar_memory, &settings.sidecar_memory),
@@ -195,7 +235,7 @@ fn resources<'a>(
             .sidecar_ephemeral_storage
             .or(settings.sidecar_ephemeral_storage.as_deref()),
     };
-    let is_any = !pod_has_own || amounts.ephemeral_storage.is_some();
+    let is_any = !is_shared || amounts.ephemeral_storage.is_some();
     is_any.then_some(ResourceRequirements {
         requests: amounts,
         limits: amounts,
@@ -203,9 +243,9 @@ fn resources<'a>(
 }
 
 /// Warns that a pod with resources of its own cannot choose the size of the sidecar.
-pub(crate) fn resources_warning(overrides: &Overrides<'_>, pod_has_own: bool) -> Option<String> {
+pub(crate) fn resources_warning(overrides: &Overrides<'_>, pod: ResourcesOf) -> Option<String> {
     let is_asked = overrides.sidecar_cpu.is_some() || overrides.sidecar_memory.is_some();
-    (pod_has_own && is_asked).then(|| {
+    (pod == ResourcesOf::Pod && is_asked).then(|| {
         format!(
             "annotations {} and {} are ignored: the pod has resources of its own (spec.resources), and the sidecar takes its share of \
              them",

@@ -120,7 +120,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn what_a_later_version_wrote_can_be_read() {
+    fn a_status_of_a_later_version_can_be_read() {
         let text = include_str!("../testdata/azwi-before-us/status.json");
         let mut value: Value = serde_json::from_str(text).expect("JSON");
         let status = Status::parse(&value.to_string()).expect("ours");

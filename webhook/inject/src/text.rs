@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_keyboard_is_recognized() {
+    fn a_typo_is_recognized() {
         assert_eq!(nearest("pol", ["url", "pool"]), Some("pool"));
         assert_eq!(
             nearest("grace-second", ["grace-seconds", "pool"]),

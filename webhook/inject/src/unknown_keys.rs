@@ -13,9 +13,9 @@ const KEY_BYTES_MAX: usize = 253 + 1 + 63;
 /// The unknown keys of a pod.
 #[derive(Debug, Default)]
 pub(crate) struct UnknownKeys {
-    /// The first of them, each with its warning.
+    /// The first unknown keys, each with its warning.
     listed: Vec<(String, String)>,
-    /// How many more there are.
+    /// How many more unknown keys there are.
     pub(crate) more: usize,
 }
 

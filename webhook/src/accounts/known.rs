@@ -1,4 +1,4 @@
-//! The accounts with a client ID, in little memory: a large cluster has thousands, and few are ever needed.
+//! The cache of accounts with a client ID, stored compactly: a large cluster has thousands, and few are ever needed.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::annotation;
 
-/// All of them, sorted by their keys: a list has nothing between its entries, and the API server lists in this order.
+/// The accounts, sorted by key: a vector has no overhead per entry, and the API server lists in this order, so a listing
+/// appends.
 #[derive(Default)]
 pub(super) struct Known(Vec<Account>);
 
@@ -40,7 +41,7 @@ impl Known {
         })
     }
 
-    /// Stores what an account says; one that has no client ID (any more) is removed.
+    /// Stores an account; one without a client ID is removed.
     pub(super) fn apply(&mut self, metadata: &ObjectMeta) {
         let Some(key) = key_of(metadata) else { return };
         let position = self.position(&key);
@@ -68,14 +69,14 @@ impl Known {
         }
     }
 
-    /// A listing begins, perhaps again: what is known stays known until it ends.
+    /// A listing begins: every account stays until it ends.
     pub(super) fn listing_begins(&mut self) {
         for account in &mut self.0 {
             account.listed = false;
         }
     }
 
-    /// A listing is complete: what it did not have is gone.
+    /// A listing is complete: removes the accounts that it did not contain.
     pub(super) fn listing_ends(&mut self) {
         self.0.retain(|account| account.listed);
         self.0.shrink_to_fit();
@@ -90,9 +91,9 @@ fn key_of(metadata: &ObjectMeta) -> Option<String> {
     Some(key(metadata.namespace.as_ref()?, metadata.name.as_ref()?))
 }
 
-/// A client id or a tenant.
+/// A client ID or a tenant ID.
 enum Id {
-    /// A GUID in small letters, as nearly all are, in a fourth of the room.
+    /// A GUID in lower case, as nearly all are; takes a fourth of the memory of the text.
     Guid([u8; 16]),
     /// Anything else, as it is written.
     Text(Box<str>),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_come_back_as_they_are_written() {
+    fn ids_are_returned_as_they_were_written() {
         for id in [
             CLIENT_ID,
             "00000000-0000-0000-0000-000000000000",
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_found_in_whatever_order_they_came() {
+    fn accounts_are_found_in_any_order_of_insertion() {
         let known = known(&["c", "a", "b-2", "b", "a"]);
         assert_eq!(names(&known), ["agents/a", "agents/b", "agents/b-2", "agents/c"]);
         assert!(known.get("agents/b").is_some());
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_loses_its_client_id_or_is_deleted_is_gone() {
+    fn an_account_that_loses_its_client_id_or_is_deleted_is_removed() {
         let mut known = known(&["a", "b", "c"]);
         known.apply(&metadata("a", "", ""));
         known.remove(&metadata("b", "", ""));
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_stays_until_a_listing_without_it_is_complete() {
+    fn an_account_stays_until_a_listing_without_it_is_complete() {
         let mut known = known(&["a", "b"]);
         known.listing_begins();
         known.apply(&metadata("b", CLIENT_ID, ""));

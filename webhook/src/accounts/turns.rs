@@ -1,17 +1,17 @@
-//! Whose turn it is to be read live. Whoever creates pods in one namespace can name accounts there that are not known, as
-//! many as they like; they must not take the turns of other namespaces.
+//! Limits live reads per namespace and in total: whoever creates pods in a namespace can name any number of accounts that are
+//! not in the cache, and must not delay other namespaces by that.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Live reads at once; more would let whoever reaches our port load the API server.
+/// Live reads at once, so that nobody can load the API server through the webhook.
 const AT_ONCE: usize = 8;
-/// Of which one namespace has so many.
+/// Live reads at once of one namespace.
 const OF_A_NAMESPACE: usize = 2;
-/// Lookups of a namespace that wait or are read; a Deployment that starts is one, since its pods have the same account, but
-/// nothing is remembered before the first answer.
+/// Lookups of a namespace that wait or are being read. The pods of a Deployment share an account, but all of them look it up
+/// until the first answer is cached.
 const LONGEST_QUEUE: usize = 64;
 
 pub(super) struct Turns {
@@ -29,13 +29,13 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// A place in the queue of a namespace; `None` where the queue is too long.
-    pub(super) fn queue(&self, namespace: &str) -> Option<Place<'_>> {
+    /// Joins the queue of a namespace; `None` if it is full.
+    pub(super) fn join(&self, namespace: &str) -> Option<Place<'_>> {
         let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
         let own = namespaces
             .entry(namespace.into())
             .or_insert_with(|| Arc::new(Semaphore::new(OF_A_NAMESPACE)));
-        // One is the map's.
+        // One reference is the map's.
         (Arc::strong_count(own) <= LONGEST_QUEUE).then(|| Place {
             turns: self,
             namespace: namespace.into(),
@@ -44,7 +44,7 @@ impl Turns {
     }
 }
 
-/// A place in the queue of a namespace, until it is dropped.
+/// A place in the queue of a namespace, given up on drop.
 pub(super) struct Place<'a> {
     turns: &'a Turns,
     namespace: Box<str>,
@@ -52,7 +52,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The permits of a read; the semaphores are never closed.
+    /// Waits for the permits of a read; the semaphores are never closed.
     pub(super) async fn turn(&self) -> [Option<SemaphorePermit<'_>>; 2] {
         let own = self.own.acquire().await.ok();
         [own, self.turns.all.acquire().await.ok()]
@@ -62,7 +62,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut namespaces = self.turns.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        // This place's and the map's: nobody else waits.
+        // This place's reference and the map's: the queue is empty.
         if Arc::strong_count(&self.own) == 2 {
             namespaces.remove(&self.namespace);
         }

@@ -13,13 +13,13 @@ use kube::runtime::watcher::{Config, Error, Event, watcher};
 
 use super::Accounts;
 
-/// Objects a page: a page is the largest thing that the watch ever holds.
+/// Objects per page, which bounds the memory of a listing.
 const PAGE: u32 = 100;
-/// An outage is one line, then one an hour, however often the watch tries.
+/// An outage is logged once, then once an hour, however often the watch is retried.
 const QUIET: Duration = Duration::from_secs(3600);
 
 impl Accounts {
-    /// Follows every ServiceAccount of the cluster forever.
+    /// Watches the ServiceAccounts of the cluster forever.
     pub(crate) async fn watch(self: Arc<Self>) {
         let api: Api<PartialObjectMeta<Object>> = Api::all(self.client.clone());
         let mut events = pin!(watcher(api, Config::default().page_size(PAGE)).default_backoff());
@@ -27,9 +27,9 @@ impl Accounts {
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    // `Init` only says that the watch tries again.
+                    // `Init` only means that the watch is retried.
                     if !matches!(event, Event::Init) && failing_since.take().is_some() {
-                        tracing::info!("the watch of ServiceAccounts works again");
+                        tracing::info!("ServiceAccounts are watched again");
                     }
                     self.apply(event);
                 }
@@ -37,7 +37,7 @@ impl Accounts {
                     if failing_since.is_none_or(|since| since.elapsed() > QUIET) {
                         failing_since = Some(tokio::time::Instant::now());
                         tracing::warn!(
-                            "ServiceAccounts cannot be watched; those that are known are still answered, others are read one by one: {}",
+                            "ServiceAccounts cannot be watched; cached ones are still used, others are read one by one: {}",
                             reason(&error)
                         );
                     }
@@ -53,7 +53,7 @@ impl Accounts {
             Event::InitApply(object) | Event::Apply(object) => known.apply(&object.metadata),
             Event::InitDone => {
                 known.listing_ends();
-                tracing::info!(accounts = known.len(), "ServiceAccounts with a client id are known");
+                tracing::info!(accounts = known.len(), "ServiceAccounts with a client ID are cached");
             }
             Event::Delete(object) => known.remove(&object.metadata),
         }

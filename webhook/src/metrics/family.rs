@@ -24,12 +24,12 @@ pub(super) const REJECTED: Metric = Metric {
 pub(super) const DURATION: Metric = Metric {
     name: "ado_agent_webhook_request_duration_seconds",
     kind: "histogram",
-    help: "Time from the complete body of a review to its answer.",
+    help: "Time from the complete body of a review to its response, in seconds.",
 };
 pub(super) const BODY: Metric = Metric {
     name: "ado_agent_webhook_request_body_bytes",
     kind: "histogram",
-    help: "Size of reviews.",
+    help: "Size of reviews in bytes.",
 };
 pub(super) const IN_FLIGHT: Metric = Metric {
     name: "ado_agent_webhook_requests_in_flight",
@@ -44,22 +44,22 @@ pub(super) const CONNECTIONS: Metric = Metric {
 pub(super) const CONNECTIONS_CLOSED: Metric = Metric {
     name: "ado_agent_webhook_connections_closed_total",
     kind: "counter",
-    help: "Connections that the webhook closed, by port (tls, plain) and reason: never-asked (no request in time), slow-head, idle, unread (the answer), evicted (for a newcomer, or for its share of the memory), no-room (the newcomer).",
+    help: "Connections that the webhook closed, by port (tls, plain) and reason: no-request (none in time), slow-head, idle, unread (the response), evicted (for a new connection, or for its share of the memory), no-room (a new connection, while all others were being answered).",
 };
 pub(super) const LARGE_BODIES: Metric = Metric {
     name: "ado_agent_webhook_large_bodies_bytes",
     kind: "gauge",
-    help: "Memory that is held for reviews and answers of more than 32 KiB.",
+    help: "Memory in use for reviews and responses of more than 32 KiB, in bytes.",
 };
 pub(super) const HANDSHAKES_FAILED: Metric = Metric {
     name: "ado_agent_webhook_tls_handshakes_failed_total",
     kind: "counter",
-    help: "Connections that ended before TLS was agreed.",
+    help: "Connections that ended before their TLS handshake was complete.",
 };
 pub(super) const RELOADS: Metric = Metric {
     name: "ado_agent_webhook_tls_reload_total",
     kind: "counter",
-    help: "Certificate pairs that were found changed, by result: loaded, or failed (the old pair stays in use).",
+    help: "Changed certificate pairs, by result: loaded, or failed (the previous pair, if any, stays in use).",
 };
 pub(super) const NOT_AFTER: Metric = Metric {
     name: "ado_agent_webhook_cert_not_after_seconds",
@@ -69,12 +69,12 @@ pub(super) const NOT_AFTER: Metric = Metric {
 pub(super) const LOOKUPS: Metric = Metric {
     name: "ado_agent_webhook_account_lookups_total",
     kind: "counter",
-    help: "ServiceAccounts that a decision needed, by result: cached, live, missing, remembered (a recent miss) or unreadable.",
+    help: "ServiceAccounts that a decision needed, by result: cached, live, missing, cached-miss (not there, or without a client ID, seconds ago) or unreadable.",
 };
 pub(super) const ACCOUNTS: Metric = Metric {
     name: "ado_agent_webhook_accounts_cached",
     kind: "gauge",
-    help: "ServiceAccounts with a client id that are held in memory.",
+    help: "ServiceAccounts with a client ID in the cache.",
 };
 pub(super) const BUILD: Metric = Metric {
     name: "ado_agent_webhook_build_info",

@@ -1,17 +1,17 @@
-//! The values of labels: closed lists.
+//! Values of labels: closed lists.
 
-/// Where the answer about a ServiceAccount came from.
+/// How a ServiceAccount was found, or that it was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
-    /// From the watch.
+    /// In the cache that the watch fills.
     Cached,
-    /// From a read of its own.
+    /// Read from the API server.
     Live,
-    /// From a read that found no such account.
+    /// Read from the API server, which has no such account.
     Missing,
-    /// From a read of the last seconds that found no client id or no account.
-    Remembered,
-    /// The API server gave no answer.
+    /// A read of the last seconds found no account, or none with a client ID.
+    CachedMiss,
+    /// The API server did not answer, or refused.
     Unreadable,
 }
 
@@ -21,7 +21,7 @@ impl Lookup {
             Self::Cached => "cached",
             Self::Live => "live",
             Self::Missing => "missing",
-            Self::Remembered => "remembered",
+            Self::CachedMiss => "cached-miss",
             Self::Unreadable => "unreadable",
         }
     }
@@ -30,9 +30,9 @@ impl Lookup {
 /// One of the two ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Port {
-    /// Of `/mutate`.
+    /// Serves `/mutate`.
     Tls,
-    /// Of probes and metrics.
+    /// Serves probes and metrics.
     Plain,
 }
 
@@ -48,24 +48,24 @@ impl Port {
 /// Why the webhook closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Closed {
-    /// No request came in time.
-    NeverAsked,
-    /// The head of a request began and did not end.
+    /// No request arrived in time.
+    NoRequest,
+    /// The head of a request did not arrive completely in time.
     SlowHead,
-    /// There was no request for long.
+    /// No further request for too long.
     Idle,
-    /// The client did not read its answer.
+    /// The client did not read the response.
     Unread,
-    /// Another one needed its place or its share of the memory.
+    /// A new connection or another body needed its place or its memory.
     Evicted,
-    /// It was the newcomer, and every other connection was being answered.
+    /// The limit was reached, and every open connection was being answered.
     NoRoom,
 }
 
 impl Closed {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::NeverAsked => "never-asked",
+            Self::NoRequest => "no-request",
             Self::SlowHead => "slow-head",
             Self::Idle => "idle",
             Self::Unread => "unread",

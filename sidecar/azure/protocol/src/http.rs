@@ -5,4 +5,4 @@ mod sieve;
 
 pub use response::{Flow, Response};
 pub(crate) use response::{Reader, Wanted, excerpt};
-pub(crate) use sieve::Keep;
+pub use sieve::{Keep, Malformed, Sieve};

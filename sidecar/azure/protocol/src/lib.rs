@@ -30,12 +30,16 @@ mod http;
 mod time;
 
 pub use ado::{
-    AdoContext, AdoError, AdoErrorKind, AdoReader, AdoRequest, AdoResponse, Agent, AgentId, Availability, Criteria,
-    PoolId, Route, Shortlist, route, same_name,
+    AddAgent, AddServicePrincipal, AdoContext, AdoError, AdoErrorKind, AdoReader, AdoRequest, AdoResponse, Agent,
+    AgentDescription, AgentId, AgentPool, AssignRole, Availability, CreatePool, Criteria, DeleteAgent, DeletePool,
+    Endpoint, FindAgent, FindPool, GetAgent, Include, JobRequest, License, ListAgents, ListJobRequests, ListPools,
+    ListRoles, NewestAgent, OPERATION_LIMIT, Operation, OperationReader, PoolId, PoolRole, PoolSettings, RemoveRole,
+    RemoveServicePrincipal, ReplaceAgent, Right, RoleAssignment, Route, Service, ServicePrincipal,
+    ServicePrincipalPage, ServicePrincipals, Shortlist, Subject, TaskAgent, route, same_name,
 };
 pub use entra::{
     AccessToken, BINDING_AUDIENCE, Claims, EntraContext, EntraError, EntraErrorKind, Refusal, TokenReader, TokenServer,
 };
 pub use explanation::Explanation;
-pub use http::{Flow, Response};
+pub use http::{Flow, Keep, Malformed, Response, Sieve};
 pub use time::ServerTime;

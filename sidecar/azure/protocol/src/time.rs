@@ -1,5 +1,7 @@
 //! Points in time by the server's clock, and the two date formats that servers send.
 
+use contract::days_from_civil;
+
 /// A point in time by the server's clock: seconds since 1970-01-01T00:00:00Z, as in `Date` headers and `createdOn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerTime(pub i64);
@@ -69,14 +71,7 @@ fn seconds(year: i64, month: i64, day: i64, clock: &str) -> Option<i64> {
     if !plausible || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+    Some(days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
 fn number(digits: &str) -> Option<i64> {

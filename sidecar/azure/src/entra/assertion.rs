@@ -1,5 +1,6 @@
 //! The projected service-account token: read again for every exchange, shown to nobody.
 
+use super::AssertionSource;
 use crate::secret::Secret;
 use azure_protocol::Claims;
 use std::io::{self, Read};
@@ -30,15 +31,27 @@ pub enum AssertionError {
         /// The file.
         path: PathBuf,
     },
+    /// What is held is no token.
+    #[error("the service-account token that was given is not a token")]
+    HeldNotToken,
 }
 
-/// The token as it is in the file now.
+/// The token as it is now.
 #[derive(Debug)]
 pub(super) struct Assertion(Secret);
 
 impl Assertion {
+    /// Reads the token from where it is.
+    pub(super) fn read(source: &AssertionSource) -> Result<Self, AssertionError> {
+        match source {
+            AssertionSource::File(path) => Self::read_file(path),
+            AssertionSource::Held(token) if is_token(token.expose()) => Ok(Self(token.clone())),
+            AssertionSource::Held(_) => Err(AssertionError::HeldNotToken),
+        }
+    }
+
     /// Reads the file. The kubelet swaps a directory above it, so that an open descriptor would show the old one forever.
-    pub(super) fn read(path: &Path) -> Result<Self, AssertionError> {
+    fn read_file(path: &Path) -> Result<Self, AssertionError> {
         let named = || path.to_owned();
         let mut text = String::new();
         let read = std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
@@ -48,7 +61,7 @@ impl Assertion {
         if token.is_empty() {
             return Err(AssertionError::Empty { path: named() });
         }
-        if token.len() as u64 > LIMIT || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !is_token(token) {
             return Err(AssertionError::NotToken { path: named() });
         }
         Ok(Self(Secret::new(token.to_owned())))
@@ -64,6 +77,11 @@ impl Assertion {
     }
 }
 
+/// Whether this can stand in a request as a token.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.len() as u64 <= LIMIT && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +90,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("assertion");
         std::fs::write(&path, content).expect("written");
-        Assertion::read(&path)
+        Assertion::read_file(&path)
     }
 
     #[test]
@@ -81,16 +99,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_said_without_showing_it() {
+    fn an_invalid_token_is_reported_without_showing_it() {
         for content in [&b""[..], b" \n", b"two words", b"\xff\xfe", &[b'x'; 20_000]] {
             let problem = read(content).expect_err("no token").to_string();
             assert!(problem.contains("/assertion") && problem.len() < 200, "{problem}");
         }
         assert!(
-            Assertion::read(Path::new("/does/not/exist"))
+            Assertion::read_file(Path::new("/does/not/exist"))
                 .expect_err("no file")
                 .to_string()
                 .contains("/does/not/exist")
         );
+    }
+
+    #[test]
+    fn a_held_token_is_checked_like_one_of_a_file() {
+        let held = |text: &str| Assertion::read(&AssertionSource::Held(Secret::new(text.to_owned())));
+        assert_eq!(held("a.b.c").expect("a token").secret().expose(), "a.b.c");
+        for text in ["", "two words", &"x".repeat(20_000)] {
+            assert!(matches!(held(text), Err(AssertionError::HeldNotToken)));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! AKS identity binding: the token request goes to a proxy in the cluster instead of Entra.
 //!
 //! As Microsoft's SDKs do it: the usual request below the proxy's URL, with its own server name and only its own CA. The
-//! client is built for every exchange, about once an hour, so a rotated CA and a moved proxy need no further thought.
+//! client is built for every exchange, about once an hour, so a rotated CA or a moved proxy takes effect by itself.
 
 use crate::endpoint::token_endpoint;
 use crate::http::{self, Http, HttpError, TrustError};

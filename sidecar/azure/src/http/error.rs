@@ -1,7 +1,7 @@
 //! What can go wrong between us and a server.
 
+use contract::error_chain;
 use rustls::pki_types::pem;
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -15,8 +15,23 @@ pub enum HttpError {
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
     /// The client cannot be built, or the request failed. The message has the whole chain of causes, without the URL.
-    #[error("{}", chain(.0))]
+    #[error("{}", error_chain(.0))]
     Request(reqwest::Error),
+    /// A connection could not be made. The message has the whole chain of causes.
+    #[error("{}", error_chain(.0.as_ref()))]
+    Connect(Box<dyn std::error::Error + Send + Sync>),
+    /// No connection in time.
+    #[error("no connection within five seconds")]
+    ConnectTimeout,
+    /// A request that was sent on got no answer. The message has the whole chain of causes.
+    #[error("{}", error_chain(.0))]
+    Forward(#[from] hyper_util::client::legacy::Error),
+    /// A path that cannot be sent.
+    #[error("a path that cannot be sent")]
+    UnusableTarget,
+    /// A token that cannot stand in a header; it is not repeated.
+    #[error("a token that cannot stand in a header")]
+    UnusableToken,
     /// The host of the token proxy has no address.
     #[error("{host}: {source}")]
     Resolve {
@@ -28,6 +43,24 @@ pub enum HttpError {
     /// The server name of the token proxy cannot be part of a URL.
     #[error("{0:?}: not a host name")]
     ServerName(String),
+}
+
+impl HttpError {
+    /// Whether the server cannot have seen the request: no connection came about.
+    pub fn is_before_sending(&self) -> bool {
+        match self {
+            Self::Forward(error) => error.is_connect(),
+            Self::Request(error) => error.is_connect() || error.is_builder(),
+            Self::Trust(_)
+            | Self::Tls(_)
+            | Self::Connect(_)
+            | Self::ConnectTimeout
+            | Self::UnusableTarget
+            | Self::UnusableToken
+            | Self::Resolve { .. }
+            | Self::ServerName(_) => true,
+        }
+    }
 }
 
 impl From<reqwest::Error> for HttpError {
@@ -79,17 +112,3 @@ pub enum TrustError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the URL of a proxy")]
 pub struct ProxyError;
-
-/// An error with its causes, each said once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
-}

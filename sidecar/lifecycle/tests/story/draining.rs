@@ -1,7 +1,7 @@
 //! From the preStop hook on: the agent is disabled, waited for, removed.
 
 use super::{
-    busy, by_name, delete, disable, draining, found, idle_agent_is_removed, look, no_agents, outlasted_by_its_job,
+    busy, by_name, delete, disable, draining, found, get_agent, idle_agent_is_removed, no_agents, outlasted_by_its_job,
     ready, ready_with, serving,
 };
 use crate::steps::{Script, agent, at, failure, settings};
@@ -28,7 +28,7 @@ fn an_idle_pod_from_start_to_removed() {
     script.at(1004.0).event(Event::Terminate);
     script.answer(&by_name(), no_agents());
     assert_eq!(script.exit().reason, OutcomeReason::Removed);
-    assert_eq!(script.requests(), 8, "requests in the life of the pod");
+    assert_eq!(script.requests(), 8, "requests of a pod from start to end");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_busy_agent_is_disabled_waited_for_and_removed() {
             enabled: false,
             ..busy()
         };
-        script.answer(&look(), found(still));
+        script.answer(&get_agent(), found(still));
     }
     assert!(
         script.status().sentence.contains("when its job has ended"),
@@ -52,7 +52,7 @@ fn a_busy_agent_is_disabled_waited_for_and_removed() {
         script.status().sentence
     );
     script.wait();
-    script.answer(&look(), found(agent(7)));
+    script.answer(&get_agent(), found(agent(7)));
     // Somebody enabled it meanwhile: a job must not slip in before the removal.
     script.expect([(disable(), AdoResponse::Done), (delete(), AdoResponse::Done)]);
     script.event(Event::Terminate);
@@ -61,14 +61,14 @@ fn a_busy_agent_is_disabled_waited_for_and_removed() {
 }
 
 #[test]
-fn towards_the_end_of_the_grace_a_busy_agent_is_looked_at_more_often() {
+fn towards_the_end_of_the_grace_period_a_busy_agent_is_checked_more_often() {
     let mut script = draining();
-    // T0 was at 100 s, the grace is 600 s, of which four are not sure.
+    // T0 was at 100 s, the grace period is 600 s, of which four are not sure.
     script.at(600.0);
     let mut pauses = Vec::new();
     while script.now() < at(692.0) {
         script.answer(
-            &look(),
+            &get_agent(),
             found(Agent {
                 enabled: false,
                 ..busy()
@@ -87,7 +87,7 @@ fn towards_the_end_of_the_grace_a_busy_agent_is_looked_at_more_often() {
 }
 
 #[test]
-fn a_job_that_slips_in_before_the_removal_is_waited_for() {
+fn a_job_that_is_assigned_just_before_the_removal_is_awaited() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
     script.expect([(by_name(), found(agent(7))), (disable(), AdoResponse::Done)]);
@@ -98,6 +98,36 @@ fn a_job_that_slips_in_before_the_removal_is_waited_for() {
         "{}",
         script.status().sentence
     );
+}
+
+/// How the request to disable it failed, and whether it is tried again.
+#[test]
+fn a_busy_agent_that_may_not_be_disabled_is_waited_for_all_the_same() {
+    for (failed, tries_again) in [
+        (AdoErrorKind::Forbidden, false),
+        (AdoErrorKind::Refused, false),
+        (AdoErrorKind::Unavailable, true),
+        (AdoErrorKind::Unreachable, true),
+    ] {
+        let mut script = serving();
+        script.at(100.0).event(Event::PreStop);
+        script.answer(&by_name(), found(busy()));
+        script.fail(&disable(), failure(failed), None);
+        script.wait();
+        script.answer(&get_agent(), found(busy()));
+        if tries_again {
+            script.answer(&disable(), AdoResponse::Done);
+        }
+        assert_eq!(script.open(), None, "{failed:?}");
+        assert!(script.status().sentence.contains("when its job has ended"));
+        script.wait();
+        script.answer(&get_agent(), found(agent(7)));
+        if tries_again {
+            script.answer(&disable(), AdoResponse::Done);
+        }
+        script.answer(&delete(), AdoResponse::Done);
+        assert_eq!(script.shown(), Drain::Drained, "{failed:?}");
+    }
 }
 
 #[test]
@@ -128,12 +158,12 @@ fn a_dead_agent_with_a_job_is_disabled_and_removed_when_the_lock_has_run_out() {
     let dead = Agent { enabled: false, ..dead };
     for _ in 0..20 {
         script.wait();
-        script.answer(&look(), found(dead.clone()));
+        script.answer(&get_agent(), found(dead.clone()));
     }
     script.wait();
     script.expect([
         (
-            look(),
+            get_agent(),
             found(Agent {
                 assigned: Some(false),
                 ..dead
@@ -157,7 +187,7 @@ fn an_agent_that_a_person_disabled_is_removed_but_not_touched_otherwise() {
 }
 
 #[test]
-fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
+fn a_sidecar_that_crashes_while_terminating_keeps_the_first_deadline() {
     let snapshot = draining().snapshot();
     let mut script = Script::restored_at(settings(), snapshot, 130.0);
     assert_eq!(script.status().reason, Reason::Draining);
@@ -168,7 +198,7 @@ fn a_crash_while_leaving_goes_on_draining_with_the_old_beginning() {
     let last = outlasted_by_its_job(&mut script);
     assert!(
         (695.5..696.5).contains(&last.0.as_secs_f64()),
-        "T0 was at 100 s, the grace is 600 s: {last:?}"
+        "T0 was at 100 s, the grace period is 600 s: {last:?}"
     );
 }
 
@@ -197,20 +227,25 @@ fn a_long_drain_keeps_the_token_fresh() {
 }
 
 #[test]
-fn the_hook_waits_from_the_beginning_of_the_end_until_the_agent_is_gone() {
+fn the_hook_waits_until_the_agent_is_gone() {
     let mut script = serving();
     assert_eq!(script.shown(), Drain::Serving);
     script.at(100.0).event(Event::PreStop);
-    assert_eq!(script.shown(), Drain::Draining { beat: 100 });
+    assert_eq!(script.shown(), Drain::Draining { heartbeat: 100 });
     script.expect([(by_name(), found(busy())), (disable(), AdoResponse::Done)]);
-    for beat in 101..=102_u32 {
-        let (due, why) = script.machine.poll_timeout().expect("a beat");
-        assert_eq!((due, why), (at(f64::from(beat)), "the drain file is written"));
-        script.at(f64::from(beat));
-        assert_eq!(script.shown(), Drain::Draining { beat: beat.into() });
+    for heartbeat in 101..=102_u32 {
+        let (due, why) = script.machine.poll_timeout().expect("a heartbeat");
+        assert_eq!((due, why), (at(f64::from(heartbeat)), "the drain file is written"));
+        script.at(f64::from(heartbeat));
+        assert_eq!(
+            script.shown(),
+            Drain::Draining {
+                heartbeat: heartbeat.into()
+            }
+        );
     }
     script.wait();
-    script.expect([(look(), found(agent(7))), (disable(), AdoResponse::Done)]);
+    script.expect([(get_agent(), found(agent(7))), (disable(), AdoResponse::Done)]);
     assert!(
         matches!(script.shown(), Drain::Draining { .. }),
         "it is still in the pool"
@@ -229,7 +264,7 @@ fn the_hook_does_not_wait_where_no_agent_is_found() {
 }
 
 #[test]
-fn a_placeholder_leaves_its_agent_and_asks_nobody() {
+fn a_placeholder_keeps_its_agent_without_a_request() {
     let placeholder = || Settings {
         placeholder: true,
         ..settings()
@@ -244,7 +279,7 @@ fn a_placeholder_leaves_its_agent_and_asks_nobody() {
     script.at(101.0).event(Event::Terminate);
     assert_eq!(script.exit().reason, OutcomeReason::Kept);
     assert_eq!(script.requests(), asked, "nothing is asked for the end");
-    // Nor where the sidecar is started again while the pod leaves.
+    // Nor where the sidecar is started again while the pod terminates.
     let mut script = Script::restored_at(placeholder(), snapshot, 102.0);
     script.at(103.0).event(Event::Terminate);
     assert_eq!(script.exit().reason, OutcomeReason::Kept);

@@ -1,7 +1,7 @@
 //! SIGTERM, and the two seconds after it.
 
 use super::{
-    busy, by_name, delete, disable, draining, found, idle_agent_is_removed, look, no_agents, outlasted_by_its_job,
+    busy, by_name, delete, disable, draining, found, get_agent, idle_agent_is_removed, no_agents, outlasted_by_its_job,
     ready, serving,
 };
 use crate::steps::{POOL, Script, agent, at, failure};
@@ -10,11 +10,11 @@ use contract::OutcomeReason;
 use lifecycle::Event;
 use std::time::Duration;
 
-/// The grace is used up: SIGTERM comes with two seconds left.
+/// The grace period has run out: SIGTERM comes with two seconds left.
 fn at_the_very_end(last_seen: Agent) -> Script {
     let mut script = draining();
     script.at(700.0);
-    script.answer(&look(), found(last_seen));
+    script.answer(&get_agent(), found(last_seen));
     if script.open().is_some() {
         script.answer(&disable(), AdoResponse::Done);
     }
@@ -56,14 +56,14 @@ fn a_connection_that_breaks_is_tried_once_more_within_two_seconds() {
     let mut script = at_the_very_end(busy());
     script.fail(&delete(), failure(AdoErrorKind::Unreachable), None);
     script.wait();
-    script.expect([(look(), found(agent(7))), (delete(), AdoResponse::Done)]);
+    script.expect([(get_agent(), found(agent(7))), (delete(), AdoResponse::Done)]);
     assert_eq!(script.exit().reason, OutcomeReason::Removed);
     assert!(script.now() < at(701.8), "{:?}", script.now());
 }
 
 /// On a machine with much to do the hook comes late, and the kubelet has counted from the deletion on, at 100 s.
 #[test]
-fn a_hook_that_comes_late_does_not_cost_the_outcome() {
+fn a_late_hook_does_not_prevent_the_removal() {
     let mut script = serving();
     script.at(102.7).event(Event::PreStop);
     script.expect([(by_name(), found(busy())), (disable(), AdoResponse::Done)]);
@@ -75,11 +75,11 @@ fn a_hook_that_comes_late_does_not_cost_the_outcome() {
 }
 
 #[test]
-fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
+fn a_late_response_to_a_canceled_request_is_ignored() {
     let mut script = draining();
     let (due, _) = script.wait();
     let number = script.number();
-    assert_eq!(script.open(), Some(&look()));
+    assert_eq!(script.open(), Some(&get_agent()));
     script.at(due.0.as_secs_f64() + 5.0).event(Event::Terminate);
     assert_eq!(script.open(), Some(&delete()), "the open request is given up");
     script.reply(number, Ok(no_agents()), None);
@@ -89,7 +89,7 @@ fn a_late_answer_to_a_question_that_was_given_up_is_nothing() {
 }
 
 #[test]
-fn an_answer_from_before_sigterm_counts_only_where_it_found_the_agent() {
+fn a_response_from_before_sigterm_counts_only_if_it_found_the_agent() {
     for is_there in [true, false] {
         let mut script = ready();
         script.at(50.0).event(Event::PreStop);
@@ -106,7 +106,7 @@ fn an_answer_from_before_sigterm_counts_only_where_it_found_the_agent() {
 }
 
 #[test]
-fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
+fn a_removal_in_flight_at_sigterm_is_followed_by_a_last_lookup() {
     for registered_again in [false, true] {
         let mut script = serving();
         script.at(100.0).event(Event::PreStop);
@@ -116,7 +116,7 @@ fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
         script.answer(&delete(), AdoResponse::Done);
         if registered_again {
             script.answer(&by_name(), found(agent(9)));
-            script.fail(&look(), failure(AdoErrorKind::NotFound), None);
+            script.fail(&get_agent(), failure(AdoErrorKind::NotFound), None);
             script.answer(&AdoRequest::Delete(POOL, AgentId(9)), AdoResponse::Done);
         } else {
             script.answer(&by_name(), no_agents());
@@ -126,7 +126,7 @@ fn a_removal_that_sigterm_overtakes_is_followed_by_a_last_look() {
 }
 
 #[test]
-fn a_removal_that_cannot_be_looked_at_again_says_so() {
+fn a_removal_that_could_not_be_verified_says_so() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
     idle_agent_is_removed(&mut script);

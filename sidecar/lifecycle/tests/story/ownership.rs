@@ -1,6 +1,6 @@
 //! Whose agent it is.
 
-use super::{OURS, by_name, delete, disable, draining, found, look, no_agents, ready, serving};
+use super::{OURS, by_name, delete, disable, draining, found, get_agent, no_agents, ready, serving};
 use crate::steps::{EPOCH, POOL, Script, agent, failure, marker, settings};
 use azure_protocol::{AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, Availability, ServerTime};
 use contract::OutcomeReason;
@@ -19,7 +19,7 @@ fn a_successor_that_took_the_agent_over_keeps_it() {
     assert_eq!(script.open(), None);
     script.event(Event::Terminate);
     script.answer(&by_name(), found(taken));
-    // It cannot be told from an agent of ours that a job gave another marker.
+    // It is indistinguishable from an agent of ours that a job gave another marker.
     assert_eq!(script.exit().reason, OutcomeReason::LeftUnproven);
 }
 
@@ -72,10 +72,10 @@ fn an_agent_that_changed_its_marker_stays_and_the_end_is_not_clean() {
                 None => ready(),
             };
             script.at(100.0);
-            let told = [Event::PreStop, Event::Terminate];
-            let (now, later) = told.split_at(usize::from(!terminated_first));
+            let events = [Event::PreStop, Event::Terminate];
+            let (now, later) = events.split_at(usize::from(!terminated_first));
             let before = if terminated_first {
-                told.clone().to_vec()
+                events.clone().to_vec()
             } else {
                 now.to_vec()
             };
@@ -94,7 +94,7 @@ fn an_agent_that_changed_its_marker_stays_and_the_end_is_not_clean() {
                     Some(AdoRequest::Agents(..)) => script.list(std::slice::from_ref(&changed)),
                     Some(AdoRequest::Agent(_, id)) => {
                         assert_eq!(id, OURS);
-                        script.answer(&look(), found(changed.clone()));
+                        script.answer(&get_agent(), found(changed.clone()));
                     }
                     Some(other) => panic!("{other:?} about an agent that is not provably ours: {changed:?}"),
                     None => {
@@ -140,7 +140,7 @@ fn a_successor_that_takes_over_during_the_drain_keeps_the_agent() {
         owner: Some(marker("uid-after").to_string()),
         ..agent(7)
     };
-    script.answer(&look(), found(taken));
+    script.answer(&get_agent(), found(taken));
     assert_eq!(script.open(), None);
     assert!(
         script.status().sentence.contains("another marker than this pod's"),
@@ -183,7 +183,7 @@ fn an_agent_without_marker_is_adopted_only_by_name_and_age() {
 }
 
 #[test]
-fn an_invented_name_is_found_by_the_marker() {
+fn an_agent_with_a_generated_name_is_found_by_the_marker() {
     let mut script = ready();
     script.at(50.0).event(Event::PreStop);
     script.answer(&by_name(), no_agents());
@@ -205,7 +205,7 @@ fn an_invented_name_is_found_by_the_marker() {
         ..agent(7)
     };
     script.expect([
-        (look(), found(ours)),
+        (get_agent(), found(ours)),
         (disable(), AdoResponse::Done),
         (delete(), AdoResponse::Done),
     ]);
@@ -226,7 +226,7 @@ fn a_404_long_after_the_listing_does_not_prove_that_the_agent_is_gone() {
     let pause = Duration::from_secs(600);
     script.list_and_pause(&all, Some(pause));
     script.wait();
-    // The pool was made anew meanwhile, or our role taken away: every agent is answered with 404.
+    // The pool was recreated meanwhile, or our role taken away: every agent is answered with 404.
     script.fail(&fetch(7), failure(AdoErrorKind::NotFound), None);
     script.answer(&by_name(), no_agents());
     script.list(&all);
@@ -256,7 +256,7 @@ fn of_several_with_our_marker_only_the_first_seen_is_removed() {
     script.event(Event::PreStop);
     script.expect([
         (by_name(), found(agent(9))),
-        (look(), found(agent(7))),
+        (get_agent(), found(agent(7))),
         (disable(), AdoResponse::Done),
         (delete(), AdoResponse::Done),
     ]);
@@ -266,9 +266,9 @@ fn of_several_with_our_marker_only_the_first_seen_is_removed() {
 fn a_container_that_restarted_in_place_leaves_no_stale_id() {
     let mut script = serving();
     script.at(100.0).event(Event::PreStop);
-    let anew = agent(9);
-    script.answer(&by_name(), found(anew));
-    script.fail(&look(), failure(AdoErrorKind::NotFound), None);
+    let recreated = agent(9);
+    script.answer(&by_name(), found(recreated));
+    script.fail(&get_agent(), failure(AdoErrorKind::NotFound), None);
     script.expect([
         (
             AdoRequest::SetAvailability(POOL, AgentId(9), Availability::Disabled),

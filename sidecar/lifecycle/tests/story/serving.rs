@@ -1,8 +1,8 @@
-//! While the agent runs, and what a new life of the sidecar makes of the one before.
+//! While the agent runs, and what a restarted sidecar does with the state of the previous run.
 
 use super::{
-    OURS, busy, by_name, delete, draining, found, look, no_agents, outlasted_by_its_job, pool_by_name, ready, refused,
-    serving,
+    OURS, busy, by_name, delete, draining, found, get_agent, no_agents, outlasted_by_its_job, pool_by_name, ready,
+    refused, serving,
 };
 use crate::steps::{POOL, Script, agent, at, failure, settings};
 use azure_protocol::{AdoErrorKind, AdoRequest, AdoResponse, Agent, Availability, EntraErrorKind};
@@ -10,7 +10,7 @@ use contract::{Drain, OutcomeReason, Reason};
 use lifecycle::{Event, Snapshot};
 
 #[test]
-fn a_refresh_that_fails_keeps_the_token_and_says_so() {
+fn a_refresh_that_fails_keeps_the_token_and_is_reported() {
     let mut script = serving();
     script.wait();
     assert_eq!(script.requested_token(), 1);
@@ -30,7 +30,7 @@ fn a_refresh_that_fails_keeps_the_token_and_says_so() {
 }
 
 #[test]
-fn back_off_survives_a_restart() {
+fn backoff_survives_a_restart() {
     let mut script = Script::new(settings(), None);
     script.event(Event::TokenRefused(refused(EntraErrorKind::ApplicationUnknown)));
     let snapshot = script.snapshot();
@@ -71,7 +71,7 @@ fn a_token_that_azure_devops_refuses_is_replaced_but_not_at_every_refusal() {
 }
 
 #[test]
-fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
+fn an_agent_that_the_sidecar_disabled_is_enabled_by_the_next_run() {
     let mut script = draining();
     assert_eq!(script.snapshot().disabled, Some(OURS));
     script.event(Event::Terminate);
@@ -80,11 +80,11 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
     assert_eq!(script.exit().reason, OutcomeReason::JobStillAssigned);
 
     let mut script = Script::new(settings(), Some(script.snapshot()));
-    assert!(script.status().agent_may_start, "the agent container lives on");
+    assert!(script.status().agent_may_start, "the agent container keeps running");
     script.exchange(2, 3600);
     script.expect([
         (
-            look(),
+            get_agent(),
             found(Agent {
                 enabled: false,
                 ..busy()
@@ -99,7 +99,7 @@ fn an_agent_that_we_disabled_is_enabled_by_the_next_life() {
 }
 
 #[test]
-fn a_person_who_took_over_the_disabling_is_respected_by_the_next_life() {
+fn an_agent_that_a_person_disabled_again_stays_disabled_after_a_restart() {
     let snapshot = Snapshot {
         admitted: true,
         ended: true,
@@ -110,13 +110,13 @@ fn a_person_who_took_over_the_disabling_is_respected_by_the_next_life() {
     };
     let mut script = Script::new(settings(), Some(snapshot));
     script.exchange(1, 3600);
-    script.answer(&look(), found(agent(7)));
+    script.answer(&get_agent(), found(agent(7)));
     assert_eq!(script.open(), None, "it is enabled already");
     assert_eq!(script.snapshot().disabled, None);
 }
 
 #[test]
-fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
+fn a_restarted_sidecar_in_a_running_pod_reports_the_token_file() {
     let mut script = draining();
     script.event(Event::Terminate);
     script.fail(&delete(), failure(AdoErrorKind::JobRunning), None);
@@ -126,7 +126,7 @@ fn the_file_of_a_sidecar_that_starts_anew_in_a_pod_that_lives_on_says_so() {
 }
 
 #[test]
-fn an_agent_that_is_nowhere_is_said_while_the_pod_runs_and_is_no_clean_end() {
+fn an_agent_that_is_not_found_is_reported_and_the_end_is_not_clean() {
     let mut script = ready();
     script.wait();
     script.answer(&by_name(), no_agents());

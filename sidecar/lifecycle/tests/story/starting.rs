@@ -3,15 +3,15 @@
 use super::{by_name, checking_the_name, found, no_agents, pool_by_name, refused};
 use crate::steps::{EPOCH, POOL, Script, agent, at, failure, marker, settings};
 use azure_protocol::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, EntraErrorKind, ServerTime};
-use contract::{OutcomeReason, Reason, RefusalReason};
-use lifecycle::{Command, Event, Refusal, Settings, Severity};
+use contract::{Drain, OutcomeReason, Reason, RefusalReason};
+use lifecycle::{Command, Event, Refusal, Refused, Settings, Severity, Snapshot};
 use std::time::Duration;
 
 /// Each check that fails: the word, what the sentence names, and that the machine asks again by itself.
 #[test]
 fn every_failed_check_says_what_to_do_and_recovers() {
     let may_manage = AdoRequest::MayManage(POOL);
-    let stranger = Agent {
+    let other = Agent {
         owner: Some("ado-agent/v1/cluster/another-namespace/agent-0/uid-of-another".to_owned()),
         ..agent(3)
     };
@@ -94,7 +94,7 @@ fn every_failed_check_says_what_to_do_and_recovers() {
             Reason::PoolMissing,
             "AZP_POOL",
         ),
-        (by_name(), Ok(found(stranger)), Reason::NameTaken, "AZP_AGENT_NAME"),
+        (by_name(), Ok(found(other)), Reason::NameTaken, "AZP_AGENT_NAME"),
     ];
     for (request, result, reason, names) in cases {
         let mut script = Script::new(settings(), None);
@@ -137,19 +137,19 @@ fn every_failed_check_says_what_to_do_and_recovers() {
 }
 
 #[test]
-fn an_offline_agent_of_the_same_name_blocks_nobody() {
+fn an_offline_agent_of_the_same_name_does_not_block_the_start() {
     let mut script = checking_the_name(settings());
-    let left_over = Agent {
+    let leftover = Agent {
         online: false,
         owner: Some(marker("uid-before").to_string()),
         ..agent(3)
     };
-    script.answer(&by_name(), found(left_over));
+    script.answer(&by_name(), found(leftover));
     assert_eq!(script.status().reason, Reason::Ready);
 }
 
 #[test]
-fn a_tenant_that_nobody_named_is_asked_of_the_organization() {
+fn without_a_configured_tenant_the_organization_is_asked() {
     let settings = Settings {
         tenant: None,
         ..settings()
@@ -172,7 +172,7 @@ fn a_tenant_that_nobody_named_is_asked_of_the_organization() {
 }
 
 #[test]
-fn a_configured_tenant_that_differs_is_named() {
+fn a_configured_tenant_that_differs_is_reported() {
     let mut script = Script::new(settings(), None);
     script.exchange(1, 3600);
     let refused = AdoError {
@@ -189,23 +189,53 @@ fn a_configured_tenant_that_differs_is_named() {
     );
 }
 
-#[test]
-fn a_refusal_asks_nobody_and_ends_when_told() {
-    let mut script = Script::refused(Refusal {
+fn not_services() -> Refusal {
+    Refusal {
         reason: RefusalReason::NotServices,
         sentence: "Azure DevOps Server takes no Entra token.".to_owned(),
-    });
-    assert_eq!(script.status().reason, Reason::NotServices);
-    assert!(!script.status().agent_may_start);
-    assert_eq!(script.machine.poll_timeout(), None);
-    script.event(Event::PreStop);
-    script.event(Event::Terminate);
-    assert_eq!(script.exit().reason, OutcomeReason::NeverSeen);
-    assert_eq!((script.requests(), script.requested_token()), (0, 0));
+    }
 }
 
 #[test]
-fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
+fn a_refused_configuration_is_reported_until_the_pod_ends() {
+    let mut refused = Refused::new(not_services(), None, at(5.0));
+    assert_eq!(refused.status().reason, Reason::NotServices);
+    assert!(!refused.status().agent_may_start);
+    assert_eq!(refused.drain(), Drain::Serving);
+    refused.pre_stop(at(7.0));
+    assert_eq!(
+        refused.drain(),
+        Drain::Drained,
+        "the agent container's hook waits for nothing"
+    );
+    assert_eq!(refused.snapshot().draining_since, Some(at(7.0)));
+    let outcome = refused.terminate(at(8.0));
+    assert_eq!(outcome.reason, OutcomeReason::NeverSeen);
+    assert!(
+        outcome.sentence.ends_with("Azure DevOps Server takes no Entra token."),
+        "{}",
+        outcome.sentence
+    );
+    let last = refused.snapshot();
+    assert!(last.ended && last.draining_since == Some(at(7.0)), "{last:?}");
+}
+
+#[test]
+fn a_refused_run_reports_that_an_earlier_runs_agent_may_have_stayed() {
+    let earlier = Snapshot {
+        admitted: true,
+        ..Snapshot::default()
+    };
+    let mut refused = Refused::new(not_services(), Some(earlier), at(5.0));
+    assert!(!refused.status().agent_may_start);
+    let outcome = refused.terminate(at(8.0));
+    assert_eq!(outcome.reason, OutcomeReason::LeftWithoutToken);
+    assert!(!outcome.is_clean() && !outcome.is_verified, "{outcome:?}");
+    assert!(outcome.sentence.contains("earlier run"), "{}", outcome.sentence);
+}
+
+#[test]
+fn a_pod_that_terminates_before_its_agent_started_sends_no_request() {
     let mut script = Script::new(settings(), None);
     script.event(Event::TokenRefused(refused(EntraErrorKind::CredentialMissing)));
     assert_eq!(script.status().reason, Reason::CredentialMissing);
@@ -220,7 +250,7 @@ fn a_pod_that_leaves_before_its_agent_could_start_leaves_nothing_to_ask() {
 }
 
 #[test]
-fn a_pause_that_comes_with_a_success_is_obeyed() {
+fn a_retry_after_of_a_successful_response_is_obeyed() {
     let mut script = Script::new(settings(), None);
     script.exchange(1, 3600);
     script.answer_and_pause(&pool_by_name(), AdoResponse::Pool(Some(POOL)), Duration::from_secs(40));
@@ -249,7 +279,7 @@ fn a_file_that_cannot_be_written_keeps_the_agent_from_starting() {
 }
 
 #[test]
-fn the_agent_of_another_pod_of_the_namespace_does_not_hold_ours_back() {
+fn the_agent_of_another_pod_of_the_namespace_does_not_block_the_start() {
     let of = |namespace: &str, cluster: &str| Agent {
         owner: Some(
             contract::Marker {

@@ -32,11 +32,31 @@ pub(crate) struct Registration {
     pub(crate) disabled_by_person: Option<u64>,
 }
 
+/// How much of an agent an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// With its capabilities and its job.
+    All,
+    /// As a list has it.
+    Listed,
+}
+
+/// The identity's role in the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Administrator,
+    Reader,
+}
+
 /// The pool.
 #[derive(Debug, Default)]
 pub(crate) struct Ado {
     pub(crate) agents: BTreeMap<i64, Registration>,
     next_id: i64,
+    /// An agent of this name is replaced while it is offline, whichever pod had it (the gateway; `--replace` needs no removal).
+    pub(crate) replaced_name: Option<&'static str>,
+    /// When the removal of an agent was refused last because of its job, in milliseconds.
+    pub(crate) refused_removal: Option<u64>,
     /// What must never happen.
     pub(crate) violations: Vec<String>,
 }
@@ -79,7 +99,7 @@ impl Ado {
         id
     }
 
-    fn view(&self, id: i64, with_all: bool) -> Option<Agent> {
+    fn view(&self, id: i64, detail: Detail) -> Option<Agent> {
         let agent = self.agents.get(&id)?;
         Some(Agent {
             id: AgentId(id),
@@ -87,8 +107,8 @@ impl Ado {
             created: Some(ServerTime(agent.created)),
             enabled: agent.enabled,
             online: agent.online,
-            assigned: with_all.then_some(agent.job.is_some()),
-            owner: agent.owner.clone().filter(|_| with_all),
+            assigned: (detail == Detail::All).then_some(agent.job.is_some()),
+            owner: agent.owner.clone().filter(|_| detail == Detail::All),
         })
     }
 
@@ -105,7 +125,7 @@ impl Ado {
         match fault {
             Some(AdoFault::Hang | AdoFault::Reset) => return refuse(AdoErrorKind::Unreachable, None),
             Some(AdoFault::LostAnswer) => {
-                let _lost = self.perform(request, token_is_good, false, now);
+                let _lost = self.perform(request, token_is_good, Role::Administrator, now);
                 return refuse(AdoErrorKind::Unreachable, None);
             }
             Some(AdoFault::Html) => return refuse(AdoErrorKind::UnexpectedResponse, None),
@@ -117,7 +137,7 @@ impl Ado {
             }
             Some(AdoFault::PoolMissing) => {
                 return match request {
-                    AdoRequest::Tenant => (self.perform(request, token_is_good, false, now), None),
+                    AdoRequest::Tenant => (self.perform(request, token_is_good, Role::Administrator, now), None),
                     AdoRequest::PoolByName(_) => (Ok(AdoResponse::Pool(None)), None),
                     AdoRequest::MayManage(_)
                     | AdoRequest::AgentByName(..)
@@ -128,19 +148,22 @@ impl Ado {
                 };
             }
             Some(AdoFault::RetryAfterOnSuccess(seconds)) => {
-                return (self.perform(request, token_is_good, false, now), Some(pause(seconds)));
+                return (
+                    self.perform(request, token_is_good, Role::Administrator, now),
+                    Some(pause(seconds)),
+                );
             }
-            Some(AdoFault::RoleMissing) => return (self.perform(request, token_is_good, true, now), None),
+            Some(AdoFault::RoleMissing) => return (self.perform(request, token_is_good, Role::Reader, now), None),
             Some(AdoFault::IdentityUnknown) | None => {}
         }
-        (self.perform(request, token_is_good, false, now), None)
+        (self.perform(request, token_is_good, Role::Administrator, now), None)
     }
 
     fn perform(
         &mut self,
         request: &AdoRequest,
         token_is_good: bool,
-        may_only_read: bool,
+        role: Role,
         now: u64,
     ) -> Result<AdoResponse, AdoError> {
         if *request != AdoRequest::Tenant && !token_is_good {
@@ -149,26 +172,26 @@ impl Ado {
         match request {
             AdoRequest::Tenant => Ok(AdoResponse::Tenant(Some("tenant".to_owned()))),
             AdoRequest::PoolByName(_) => Ok(AdoResponse::Pool(Some(POOL))),
-            AdoRequest::MayManage(_) => Ok(AdoResponse::MayManage(!may_only_read)),
+            AdoRequest::MayManage(_) => Ok(AdoResponse::MayManage(role == Role::Administrator)),
             AdoRequest::AgentByName(_, name) => Ok(AdoResponse::Agents(
                 self.agents
                     .iter()
                     .filter(|(_, agent)| agent.name == *name)
-                    .filter_map(|(id, _)| self.view(*id, true))
+                    .filter_map(|(id, _)| self.view(*id, Detail::All))
                     .collect(),
             )),
             AdoRequest::Agents(_, criteria) => {
                 let mut shortlist = Shortlist::new(criteria.clone());
-                for agent in self.agents.keys().filter_map(|id| self.view(*id, false)) {
+                for agent in self.agents.keys().filter_map(|id| self.view(*id, Detail::Listed)) {
                     shortlist.offer(agent);
                 }
                 Ok(AdoResponse::Shortlist(shortlist))
             }
             AdoRequest::Agent(_, id) => self
-                .view(id.0, true)
+                .view(id.0, Detail::All)
                 .map(|agent| AdoResponse::Agents(vec![agent]))
                 .ok_or_else(|| failure(AdoErrorKind::NotFound)),
-            AdoRequest::SetAvailability(..) | AdoRequest::Delete(..) if may_only_read => {
+            AdoRequest::SetAvailability(..) | AdoRequest::Delete(..) if role == Role::Reader => {
                 Err(failure(AdoErrorKind::Forbidden))
             }
             AdoRequest::SetAvailability(_, id, availability) => {
@@ -208,9 +231,11 @@ impl Ado {
     fn delete(&mut self, id: i64, now: u64) -> Result<AdoResponse, AdoError> {
         let agent = self.agents.get(&id).ok_or_else(|| failure(AdoErrorKind::NotFound))?;
         if agent.job.is_some() {
+            self.refused_removal = Some(now);
             return Err(failure(AdoErrorKind::JobRunning));
         }
-        if self.is_foreign(id, now) {
+        let is_leftover = !agent.online && self.replaced_name.is_some_and(|name| name == agent.name);
+        if self.is_foreign(id, now) && !is_leftover {
             self.violations.push(format!("{now}: foreign agent {id} was removed"));
         }
         self.agents.remove(&id);

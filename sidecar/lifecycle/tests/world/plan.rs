@@ -1,7 +1,11 @@
 //! What happens in one run: drawn by proptest, so that a failing run is made small.
 
+mod drawn;
+
+pub(crate) use drawn::{behind_the_gateway, fair_weather, fair_weather_behind_the_gateway, plan};
+
 use azure_protocol::EntraErrorKind;
-use proptest::prelude::*;
+use lifecycle::Jobs;
 
 /// A fault of Azure DevOps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +94,7 @@ pub(crate) struct Plan {
     pub(crate) jobs: Vec<(u64, u64)>,
     pub(crate) end: End,
     pub(crate) end_at: u64,
-    /// The grace that the pod says.
+    /// The grace period that the pod says.
     pub(crate) grace: u64,
     /// The one that the kubelet was given instead (`kubectl delete --grace-period`).
     pub(crate) shortened: Option<u64>,
@@ -101,20 +105,26 @@ pub(crate) struct Plan {
     pub(crate) sidecar_crashes: Vec<u64>,
     pub(crate) sidecar_edits: Vec<u64>,
     pub(crate) agent_kills: Vec<u64>,
-    /// Seconds after the pod began to leave.
+    /// Seconds after the pod began to terminate.
     pub(crate) kubelet_restart: Option<u64>,
     /// How late the sidecar's hook comes, in milliseconds.
     pub(crate) late: u64,
-    pub(crate) left_over: bool,
+    pub(crate) leftover: bool,
     pub(crate) takeover: Option<u64>,
     pub(crate) person_disables: Option<u64>,
     /// A job gives the pod's agent another marker.
     pub(crate) marker_changes: Option<u64>,
+    /// The handoff `gateway`, and how many jobs an agent may do.
+    pub(crate) gateway: Option<Jobs>,
+    /// A person, or a sweep from outside the pod, removes the pod's agent.
+    pub(crate) removed_outside: Option<u64>,
+    /// The sidecar crashes just when Azure DevOps has got this registration, the first being 1.
+    pub(crate) crash_at_registration: Option<u32>,
 }
 
 impl Plan {
     /// A pod of the usual kind in which nothing happens: the agent registers 20 s after it may start, the pod is deleted
-    /// after two hours and has ten minutes of grace.
+    /// after two hours and has ten minutes of grace period.
     pub(crate) fn quiet(seed: u64) -> Self {
         Self {
             seed,
@@ -146,14 +156,17 @@ impl Plan {
             agent_kills: Vec::new(),
             kubelet_restart: None,
             late: 0,
-            left_over: false,
+            leftover: false,
             takeover: None,
             marker_changes: None,
             person_disables: None,
+            gateway: None,
+            removed_outside: None,
+            crash_at_registration: None,
         }
     }
 
-    /// The grace by which the kubelet goes, in seconds.
+    /// The grace period that the kubelet applies, in seconds.
     pub(crate) fn real_grace(&self) -> u64 {
         match self.end {
             End::Deleted | End::NodeLost => self.shortened.unwrap_or(self.grace),
@@ -177,142 +190,4 @@ fn fault<F: Copy>(windows: &[Window<F>], second: u64) -> Option<F> {
         .iter()
         .find(|window| (window.from..window.to).contains(&second))
         .map(|window| window.fault)
-}
-
-fn ado_fault() -> impl Strategy<Value = AdoFault> {
-    prop_oneof![
-        Just(AdoFault::Hang),
-        Just(AdoFault::Reset),
-        Just(AdoFault::LostAnswer),
-        Just(AdoFault::Html),
-        Just(AdoFault::Unavailable),
-        (0_u64..1200).prop_map(AdoFault::Throttled),
-        (0_u64..1200).prop_map(AdoFault::RetryAfterOnSuccess),
-        Just(AdoFault::Unauthorized),
-        Just(AdoFault::IdentityUnknown),
-        Just(AdoFault::RoleMissing),
-        Just(AdoFault::PoolMissing),
-    ]
-}
-
-fn entra_fault() -> impl Strategy<Value = EntraFault> {
-    let refusal = prop_oneof![
-        Just(EntraErrorKind::AssertionMissing),
-        Just(EntraErrorKind::AssertionExpired),
-        Just(EntraErrorKind::CredentialMissing),
-        Just(EntraErrorKind::ApplicationUnknown),
-        Just(EntraErrorKind::Unreachable),
-        Just(EntraErrorKind::Unavailable),
-        Just(EntraErrorKind::Throttled),
-    ];
-    prop_oneof![
-        1 => Just(EntraFault::Hang),
-        6 => (refusal, prop::option::of(0_u64..1200)).prop_map(|(reason, after)| EntraFault::Refuse(reason, after)),
-    ]
-}
-
-fn windows<F: std::fmt::Debug + Clone>(
-    fault: impl Strategy<Value = F>,
-    until: u64,
-) -> impl Strategy<Value = Vec<Window<F>>> {
-    let length = prop_oneof![1_u64..20, 20_u64..900, 900_u64..20_000];
-    prop::collection::vec(
-        (0..until, length, fault).prop_map(|(from, length, fault)| Window {
-            from,
-            to: from + length,
-            fault,
-        }),
-        0..3,
-    )
-}
-
-fn image() -> impl Strategy<Value = Image> {
-    let naming = prop_oneof![
-        4 => Just((Naming::Expected, false)),
-        1 => Just((Naming::Expected, true)),
-        1 => Just((Naming::Akin, false)),
-        1 => Just((Naming::Invented, false)),
-    ];
-    let on_term = prop_oneof![
-        1 => Just(OnTerm::Ignore),
-        3 => (0_u64..40, any::<bool>(), any::<bool>())
-            .prop_map(|(after, waits, removes)| OnTerm::End { after, waits, removes }),
-    ];
-    (naming, on_term, any::<bool>(), any::<bool>(), 1_u64..90, any::<bool>()).prop_map(
-        |((naming, scrubs), on_term, once, deletes_file, registers_after, ends_when_removed)| Image {
-            naming,
-            scrubs,
-            on_term,
-            once,
-            deletes_file,
-            registers_after,
-            ends_when_removed,
-        },
-    )
-}
-
-/// Any run.
-pub(crate) fn plan() -> impl Strategy<Value = Plan> {
-    let end_at = prop_oneof![0_u64..30, 30_u64..600, 600_u64..30_000];
-    let end = prop_oneof![6 => Just(End::Deleted), 1 => Just(End::Forced), 1 => Just(End::NodeLost)];
-    let grace = prop_oneof![Just(0_u64), 1_u64..40, 40_u64..4000];
-    (end_at, end, grace, any::<u64>(), image()).prop_flat_map(|(end_at, end, grace, seed, image)| {
-        let until = end_at + grace + 60;
-        let rarely = |until: u64| prop::collection::vec(0..until, 0..2);
-        let often_none = |until: u64| prop::option::weighted(0.15, 0..until);
-        let pod = (
-            any::<bool>(),
-            prop::collection::vec((0..until, prop_oneof![1_u64..60, 60_u64..5000]), 0..4),
-            rarely(until),
-            prop::option::weighted(0.1, 0..grace + 1),
-            0_u64..3_500,
-            prop::option::weighted(0.1, 1..grace + 2)
-                .prop_map(move |shortened| shortened.map(|shortened| shortened.min(grace))),
-        );
-        let sidecar = (rarely(until), rarely(until), any::<bool>());
-        let server = (
-            windows(ado_fault(), until),
-            windows(entra_fault(), until),
-            prop_oneof![Just(3600_u64), Just(86_399)],
-            any::<bool>(),
-            often_none(until),
-            often_none(until),
-            often_none(until),
-        );
-        (pod, sidecar, server).prop_map(move |(pod, sidecar, server)| Plan {
-            seed,
-            image,
-            restarts: pod.0,
-            jobs: pod.1,
-            end,
-            end_at,
-            grace,
-            shortened: pod.5,
-            ado: server.0,
-            entra: server.1,
-            lifetime: server.2,
-            tenant_known: sidecar.2,
-            sidecar_crashes: sidecar.0,
-            sidecar_edits: sidecar.1,
-            agent_kills: pod.2,
-            kubelet_restart: pod.3,
-            late: pod.4,
-            left_over: server.3,
-            takeover: server.4,
-            person_disables: server.5,
-            marker_changes: server.6,
-        })
-    })
-}
-
-/// A run in which Entra and Azure DevOps work, and the sidecar does not crash.
-pub(crate) fn fair_weather() -> impl Strategy<Value = Plan> {
-    plan().prop_map(|plan| Plan {
-        ado: Vec::new(),
-        entra: Vec::new(),
-        sidecar_crashes: Vec::new(),
-        takeover: None,
-        marker_changes: None,
-        ..plan
-    })
 }

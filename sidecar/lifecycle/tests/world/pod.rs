@@ -1,49 +1,19 @@
 //! A pod with a kubelet: the agent container with its start script, the sidecar with its restarts, and the clock.
 
 mod agent;
+mod gateway;
+mod happening;
 mod kubelet;
 mod sidecar;
 
 use super::ado::{Ado, Keeper};
 use super::plan::{AdoFault, End, Plan};
 use crate::steps::{marker, settings};
-use azure_protocol::AdoRequest;
 use contract::Drain;
-use lifecycle::{Command, Event, Lifecycle, Outcome, Settings, Snapshot, Status, Time, TokenId};
+use happening::Happening;
+use lifecycle::{Command, Event, GatewayEvent, Handoff, Lifecycle, Outcome, Settings, Snapshot, Status, Time, TokenId};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-#[derive(Debug, Clone)]
-enum Happening {
-    Wake(u32),
-    ToSidecar(u32, Event),
-    WriteFile(u32, TokenId),
-    Arrive(u32, u64, AdoRequest, Option<TokenId>, u64),
-    StartSidecar,
-    CrashSidecar,
-    EditSidecar,
-    TerminateSidecar(u32),
-    KillSidecar(u32),
-    StartAgent,
-    Register(u32),
-    TermEnds(u32),
-    AgentEnds(u32),
-    KillAgent,
-    Job(usize),
-    JobEnds(u32, i64, usize),
-    LockRunsOut(i64, usize),
-    DeletePod,
-    GraceEnds(u32),
-    NodeLost,
-    KubeletRestart,
-    /// The agent container's hook may have waited long enough.
-    HookQuiet,
-    /// This agent registered after the pod began to leave: it may be given no more jobs.
-    OutOfService(i64),
-    Takeover,
-    MarkerChanges,
-    PersonDisables,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Container {
@@ -55,12 +25,24 @@ enum Container {
 /// When the pod starts, in milliseconds.
 pub(crate) const START: u64 = 100_000;
 
-/// What the sidecar was told and what it did.
+/// What the sidecar received and what it did.
 #[derive(Debug)]
 #[expect(dead_code, reason = "shown when a run fails")]
 pub(crate) enum Logged {
     Event(Event),
     Command(Command),
+}
+
+impl Logged {
+    /// Whether it is one of the polls, which come all the time.
+    pub(crate) fn is_poll(&self) -> bool {
+        matches!(
+            self,
+            Self::Event(Event::Gateway(
+                GatewayEvent::PollOpened { .. } | GatewayEvent::PollAnswered { .. }
+            ))
+        )
+    }
 }
 
 /// One end of the sidecar's process by itself.
@@ -94,13 +76,13 @@ pub(crate) struct Pod {
     agent: Container,
     incarnation: u32,
     /// T0, in milliseconds.
-    pub(crate) leaving: Option<u64>,
-    /// The grace that the kubelet gives, in seconds, and whether that is less than the pod says.
+    pub(crate) terminating: Option<u64>,
+    /// The grace period that the kubelet gives, in seconds, and whether that is less than the pod says.
     real_grace: u64,
     is_cut_short: bool,
     /// Counts graces: a restarted kubelet begins a new one.
     grace: u32,
-    /// When the sidecar is killed, if it is told to end.
+    /// When the sidecar is killed, if it gets SIGTERM.
     kill: Option<u64>,
     pub(crate) terminated: Option<u64>,
     /// When the sidecar is woken next.
@@ -123,6 +105,7 @@ pub(crate) struct Pod {
     pub(crate) statuses: Vec<(u64, Status)>,
     /// Whether the pod's end found no sidecar, or one that ended before the agent container.
     pub(crate) sidecar_lost: bool,
+    pub(crate) gateway: gateway::Gateway,
     pub(crate) log: Vec<(u64, Logged)>,
 }
 
@@ -130,6 +113,7 @@ fn settings_of(plan: &Plan) -> Settings {
     Settings {
         grace: Duration::from_secs(plan.grace),
         tenant: plan.tenant_known.then(|| "tenant".to_owned()),
+        handoff: plan.gateway.map_or(Handoff::TokenFile, Handoff::Gateway),
         ..settings()
     }
 }
@@ -151,7 +135,7 @@ impl Pod {
             file: None,
             agent: Container::Waiting,
             incarnation: 0,
-            leaving: None,
+            terminating: None,
             real_grace: plan.grace,
             is_cut_short: false,
             grace: 0,
@@ -172,6 +156,7 @@ impl Pod {
             violations: Vec::new(),
             statuses: Vec::new(),
             sidecar_lost: false,
+            gateway: gateway::Gateway::default(),
             log: Vec::new(),
         };
         pod.prepare();
@@ -191,7 +176,7 @@ impl Pod {
             let id = self.ado.register(name, owner, Keeper::Another, 1_000);
             self.ado.agents.get_mut(&id).expect("just registered").online = true;
         }
-        if self.plan.left_over {
+        if self.plan.leftover {
             self.ado.register(
                 "agent-0",
                 Some(marker("uid-before").to_string()),
@@ -200,6 +185,7 @@ impl Pod {
             );
         }
         let plan = self.plan.clone();
+        self.ado.replaced_name = plan.gateway.map(|_| "agent-0");
         self.after(0, Happening::StartSidecar);
         let second = 1_000;
         let mut at = |seconds: u64, happening: Happening| self.after(seconds * second + 7, happening);
@@ -220,6 +206,9 @@ impl Pod {
         }
         if let Some(when) = plan.marker_changes {
             at(when, Happening::MarkerChanges);
+        }
+        if let Some(when) = plan.removed_outside {
+            at(when, Happening::RemovedOutside);
         }
         if let Some(when) = plan.person_disables {
             at(when, Happening::PersonDisables);
@@ -260,74 +249,5 @@ impl Pod {
 
     fn token_is_good(&self, token: Option<TokenId>) -> bool {
         token.is_some_and(|token| self.tokens.get(&token).is_some_and(|expires| self.now < *expires))
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Wake(run) if run == self.run => self.wake(),
-            Happening::ToSidecar(run, event) if run == self.run => self.tell(event),
-            Happening::WriteFile(run, token) if run == self.run => self.write(token),
-            Happening::Wake(_) | Happening::ToSidecar(..) | Happening::WriteFile(..) => {}
-            Happening::Arrive(run, number, request, token, left) => self.arrive(run, number, &request, token, left),
-            Happening::StartSidecar => self.start_sidecar(),
-            Happening::CrashSidecar => self.lose_sidecar(10_000),
-            Happening::EditSidecar => self.edit_sidecar(),
-            Happening::TerminateSidecar(run) if run == self.run => self.terminate_sidecar(),
-            Happening::KillSidecar(run) if run == self.run => self.kill_sidecar(),
-            Happening::TerminateSidecar(_) | Happening::KillSidecar(_) => {}
-            Happening::StartAgent => self.start_agent(),
-            Happening::Register(incarnation) if incarnation == self.incarnation => self.register(),
-            Happening::TermEnds(incarnation) if incarnation == self.incarnation => self.term_ends(),
-            Happening::AgentEnds(incarnation) if incarnation == self.incarnation => self.agent_ends(),
-            Happening::JobEnds(incarnation, id, job) if incarnation == self.incarnation => self.job_ends(id, job),
-            Happening::Register(_) | Happening::TermEnds(_) | Happening::AgentEnds(_) | Happening::JobEnds(..) => {}
-            Happening::KillAgent => {
-                if let Container::Running { .. } = self.agent {
-                    self.agent_ends();
-                }
-            }
-            Happening::Job(index) => self.job(index),
-            Happening::LockRunsOut(id, job) => {
-                if let Some(agent) = self.ado.agents.get_mut(&id)
-                    && agent.job == Some(job)
-                {
-                    agent.job = None;
-                    self.job_ended = self.now;
-                }
-            }
-            Happening::DeletePod => self.delete_pod(),
-            Happening::GraceEnds(grace) if grace == self.grace => self.grace_ends(),
-            Happening::GraceEnds(_) => {}
-            Happening::NodeLost => {
-                self.leaving = Some(self.leaving.unwrap_or(self.now));
-                self.lose_sidecar(0);
-                self.agent_dies();
-            }
-            Happening::KubeletRestart => self.kubelet_restart(),
-            Happening::HookQuiet => self.run_hook(),
-            Happening::OutOfService(id) => self.check_out_of_service(id),
-            Happening::Takeover => {
-                let id = self.ado.register(
-                    "agent-0",
-                    Some(marker("uid-after").to_string()),
-                    Keeper::Another,
-                    self.now,
-                );
-                self.ado.agents.get_mut(&id).expect("just registered").online = true;
-            }
-            Happening::MarkerChanges => {
-                for id in self.ado.ours() {
-                    if let Some(agent) = self.ado.agents.get_mut(&id) {
-                        agent.owner = Some(marker("uid-of-another").to_string());
-                    }
-                }
-            }
-            Happening::PersonDisables => {
-                for agent in self.ado.agents.values_mut().filter(|agent| agent.enabled) {
-                    agent.enabled = false;
-                    agent.disabled_by_person = Some(self.now);
-                }
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 use super::auth::Caller;
 use super::call::{Call, list};
 use super::errors::Refusal;
+use super::jobs::MatchedAgents;
 use super::rights::{LISTEN, MANAGE, VIEW};
 use super::state::{AgentState, Client, Job, PoolState};
 use super::{Ado, Behavior};
@@ -288,14 +289,17 @@ impl AgentState {
         if include.assigned {
             add(
                 "assignedRequest",
-                pool.assigned(self.id).map(|job| job.json(pool, false)),
+                pool.assigned(self.id).map(|job| job.json(pool, MatchedAgents::Omitted)),
             );
         }
         if include.completed {
             let mut finished = pool.jobs.iter().rev();
             let last = finished
                 .find(|job: &&Job| job.finished.is_some() && job.agent.as_ref().is_some_and(|(id, _)| *id == self.id));
-            add("lastCompletedRequest", last.map(|job| job.json(pool, false)));
+            add(
+                "lastCompletedRequest",
+                last.map(|job| job.json(pool, MatchedAgents::Omitted)),
+            );
         }
         agent
     }

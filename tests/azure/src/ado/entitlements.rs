@@ -1,4 +1,4 @@
-//! User entitlements of service principals: who is a user of the organization, and with which license.
+//! User entitlements: who is a user of the organization, and with which license.
 
 use super::Ado;
 use super::agents::text;
@@ -6,13 +6,57 @@ use super::call::Call;
 use super::errors::Refusal;
 use super::rights::License;
 use super::state::Member;
-use crate::entra::Identity;
+use crate::entra::{Identity, Kind};
 use crate::guid;
 use crate::http::Reply;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// How many members a page has.
+const PAGE: usize = 100;
+
 impl Ado {
+    /// `GET memberentitlements?$filter=&$orderBy=&continuationToken=`: users, a page at a time, for administrators.
+    pub(super) fn member_entitlements(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let state = self.lock();
+        let organization = call.organization(&state);
+        call.administrator(organization)?;
+        let parameter = |name: &str| call.request.parameter(name).filter(|value| !value.is_empty());
+        let applications = match parameter("$filter") {
+            None => false,
+            Some("userType eq 'application'") => true,
+            Some(other) => {
+                return Err(Refusal::bad_argument(format!(
+                    "The emulator does not know $filter={other}."
+                )));
+            }
+        };
+        let first: usize = match parameter("continuationToken") {
+            None => 0,
+            Some(token) => token
+                .parse()
+                .map_err(|_| Refusal::bad_argument("The continuation token is not valid."))?,
+        };
+        let mut members: Vec<(&Member, Option<Identity>)> = organization
+            .members
+            .iter()
+            .map(|member| (member, self.inner.entra.principal(&member.object_id)))
+            .filter(|(_, principal)| !applications || principal.as_ref().is_some_and(|found| found.kind != Kind::User))
+            .collect();
+        if parameter("$orderBy").is_some_and(|order| order.eq_ignore_ascii_case("name Ascending")) {
+            members.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+        }
+        let page = members.iter().skip(first).take(PAGE);
+        let items: Vec<Value> = page
+            .map(|(member, principal)| searched(member, principal.as_ref()))
+            .collect();
+        let next = (members.len() > first + PAGE).then(|| (first + PAGE).to_string());
+        Ok(Reply::json(
+            200,
+            &json!({ "items": items, "continuationToken": next, "totalCount": members.len() }),
+        ))
+    }
+
     /// `POST serviceprincipalentitlements`: makes a service principal a user. A 200 may say `isSuccess: false`.
     pub(super) fn add_entitlement(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let body = call.body()?;
@@ -142,6 +186,17 @@ fn json(member: &Member, principal: Option<&Identity>) -> Value {
         "projectEntitlements": [],
         "groupAssignments": [],
     })
+}
+
+/// An entitlement as the search shows it: what is under `servicePrincipal` elsewhere is under `member`.
+fn searched(member: &Member, principal: Option<&Identity>) -> Value {
+    let mut entitlement = json(member, principal);
+    if let Some(entitlement) = entitlement.as_object_mut()
+        && let Some(subject) = entitlement.remove("servicePrincipal")
+    {
+        entitlement.insert("member".to_owned(), subject);
+    }
+    entitlement
 }
 
 fn result(entitlement: &Value) -> Value {

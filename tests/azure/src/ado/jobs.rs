@@ -26,7 +26,11 @@ impl Ado {
                 .parse()
                 .map_err(|_| Refusal::bad_argument(format!("$top '{top}' is no number.")))?;
             let newest = wanted.iter().rev().take(top.min(LONGEST_LIST));
-            return Ok(list(&newest.map(|job| job.json(pool, false)).collect::<Vec<_>>()));
+            return Ok(list(
+                &newest
+                    .map(|job| job.json(pool, MatchedAgents::Omitted))
+                    .collect::<Vec<_>>(),
+            ));
         }
         let completed = match request.parameter("completedRequestCount") {
             Some(count) => count.parse().unwrap_or(COMPLETED_BY_DEFAULT),
@@ -35,7 +39,11 @@ impl Ado {
         let (finished, open): (Vec<&Job>, Vec<&Job>) = wanted.into_iter().partition(|job| job.finished.is_some());
         let finished = finished.into_iter().rev().take(completed);
         let jobs = open.into_iter().chain(finished).take(LONGEST_LIST);
-        Ok(list(&jobs.map(|job| job.json(pool, true)).collect::<Vec<_>>()))
+        Ok(list(
+            &jobs
+                .map(|job| job.json(pool, MatchedAgents::Included))
+                .collect::<Vec<_>>(),
+        ))
     }
 
     pub(super) fn get_request(&self, call: &Call<'_>, pool: i64, request: i64) -> Result<Reply, Refusal> {
@@ -43,7 +51,7 @@ impl Ado {
         let pool = call.pool(&state, pool, VIEW)?;
         let job = pool.jobs.iter().find(|job| i64::try_from(job.id) == Ok(request));
         let job = job.ok_or_else(|| Refusal::job_not_found(request.unsigned_abs()))?;
-        Ok(Reply::json(200, &job.json(pool, true)))
+        Ok(Reply::json(200, &job.json(pool, MatchedAgents::Included)))
     }
 
     /// `PATCH jobrequests/{id}?lockToken=…` with `{requestId[, finishTime, result]}`: for the agent that has the job.
@@ -72,7 +80,7 @@ impl Ado {
         let found = pool.jobs.iter().find(|job| job.id == id);
         Ok(Reply::json(
             200,
-            &found.map_or(Value::Null, |job| job.json(pool, false)),
+            &found.map_or(Value::Null, |job| job.json(pool, MatchedAgents::Omitted)),
         ))
     }
 }
@@ -112,9 +120,16 @@ pub(super) fn result_name(result: &Value) -> Result<&'static str, Refusal> {
         .ok_or_else(|| Refusal::bad_argument(format!("The result {result} is not known.")))
 }
 
+/// Whether a job names the agents that could take it: not where `$top` is asked for (kedacore/keda#4387).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MatchedAgents {
+    Included,
+    Omitted,
+}
+
 impl Job {
-    /// As a `TaskAgentJobRequest`. `matchedAgents` are missing where `$top` is asked for (kedacore/keda#4387).
-    pub(super) fn json(&self, pool: &PoolState, matched: bool) -> Value {
+    /// As a `TaskAgentJobRequest`.
+    pub(super) fn json(&self, pool: &PoolState, matched: MatchedAgents) -> Value {
         let mut job = json!({
             "requestId": self.id,
             "queueTime": self.queued.iso(),
@@ -151,7 +166,10 @@ impl Job {
             ("finishTime", time(self.finished)),
             ("result", self.result.clone().map(Value::from)),
             ("reservedAgent", reserved),
-            ("matchedAgents", matched.then(|| Value::from(agents()))),
+            (
+                "matchedAgents",
+                (matched == MatchedAgents::Included).then(|| Value::from(agents())),
+            ),
         ];
         for (name, value) in optional {
             if let (Some(value), Some(job)) = (value, job.as_object_mut()) {

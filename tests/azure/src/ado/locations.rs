@@ -229,6 +229,14 @@ const LOCATIONS: &[Location] = &[
         "1d491a66-190b-43ae-86b8-9c2688c55186",
         "_apis/{resource}/{servicePrincipalId}",
     ),
+    // Revision 3 is what the published specification of 7.2 asks for; public scripts ask for 7.1-preview.2.
+    revised(
+        3,
+        Location {
+            resource: "MemberEntitlements",
+            ..entitlement("1e8cabfb-1fda-461e-860f-eeeae54d06bb", "_apis/{resource}/{memberId}")
+        },
+    ),
 ];
 
 /// Areas that clients look up before their first call: id, name, service. `securityroles` is in none, on the real service
@@ -346,6 +354,7 @@ mod tests {
                 "_apis/serviceprincipalentitlements/x",
                 Some("ServicePrincipalEntitlements"),
             ),
+            ("_apis/memberentitlements", Some("MemberEntitlements")),
             (
                 "_apis/securityroles/scopes/s/roleassignments/resources/7",
                 Some("roleassignments"),

@@ -217,13 +217,6 @@ impl Ado {
         }
     }
 
-    /// Removes a user from an organization: its tokens get TF401444.
-    pub fn remove_member(&self, organization: &str, who: &Identity) {
-        if let Some(found) = self.lock().organization_mut(organization) {
-            found.members.retain(|member| member.object_id != who.object_id);
-        }
-    }
-
     /// Accepts a personal access token of a user. Without this there are none.
     pub fn add_personal_access_token(&self, organization: &str, token: &str, who: &Identity) {
         if let Some(found) = self.lock().organization_mut(organization) {

@@ -11,6 +11,7 @@ pub(super) fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => "POST customerintelligence",
         ("POST", [_, "_apis", "distributedtask", "hubs", _, "plans", _, "events"]) => "POST plans/{id}/events",
         ("GET", ["_apis", "resourceareas", ..]) => "GET ResourceAreas",
+        ("GET", ["_apis", "memberentitlements"]) => "GET memberentitlements",
         ("POST", ["_apis", "serviceprincipalentitlements"]) => "POST serviceprincipalentitlements",
         ("GET", ["_apis", "serviceprincipalentitlements", _]) => "GET serviceprincipalentitlements/{id}",
         ("PATCH", ["_apis", "serviceprincipalentitlements", _]) => "PATCH serviceprincipalentitlements/{id}",

@@ -1,7 +1,7 @@
 //! The agents' own tokens: an RS256 client assertion, checked with the key that the agent registered.
 
 use super::Ado;
-use super::state::{AgentToken, Client};
+use super::state::{AgentToken, Client, State};
 use crate::clock::Timestamp;
 use crate::guid;
 use crate::http::{Reply, Request};
@@ -9,6 +9,30 @@ use crate::jwt::Token;
 use serde_json::json;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+impl State {
+    /// An access token of an agent's own.
+    pub(super) fn issue(
+        &mut self,
+        organization: &str,
+        pool: i64,
+        agent: i64,
+        client_id: String,
+        now: Timestamp,
+    ) -> String {
+        let secret = format!("agent.{}.{}", guid::random(), guid::random());
+        let token = AgentToken {
+            organization: organization.to_owned(),
+            pool,
+            agent,
+            client_id,
+            issued: now,
+            expires: now.plus(self.timing.agent_token),
+        };
+        self.agent_tokens.insert(secret.clone(), token);
+        secret
+    }
+}
 
 impl Ado {
     /// `POST oauth2/token` with `grant_type=client_credentials` and a client assertion.
@@ -42,16 +66,7 @@ impl Ado {
         if let Err(problem) = check(&assertion, client, now, timing.leeway.as_secs() as i64) {
             return error("invalid_client", &problem);
         }
-        let secret = format!("agent.{}.{}", guid::random(), guid::random());
-        let token = AgentToken {
-            organization: organization.to_owned(),
-            pool,
-            agent,
-            client_id,
-            issued: now,
-            expires: now.plus(timing.agent_token),
-        };
-        state.agent_tokens.insert(secret.clone(), token);
+        let secret = state.issue(organization, pool, agent, client_id, now);
         Reply::json(
             200,
             &json!({ "access_token": secret, "token_type": "JWT", "expires_in": timing.agent_token.as_secs() }),

@@ -3,10 +3,11 @@
 use super::Ado;
 use super::queue::{JobRefused, JobSpec};
 use super::rights::Role;
-use super::state::{AgentState, Job, PoolState};
+use super::state::{AgentState, Job, PoolState, Session};
 use super::view::{AgentView, JobView};
 use crate::clock::Timestamp;
 use crate::entra::Identity;
+use crate::guid;
 use std::collections::BTreeMap;
 
 /// A pool. Clones are the same.
@@ -130,6 +131,40 @@ impl Pool {
                 agent.status_changed = now;
             }
         });
+    }
+
+    /// Opens a session for an agent, or prolongs it, as if its listener had polled.
+    pub fn open_session(&self, agent: i64, owner: &str) {
+        self.change(|pool, now| {
+            let Some(agent) = pool.agent_mut(agent) else {
+                return;
+            };
+            match &mut agent.session {
+                Some(session) => session.seen = now,
+                None => {
+                    agent.status_changed = now;
+                    agent.session = Some(Session {
+                        id: guid::random(),
+                        owner: owner.to_owned(),
+                        seen: now,
+                        messages: Vec::new(),
+                        last_message: 0,
+                    });
+                }
+            }
+        });
+    }
+
+    /// An access token of the agent's own, as whoever has its key gets one.
+    ///
+    /// # Panics
+    /// When there is no such agent, or it can never listen.
+    pub fn agent_token(&self, agent: i64) -> String {
+        let client = self.look(|pool| pool.agent(agent)?.client.as_ref().map(|client| client.id.clone()));
+        let client = client.expect("the agent was registered with a key");
+        let mut state = self.ado.lock();
+        let now = self.ado.clock().now();
+        state.issue(&self.organization, self.id, agent, client, now)
     }
 
     /// Queues a job. Returns its request id.

@@ -186,6 +186,7 @@ impl Ado {
             ("GET", ["_apis", "featureavailability", "featureflags", _]) => Ok(self.feature_flag(&rest[3])),
             ("POST", [.., "customerintelligence"] | [_, "customerintelligence", ..]) => Ok(Reply::empty(204)),
             ("POST", [_, "_apis", "distributedtask", "hubs", _, "plans", plan, "events"]) => self.job_event(call, plan),
+            ("GET", ["_apis", "memberentitlements"]) => self.member_entitlements(call),
             ("POST", ["_apis", "serviceprincipalentitlements"]) => self.add_entitlement(call),
             (_, ["_apis", "serviceprincipalentitlements", id]) => self.entitlement(call, id),
             ("GET", ["_apis", "securityroles", "scopes", scope, "roledefinitions"]) => self.role_definitions(scope),

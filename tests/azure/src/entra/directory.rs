@@ -112,7 +112,7 @@ pub(super) struct Directory {
     pub(super) write_time: Duration,
 }
 
-/// The public client id of the Azure CLI, which a person's tokens name.
+/// The public client ID of the Azure CLI, which a person's tokens name.
 const AZURE_CLI: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 
 impl Directory {
@@ -123,7 +123,7 @@ impl Directory {
             .find(|tenant| tenant.id.eq_ignore_ascii_case(name) || tenant.domain.eq_ignore_ascii_case(name))
     }
 
-    /// An application or managed identity by client id.
+    /// An application or managed identity by client ID.
     pub(super) fn client(&self, client_id: &str) -> Option<&Entry> {
         self.entries
             .iter()

@@ -46,11 +46,6 @@ impl Issuers {
         self.keep(issuer, read_keys(key_set), None);
     }
 
-    pub(super) fn forget(&self) {
-        let mut kept = self.kept.lock().expect("issuers do not panic");
-        kept.retain(|_, kept| kept.until.is_none());
-    }
-
     fn keep(&self, issuer: &str, keys: HashMap<String, PublicKey>, until: Option<Timestamp>) {
         let kept = Kept { keys, until };
         self.kept

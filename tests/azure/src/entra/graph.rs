@@ -12,7 +12,7 @@ impl Entra {
         let Some(tenant) = self.graph_tenant(request) else {
             return error(401, "InvalidAuthenticationToken", "Access token is empty or not valid.");
         };
-        let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
+        let segments: Vec<&str> = request.segments.iter().flat_map(|segment| by_key(segment)).collect();
         let now = self.clock().now();
         let mut state = self.lock();
         let directory = &mut state.directory;
@@ -89,7 +89,18 @@ impl Entra {
     }
 }
 
-/// `applications/{object id}` or `applications(appId='…')`, as a client id.
+/// `applications(appId='…')`, the alternate key, as `applications/…`.
+fn by_key(segment: &str) -> Vec<&str> {
+    match segment
+        .strip_suffix("')")
+        .and_then(|segment| segment.split_once("(appId='"))
+    {
+        Some((collection, id)) => vec![collection, id],
+        None => vec![segment],
+    }
+}
+
+/// `applications/{object id}` or `applications(appId='…')`, as a client ID.
 fn find(directory: &Directory, id: &str) -> Option<String> {
     let found = directory.entries.iter().map(|entry| &entry.identity);
     let mut found =

@@ -168,11 +168,6 @@ impl Entra {
         format!("https://{}", self.address())
     }
 
-    /// The authority under another host name of [`HOSTS`], for clients that resolve it to [`Self::address`].
-    pub fn url_at(&self, host: &str) -> String {
-        format!("https://{host}:{}", self.address().port())
-    }
-
     /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
@@ -206,18 +201,9 @@ impl Entra {
         self.lock().directory.add(tenant, kind, name, None)
     }
 
-    /// Adds an identity with a client id that is known beforehand, as manifests need it.
+    /// Adds an identity with a client ID that is known beforehand, as manifests need it.
     pub fn add_identity_with(&self, tenant: &str, kind: Kind, name: &str, client_id: &str) -> Identity {
         self.lock().directory.add(tenant, kind, name, Some(client_id))
-    }
-
-    /// Removes an application or managed identity.
-    pub fn remove_identity(&self, client_id: &str) {
-        let mut state = self.lock();
-        state
-            .directory
-            .entries
-            .retain(|entry| entry.identity.client_id != client_id);
     }
 
     /// Everybody.
@@ -302,11 +288,6 @@ impl Entra {
         }
     }
 
-    /// By how much a client's clock may differ. Default: five minutes.
-    pub fn set_leeway(&self, leeway: Duration) {
-        self.lock().leeway = leeway;
-    }
-
     /// Which certificates of issuers' servers are trusted, as PEM bundles, instead of the authority given at the start.
     pub fn trust_issuers(&self, bundles: &[&str]) -> io::Result<()> {
         self.inner.issuers.trust(bundles)
@@ -315,11 +296,6 @@ impl Entra {
     /// Uses this key set (RFC 7517) for an issuer without asking it: for clusters whose issuer cannot be reached.
     pub fn pin_issuer(&self, issuer: &str, key_set: &Value) {
         self.inner.issuers.pin(issuer, key_set);
-    }
-
-    /// Drops the issuers' keys that were fetched.
-    pub fn forget_issuer_keys(&self) {
-        self.inner.issuers.forget();
     }
 
     /// A token for Azure DevOps without an exchange, for people and for tests that begin behind it.

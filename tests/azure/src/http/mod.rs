@@ -39,6 +39,28 @@ pub enum Answer {
     Reset,
     /// No answer, ever.
     Hang,
+    /// An answer (101) after which the connection speaks another protocol.
+    Upgrade(Reply, Upgraded),
+}
+
+/// What becomes of a connection that was upgraded.
+pub struct Upgraded(Box<dyn FnOnce(TokioIo<hyper::upgrade::Upgraded>) -> BoxedFuture + Send>);
+
+type BoxedFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Upgraded {
+    /// Hands the connection over.
+    pub fn new<F: Future<Output = ()> + Send + 'static>(
+        speak: impl FnOnce(TokioIo<hyper::upgrade::Upgraded>) -> F + Send + 'static,
+    ) -> Self {
+        Self(Box::new(move |connection| Box::pin(speak(connection))))
+    }
+}
+
+impl std::fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Upgraded")
+    }
 }
 
 impl From<Reply> for Answer {
@@ -118,17 +140,26 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, handler: Arc<im
 }
 
 async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     socket: OwnedFd,
     scheme: &'static str,
     handler: Arc<impl Handler>,
 ) {
     let reset = Arc::new(Notify::new());
-    let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
+    let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
         let (handler, reset) = (Arc::clone(&handler), Arc::clone(&reset));
         async move {
+            let upgrade = hyper::upgrade::on(&mut request);
             match one(request, scheme, &*handler).await {
                 Answer::Reply(reply) => return Ok::<_, Infallible>(reply.into_response()),
+                Answer::Upgrade(reply, speak) => {
+                    tokio::spawn(async move {
+                        if let Ok(connection) = upgrade.await {
+                            (speak.0)(TokioIo::new(connection)).await;
+                        }
+                    });
+                    return Ok(reply.into_response());
+                }
                 Answer::Reset => reset.notify_one(),
                 Answer::Hang => {}
             }
@@ -136,7 +167,9 @@ async fn serve(
             Ok(Reply::text(503, "the emulator gave up hanging").into_response())
         }
     });
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::select! {
         // How a client ends its connection is no concern of ours.
         _ = connection => {}

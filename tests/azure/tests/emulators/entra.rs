@@ -2,17 +2,17 @@
 
 use crate::{Answer, SOON};
 use azure_emulators::cluster_issuer::Mint;
-use azure_emulators::entra::{AZURE_DEVOPS, CODES, CredentialRefused, FederatedCredential, Kind};
+use azure_emulators::entra::{AZURE_DEVOPS, CODES, Kind};
 use azure_emulators::faults::{Fault, Rule};
 use azure_emulators::jwt::Token;
 use azure_emulators::world::{Settings, TENANT, World};
 use serde_json::Value;
 use std::time::Duration;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// The form of a right request.
-fn form(world: &World, assertion: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn form(world: &World, assertion: &str) -> Vec<(&'static str, String)> {
     vec![
         ("grant_type", "client_credentials".to_owned()),
         ("client_id", world.agents.client_id.clone()),
@@ -25,17 +25,17 @@ fn form(world: &World, assertion: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn post(world: &World, tenant: &str, form: &[(&str, String)]) -> Answer {
+pub(crate) async fn post(world: &World, tenant: &str, form: &[(&str, String)]) -> Answer {
     let url = format!("{}/{tenant}/oauth2/v2.0/token", world.authority_url());
     Answer::of(world.client().post(url).form(form)).await
 }
 
-async fn exchange(world: &World, assertion: &str) -> Answer {
+pub(crate) async fn exchange(world: &World, assertion: &str) -> Answer {
     post(world, TENANT, &form(world, assertion)).await
 }
 
 /// The AADSTS code of a refusal, checked for the shape of the whole body.
-fn code(answer: &Answer) -> u64 {
+pub(crate) fn code(answer: &Answer) -> u64 {
     let code = answer.body["error_codes"][0]
         .as_u64()
         .unwrap_or_else(|| panic!("{}", answer.body));
@@ -84,41 +84,7 @@ async fn a_managed_identity_gets_a_day_and_is_told_when_to_refresh() {
 }
 
 #[tokio::test]
-async fn what_the_federated_credential_does_not_say_exactly_is_refused() {
-    let world = World::start().await.unwrap();
-    let url = world.issuer.url().to_owned();
-    let right = || Mint::new("agents", "azp-agent");
-    let cases = [
-        (right().issuer(&format!("{url}/")), 700_211),
-        (Mint::new("agents", "azp-agent2"), 700_213),
-        (Mint::new("Agents", "azp-agent"), 7_002_138),
-        (right().audience("api://azureadtokenexchange"), 700_212),
-        (right().audience("api://AKSIdentityBinding"), 700_212),
-        (right().forged(), 7_000_272),
-        (right().issued_in(-7200), 700_024),
-        (right().issued_in(3600), 700_024),
-        (right().lifetime(25 * HOUR + Duration::from_secs(1)), 70_023),
-    ];
-    for (mint, expected) in cases {
-        let answer = exchange(&world, &world.issuer.mint(&mint)).await;
-        assert_eq!(code(&answer), expected, "{}", answer.body);
-    }
-    exchange(&world, &world.issuer.mint(&right().lifetime(25 * HOUR)))
-        .await
-        .ok();
-
-    assert!(
-        world
-            .entra
-            .remove_federated_credential(&world.agents.client_id, "agents-azp-agent")
-    );
-    let answer = exchange(&world, &world.assertion()).await;
-    assert_eq!((code(&answer), answer.status), (70_021, 401));
-    assert_eq!(answer.body["error"], "invalid_client");
-}
-
-#[tokio::test]
-async fn what_is_missing_or_wrong_in_the_request_is_named() {
+async fn missing_and_invalid_parameters_are_named() {
     let world = World::start().await.unwrap();
     let assertion = world.assertion();
     let right = form(&world, &assertion);
@@ -274,112 +240,7 @@ async fn tenants_and_applications_can_be_refused_for_their_own_reasons() {
 }
 
 #[tokio::test]
-async fn the_issuer_is_asked_for_its_keys_and_again_for_a_key_that_is_new() {
-    let world = World::start().await.unwrap();
-    exchange(&world, &world.assertion()).await.ok();
-    exchange(&world, &world.assertion()).await.ok();
-    assert_eq!(world.issuer.fetched(), 1);
-
-    world.issuer.rotate();
-    exchange(&world, &world.assertion()).await.ok();
-    assert_eq!(world.issuer.fetched(), 2);
-
-    let careless = World::start().await.unwrap();
-    careless.issuer.rotate_unpublished();
-    assert_eq!(code(&exchange(&careless, &careless.assertion()).await), 7_000_272);
-    careless.issuer.publish_current_only();
-    exchange(&careless, &careless.assertion()).await.ok();
-}
-
-#[tokio::test]
-async fn an_issuer_that_cannot_be_reached_or_trusted_is_named() {
-    let world = World::start().await.unwrap();
-    world.issuer.set_reachable(false);
-    let answer = exchange(&world, &world.assertion()).await;
-    assert_eq!(code(&answer), 50_166);
-    assert!(
-        answer.body["error_description"]
-            .as_str()
-            .unwrap()
-            .contains(world.issuer.url())
-    );
-
-    world.entra.pin_issuer(world.issuer.url(), &world.issuer.key_set());
-    exchange(&world, &world.assertion()).await.ok();
-
-    let world = World::start().await.unwrap();
-    world
-        .entra
-        .trust_issuers(&[azure_emulators::tls::Authority::new().pem()])
-        .unwrap();
-    assert_eq!(code(&exchange(&world, &world.assertion()).await), 50_166);
-}
-
-#[tokio::test]
-async fn a_new_federated_credential_is_unknown_for_a_while_and_there_are_twenty_at_most() {
-    let world = World::with(Settings {
-        federated: false,
-        ..Settings::default()
-    })
-    .await
-    .unwrap();
-    let (entra, client) = (&world.entra, &world.agents.client_id);
-    let credential = |account: &str| FederatedCredential::for_service_account(world.issuer.url(), "agents", account);
-    entra.set_propagation(Duration::from_secs(600));
-    entra.add_federated_credential(client, credential("azp-agent")).unwrap();
-    assert_eq!(code(&exchange(&world, &world.assertion()).await), 70_021);
-    entra.clock().advance(Duration::from_secs(700));
-    world.issuer.clock().advance(Duration::from_secs(700));
-    exchange(&world, &world.assertion()).await.ok();
-
-    for number in 1..20 {
-        entra
-            .add_federated_credential(client, credential(&format!("a{number}")))
-            .unwrap();
-    }
-    let refused = entra.add_federated_credential(client, credential("one-more"));
-    assert_eq!(refused, Err(CredentialRefused::Limit));
-    let refused = entra.add_federated_credential(client, credential("a1"));
-    assert_eq!(refused, Err(CredentialRefused::Exists));
-}
-
-#[tokio::test]
-async fn graph_writes_federated_credentials_one_after_the_other() {
-    let world = World::start().await.unwrap();
-    world.entra.set_write_time(HOUR);
-    let token = world
-        .entra
-        .mint_token_for(&world.admin, "https://graph.microsoft.com", HOUR);
-    let client = world.client();
-    let base = format!("{}/v1.0", world.authority_url());
-    assert_eq!(Answer::of(client.get(format!("{base}/applications"))).await.status, 401);
-
-    let filter = format!("{base}/applications?$filter=appId eq '{}'", world.agents.client_id);
-    let found = Answer::of(client.get(filter).bearer_auth(&token)).await.ok();
-    let id = found["value"][0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(id, world.agents.registration_id);
-
-    let url = format!("{base}/applications/{id}/federatedIdentityCredentials");
-    let credential = |name: &str| {
-        serde_json::json!({
-            "name": name, "issuer": world.issuer.url(), "subject": name, "audiences": ["api://AzureADTokenExchange"],
-        })
-    };
-    let post = |name: &str| Answer::of(client.post(&url).bearer_auth(&token).json(&credential(name)));
-    assert_eq!(post("b").await.status, 201);
-    assert_eq!(post("c").await.status, 409);
-    let listed = Answer::of(client.get(&url).bearer_auth(&token)).await.ok();
-    assert_eq!(listed["value"].as_array().unwrap().len(), 2);
-    assert_eq!(
-        Answer::of(client.delete(format!("{url}/b")).bearer_auth(&token))
-            .await
-            .status,
-        204
-    );
-}
-
-#[tokio::test]
-async fn every_code_can_be_made_to_come() {
+async fn every_code_can_be_injected() {
     let world = World::start().await.unwrap();
     let assertion = world.assertion();
     for known in CODES {
@@ -414,7 +275,7 @@ async fn every_code_that_the_facts_name_is_known() {
 }
 
 #[tokio::test]
-async fn microsofts_sdks_find_their_way() {
+async fn discovery_documents_serve_microsofts_sdks() {
     let world = World::start().await.unwrap();
     let client = world.client();
     let url = format!(
@@ -443,7 +304,7 @@ async fn microsofts_sdks_find_their_way() {
 }
 
 #[tokio::test]
-async fn exchanges_are_remembered_without_their_secrets() {
+async fn exchanges_are_recorded_without_secrets() {
     let world = World::start().await.unwrap();
     let assertion = world.assertion();
     exchange(&world, &assertion).await.ok();

@@ -58,7 +58,7 @@ async fn what_azure_devops_answers_when_something_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_right_answer_can_come_late_slowly_in_part_or_with_a_wish() {
+async fn a_successful_response_can_be_delayed_slow_truncated_or_ask_for_a_pause() {
     let world = World::start().await.unwrap();
     let asker = Asker::agents(&world);
     for fault in [Fault::Delay { millis: 200 }, Fault::SlowBody { millis: 200 }] {
@@ -106,7 +106,7 @@ async fn a_connection_can_be_reset_or_left_hanging() {
 }
 
 #[tokio::test]
-async fn an_answer_can_lack_what_an_agent_needs() {
+async fn a_response_can_lack_members_that_an_agent_needs() {
     let world = World::start().await.unwrap();
     let asker = Asker::agents(&world);
     let key = azure_emulators::jwt::SigningKey::from_pem(azure_emulators::jwt::INSECURE_STRANGER_KEY).public();

@@ -128,7 +128,7 @@ async fn a_job_stays_with_a_dead_agent_until_its_lock_runs_out() {
 }
 
 #[tokio::test]
-async fn a_job_whose_message_was_not_taken_goes_to_another_agent() {
+async fn a_job_whose_message_was_not_received_goes_to_another_agent() {
     let world = World::start().await.unwrap();
     let first = Agent::online(&world, "pod-0").await;
     let job = world.pool.queue_job(JobSpec::script("true")).unwrap();
@@ -169,7 +169,7 @@ async fn jobs_are_given_out_in_order_one_for_each_agent() {
 }
 
 #[tokio::test]
-async fn keda_counts_what_waits_with_the_role_of_a_reader() {
+async fn keda_counts_queued_jobs_with_the_role_reader() {
     let world = World::start().await.unwrap();
     let token = world.entra.mint_token(&world.keda, Duration::from_secs(3600));
     let keda = Asker::new(&world, token);
@@ -227,7 +227,7 @@ async fn keda_counts_what_waits_with_the_role_of_a_reader() {
 }
 
 #[tokio::test]
-async fn a_long_history_stays_out_of_what_keda_asks_for() {
+async fn finished_jobs_are_not_in_kedas_responses() {
     let world = World::start().await.unwrap();
     let token = world.entra.mint_token(&world.keda, Duration::from_secs(3600));
     let keda = Asker::new(&world, token);

@@ -1,6 +1,7 @@
 //! The emulators themselves, over real TLS sockets: what they allow, and what they refuse with which body.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod access;
 mod ado;
 mod agent;
 mod control;
@@ -8,6 +9,7 @@ mod discovery;
 mod documentation;
 mod entra;
 mod faults;
+mod federation;
 mod hosted;
 mod jobs;
 mod program;

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use crate::SOON;
 
 #[tokio::test]
-async fn the_program_says_where_it_is_works_and_ends_on_sigterm() {
+async fn the_program_prints_its_addresses_serves_and_ends_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
     let client_id = "11111111-2222-4333-8444-555555555555";

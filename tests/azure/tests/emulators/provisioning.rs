@@ -1,7 +1,7 @@
 //! What an administrator does once, over REST, as a script would.
 
 use crate::{Answer, Asker, pool};
-use azure_emulators::ado::{Behavior, Role};
+use azure_emulators::ado::{Behavior, License, Role};
 use azure_emulators::entra::Kind;
 use azure_emulators::world::{Settings, World};
 use reqwest::Method;
@@ -194,7 +194,7 @@ async fn a_role_for_an_identity_that_is_not_known_yet_is_no_error_and_no_role() 
 }
 
 #[tokio::test]
-async fn an_entitlement_is_read_changed_and_taken_back() {
+async fn an_entitlement_is_read_changed_and_deleted() {
     let world = World::start().await.unwrap();
     let admin = Asker::new(&world, world.admin_token());
     let added = admin
@@ -238,4 +238,42 @@ async fn an_entitlement_is_read_changed_and_taken_back() {
             license
         );
     }
+}
+
+#[tokio::test]
+async fn service_principals_are_found_among_all_users_page_by_page() {
+    let world = World::start().await.unwrap();
+    let organization = &world.settings.organization;
+    for number in 0..150 {
+        let name = format!("extra-{number:03}");
+        let identity = world
+            .entra
+            .add_identity(&world.agents.tenant, Kind::ManagedIdentity, &name);
+        world.ado.add_member(organization, &identity, License::Basic);
+    }
+    let person = world.entra.add_identity(&world.agents.tenant, Kind::User, "somebody");
+    world.ado.add_member(organization, &person, License::Basic);
+
+    let admin = Asker::new(&world, world.admin_token());
+    let list =
+        "memberentitlements?api-version=7.1-preview.2&$filter=userType%20eq%20'application'&$orderBy=name%20Ascending";
+    let first = admin.get(list).await.ok();
+    assert_eq!(first["items"].as_array().unwrap().len(), 100);
+    let next = first["continuationToken"].as_str().unwrap();
+    let second = admin.get(&format!("{list}&continuationToken={next}")).await.ok();
+    assert!(second["continuationToken"].is_null());
+    let both = [&first, &second]
+        .map(|page| page["items"].as_array().unwrap().clone())
+        .concat();
+    assert!(both.iter().all(|member| member["member"]["displayName"] != "somebody"));
+    let agents = both
+        .iter()
+        .find(|member| member["member"]["originId"] == world.agents.object_id.as_str())
+        .unwrap();
+    assert_eq!(agents["accessLevel"]["accountLicenseType"], "express");
+    assert_eq!(agents["member"]["applicationId"], world.agents.client_id.as_str());
+
+    let refused = Asker::agents(&world).get(list).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(admin.get("memberentitlements?$filter=x").await.status, 400);
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_live_session_conflicts_whoever_asks_until_five_minutes_have_passed() {
+async fn a_live_session_conflicts_until_five_minutes_have_passed() {
     let world = World::start().await.unwrap();
     quick_polls(&world);
     let agent = Agent::online(&world, "pod-0").await;
@@ -62,7 +62,7 @@ async fn replacing_an_agent_keeps_its_id_and_retires_its_key() {
 }
 
 #[tokio::test]
-async fn a_deleted_agents_listener_may_be_an_unknown_client_for_ever() {
+async fn a_deleted_agent_may_be_an_unknown_client() {
     let world = World::start().await.unwrap();
     world.ado.set_behavior(Behavior {
         deleted_agent: DeletedAgent::InvalidClient,

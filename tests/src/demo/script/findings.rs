@@ -1,63 +1,16 @@
 //! From what was seen to sentences: what the script does well and badly, and which setting helps. Pure.
 
+mod finding;
+
+pub(super) use finding::{Finding, Kind, bad, missing, note};
+
 use super::failures::{does_not_start, is_printed_token, lacks, listed, missing_tools};
 use super::observed::{Busy, Early, End, Idle, Observed, Once, OwnRemoval};
 use super::subject::Obstacle;
 use super::trial::seconds;
-use contract::{FEDERATED_TOKEN_ANNOTATION, GRACE_SECONDS_ANNOTATION};
+use contract::{FEDERATED_TOKEN_ANNOTATION, GRACE_SECONDS_ANNOTATION, OWN_EXCHANGE_ANNOTATION};
+use finding::good;
 use std::time::Duration;
-
-/// What a finding says about the script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// It does this well.
-    Good,
-    /// It does this badly.
-    Bad,
-    /// Worth knowing.
-    Note,
-    /// It cannot be judged here, since this machine or this sandbox lacks something.
-    Missing,
-}
-
-/// One sentence, and what helps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) kind: Kind,
-    pub(super) sentence: String,
-    pub(super) help: Option<String>,
-}
-
-impl Finding {
-    fn new(kind: Kind, sentence: impl Into<String>) -> Self {
-        Self {
-            kind,
-            sentence: sentence.into(),
-            help: None,
-        }
-    }
-
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-}
-
-fn good(sentence: impl Into<String>) -> Finding {
-    Finding::new(Kind::Good, sentence)
-}
-
-pub(super) fn bad(sentence: impl Into<String>) -> Finding {
-    Finding::new(Kind::Bad, sentence)
-}
-
-pub(super) fn note(sentence: impl Into<String>) -> Finding {
-    Finding::new(Kind::Note, sentence)
-}
-
-pub(super) fn missing(sentence: impl Into<String>) -> Finding {
-    Finding::new(Kind::Missing, sentence)
-}
 
 /// Everything that there is to say.
 pub(super) fn findings(seen: &Observed) -> Vec<Finding> {
@@ -72,7 +25,13 @@ pub(super) fn findings(seen: &Observed) -> Vec<Finding> {
     }
     let warnings = seen.warnings.iter();
     found.extend(warnings.map(|warning| note(format!("The webhook warns: {warning}"))));
-    if seen.trades_the_federated_token {
+    if seen.trades_the_federated_token && seen.through_the_gateway {
+        found.push(
+            note("It trades the pod's federated token at Entra itself; here the gateway answered it.").help(format!(
+                "Set annotation {OWN_EXCHANGE_ANNOTATION}: \"true\" (docs/gateway.md)."
+            )),
+        );
+    } else if seen.trades_the_federated_token {
         found.push(
             note("It trades the pod's federated token at Entra itself. It was tried as beside the Azure Workload Identity webhook.").help(
                 format!(
@@ -134,13 +93,13 @@ fn in_the_way(obstacle: Obstacle) -> Finding {
 
 fn starts(seen: &Observed, after: Duration, found: &mut Vec<Finding>) {
     let start = &seen.start;
-    let token = if seen.trades_the_federated_token {
-        "a token of its own"
-    } else {
-        "the sidecar's token"
+    let how = match (seen.through_the_gateway, seen.trades_the_federated_token) {
+        (true, _) => "through the gateway",
+        (false, true) => "with a token of its own",
+        (false, false) => "with the sidecar's token",
     };
     found.push(good(format!(
-        "It registers with {token}; its agent was online {} after its container started.",
+        "It registers {how}; its agent was online {} after its container started.",
         seconds(after)
     )));
     if !seen.reached.is_empty() {
@@ -168,10 +127,14 @@ fn starts(seen: &Observed, after: Duration, found: &mut Vec<Finding>) {
             ))
             .help("Leave the name to the webhook: no AZP_AGENT_NAME in pod, image or script; else one replica and strategy Recreate.")
         } else {
-            note(sentence).help("The sidecar finds it by its marker (docs/lifecycle.md#whose-agent-is-it).")
+            note(sentence).help(if seen.through_the_gateway {
+                "The gateway sees the name (docs/gateway.md)."
+            } else {
+                "The sidecar finds it by its marker (docs/lifecycle.md#whose-agent-is-it)."
+            })
         });
     }
-    if !start.is_marked {
+    if !start.is_marked && !seen.through_the_gateway {
         found.push(
             note("Its agent lacks the marker ADO_AGENT_OWNER: the script drops or hides the variable (sudo without -E, env -i, VSO_AGENT_IGNORE).").help(
                 "The sidecar then goes by the pod's name and warns (docs/lifecycle.md#whose-agent-is-it). Let the variable pass.",
@@ -201,12 +164,18 @@ fn after_a_job(seen: &Observed, idle: &Idle, found: &mut Vec<Finding>) {
                 .help("Unset the variable before the agent is started. A job may read the token file, too, but that is refreshed and gone with the pod (docs/security.md)."),
         );
     }
-    found.push(match idle.own_removal {
-        OwnRemoval::WithANewToken => good("It removes its agent itself, with a token read or fetched anew."),
+    if seen.through_the_gateway {
+        found.push(match idle.tokens.as_slice() {
+            [] => good("The agent container holds no token: neither its files, nor the volume that it shares, nor its environment."),
+            places => bad(format!("The agent container holds a token in {}.", places.join(", "))),
+        });
+    }
+    found.extend(idle.own_removal.map(|removal| match removal {
+        OwnRemoval::WithANewToken => good("It removes its agent itself, with a token that it reads or fetches again."),
         OwnRemoval::WithAnOldToken => note("It removes its agent itself, but with a token that it had kept: in a pod older than an hour that one has expired.")
             .help("The sidecar removes the agent with a fresh token. The script's own works, too, if it reads the file (or makes its exchange) again for it."),
         OwnRemoval::None => note("It does not remove its agent itself; the sidecar does."),
-    });
+    }));
     let text = "Deleted while idle";
     found.push(leaves(text, &idle.end, seen));
 }

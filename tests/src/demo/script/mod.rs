@@ -16,6 +16,7 @@ use crate::agent_package::AgentChoice;
 use crate::kubelet::{Image, Isolation};
 use crate::programs;
 use anyhow::Context;
+use contract::Handoff;
 use findings::{Finding, Kind};
 use loopback::NameServer;
 use std::ffi::OsString;
@@ -44,6 +45,8 @@ pub struct Options {
     pub user: u32,
     /// Variables of the agent container.
     pub env: Vec<(String, String)>,
+    /// How the agent container gets what it needs.
+    pub handoff: Handoff,
     /// Whether it is tried with `--once` in a Job, too.
     pub once: bool,
     /// Grace period of the pods.
@@ -159,17 +162,15 @@ pub async fn run_inside(options: &Options, teller: &Teller) -> anyhow::Result<Ve
     let url = format!("https://dev.azure.com/{organization}");
     inside::write_names(organization, options.user)?;
 
-    let subject = Subject::new(&options.script.content, options.script.is_executable);
+    let subject = Subject::new(&options.script);
     let pool = options.variable(contract::AZP_POOL_VARIABLE).map(str::to_owned);
     let unpacked = tempfile::tempdir()?;
     let archive = sandbox::agent()?;
     let stage = Stage::with(Plan {
-        agent: AgentChoice::archive(archive.clone()),
-        federated: true,
-        back_off: BACK_OFF,
         azure: Some(inside::azure(&url, organization, pool)),
         image: Some((IMAGE.to_owned(), image(options, &subject, &archive, unpacked.path())?)),
         isolation: Some(Isolation::Unprivileged),
+        ..Plan::new(AgentChoice::archive(archive.clone()), BACK_OFF)
     })
     .await?;
     inside::write_trust(stage.world.authority.pem())?;

@@ -15,6 +15,8 @@ pub(super) struct Observed {
     pub(super) obstacle: Option<Obstacle>,
     /// The interpreter that this machine lacks.
     pub(super) no_interpreter: Option<String>,
+    /// Whether it was tried with the handoff `gateway`.
+    pub(super) through_the_gateway: bool,
     /// Whether the script trades the federated token itself.
     pub(super) trades_the_federated_token: bool,
     /// Whether it looks for the managed identity of a virtual machine.
@@ -95,8 +97,10 @@ pub(super) struct Idle {
     pub(super) result: Option<String>,
     /// Variables of the job whose value is a token.
     pub(super) secrets: Vec<String>,
-    /// Who removed the agent.
-    pub(super) own_removal: OwnRemoval,
+    /// Who removed the agent; `None` where that cannot be told.
+    pub(super) own_removal: Option<OwnRemoval>,
+    /// Where in the agent container there was a token.
+    pub(super) tokens: Vec<String>,
     /// The end.
     pub(super) end: End,
 }

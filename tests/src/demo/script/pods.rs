@@ -3,15 +3,17 @@
 use super::IMAGE;
 use super::observed::{End, OwnRemoval};
 use super::trial::{START, STEP, Trial, seconds};
-use crate::demo::stage::{AGENT, AgentImage, Workload};
+use crate::demo::stage::{AGENT, AgentImage, Workload, through_gateway};
 use crate::kubelet::{Pod, What};
 use anyhow::Context;
 use azure_emulators::ado::{AgentView, JobSpec, JobState};
 use azure_emulators::recording::{Authorization, Record};
 use contract::{
-    GRACE_SECONDS_ANNOTATION, HANDOFF_VOLUME, OWNER_VARIABLE, SIDECAR_CONTAINER, TOKEN_FILE_NAME, TOKEN_SUBDIRECTORY,
+    GATEWAY_URL_VARIABLES, GRACE_SECONDS_ANNOTATION, HANDOFF_VOLUME, Handoff, OWN_EXCHANGE_ANNOTATION, OWNER_VARIABLE,
+    SECRET_VARIABLES, SIDECAR_CONTAINER, TOKEN_FILE_NAME, TOKEN_SUBDIRECTORY, TOKEN_VARIABLES_ANNOTATION,
+    URL_ANNOTATION, URL_VARIABLES_ANNOTATION,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -29,8 +31,20 @@ impl Trial<'_> {
             ..AgentImage::EXAMPLE
         };
         let mut template = self.stage.template(workload, image)?;
-        if self.subject.trades_the_federated_token() {
-            self.stage.as_azwi_does(&mut template);
+        match self.options.handoff {
+            Handoff::TokenFile => {
+                // The example of a Job has the gateway.
+                if let Some(annotations) = template["metadata"]["annotations"].as_object_mut() {
+                    annotations.retain(|key, _| !key.starts_with(contract::PREFIX));
+                }
+                if self.subject.trades_the_federated_token() {
+                    self.stage.as_azwi_does(&mut template);
+                }
+            }
+            Handoff::Gateway => {
+                through_gateway(&mut template);
+                self.annotate(&mut template);
+            }
         }
         template["metadata"]["annotations"][GRACE_SECONDS_ANNOTATION] = self.options.grace.as_secs().to_string().into();
         if !is_root {
@@ -60,6 +74,29 @@ impl Trial<'_> {
         };
         warnings.extend(created.warnings);
         Ok(Ok(self.stage.kubelet.start(&created.pod)?))
+    }
+
+    /// What a script needs besides the handoff `gateway`: its own exchange, a variable for the token, one for the URL.
+    fn annotate(&self, template: &mut Value) {
+        let annotations = &mut template["metadata"]["annotations"];
+        if self.subject.trades_the_federated_token() {
+            annotations[OWN_EXCHANGE_ANNOTATION] = "true".into();
+        }
+        if let Some(variable) = self
+            .subject
+            .only_variable()
+            .filter(|name| !SECRET_VARIABLES.contains(name))
+        {
+            annotations[TOKEN_VARIABLES_ANNOTATION] = variable.into();
+        }
+        let is_url = |value: &str| value.starts_with("https://dev.azure.com/");
+        let mut others = self.options.env.iter().filter(|(name, value)| {
+            is_url(value) && !GATEWAY_URL_VARIABLES.contains(&name.as_str()) && self.subject.says(name)
+        });
+        if let Some((name, url)) = others.next_back() {
+            annotations[URL_VARIABLES_ANNOTATION] = name.as_str().into();
+            annotations[URL_ANNOTATION] = url.as_str().into();
+        }
     }
 
     /// A pod of a later situation: what was not denied once is not denied.

@@ -1,5 +1,6 @@
 //! The script that is tried: how it is started, and what its text says about what it needs.
 
+use super::Script;
 use contract::{SECRET_VARIABLES, TOKEN_FILE_VARIABLES};
 
 /// Where the script lies in its container, as in Microsoft's recipe.
@@ -47,12 +48,12 @@ pub(super) enum Obstacle {
 }
 
 impl Subject {
-    pub(super) fn new(content: &[u8], is_executable: bool) -> Self {
-        let text = String::from_utf8_lossy(content);
+    pub(super) fn new(script: &Script) -> Self {
+        let text = String::from_utf8_lossy(&script.content);
         let is_code = |line: &&str| !line.trim_start().starts_with('#');
         Self {
             code: text.lines().filter(is_code).collect::<Vec<_>>().join("\n"),
-            is_executable,
+            is_executable: script.is_executable,
             first_line: text.split('\n').next().unwrap_or_default().to_owned(),
         }
     }
@@ -160,8 +161,15 @@ fn program_of(interpreter: &str) -> String {
 mod tests {
     use super::*;
 
+    fn script(text: &str, is_executable: bool) -> Script {
+        Script {
+            content: text.as_bytes().to_owned(),
+            is_executable,
+        }
+    }
+
     fn subject(text: &str) -> Subject {
-        Subject::new(text.as_bytes(), true)
+        Subject::new(&script(text, true))
     }
 
     #[test]
@@ -184,7 +192,7 @@ mod tests {
                 Obstacle::NotExecutable,
             ),
         ] {
-            let start = Subject::new(text.as_bytes(), is_executable).start();
+            let start = Subject::new(&script(text, is_executable)).start();
             assert_eq!(start.entrypoint, entrypoint);
             assert_eq!(start.obstacle, Some(obstacle));
         }

@@ -8,8 +8,9 @@ use super::subject::Subject;
 use crate::demo::Teller;
 use crate::demo::stage::{AGENT, Stage, Workload};
 use crate::kubelet::{Pod, What, find_tool};
+use crate::tokens::places_with_tokens;
 use azure_emulators::ado::JobSpec;
-use contract::OWNER_VARIABLE;
+use contract::{Handoff, OWNER_VARIABLE};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::{Mutex, OnceLock};
@@ -47,6 +48,7 @@ impl Trial<'_> {
         let start = self.subject.start();
         let mut seen = Observed {
             obstacle: start.obstacle,
+            through_the_gateway: self.is_gateway(),
             trades_the_federated_token: self.subject.trades_the_federated_token(),
             asks_the_machine: self.subject.says("169.254.169.254"),
             user: self.options.user,
@@ -70,7 +72,7 @@ impl Trial<'_> {
         seen.reached = self.names.asked();
         if let (None, Some(variable), false) = (
             seen.start.online,
-            self.subject.only_variable(),
+            self.subject.only_variable().filter(|_| !self.is_gateway()),
             failures::lacks_something(&seen),
         ) {
             let command = format!(
@@ -102,6 +104,10 @@ impl Trial<'_> {
         seen.reached = self.names.asked();
         seen.log = self.logs.lock().expect("nobody panics with the logs").clone();
         Ok(seen)
+    }
+
+    fn is_gateway(&self) -> bool {
+        self.options.handoff == Handoff::Gateway
     }
 
     async fn start(&self, pod: &Pod) -> Start {
@@ -151,13 +157,20 @@ impl Trial<'_> {
         let variables = std::fs::read_to_string(variables).unwrap_or_default();
         let pairs = variables.lines().filter_map(|line| line.split_once('='));
         let secrets = with_tokens(pairs);
-        self.replace_token(pod)?;
+        let mut tokens = Vec::new();
+        if self.is_gateway() {
+            tokens = places_with_tokens(&self.stage.world, pod);
+        } else {
+            self.replace_token(pod)?;
+        }
         let before = self.stage.world.ado.view().requests.len();
         let (end, _) = self.delete("idle", pod).await?;
         Ok(Idle {
             result,
             secrets,
-            own_removal: self.own_removal(before),
+            // Behind the gateway the script's requests have the sidecar's token.
+            own_removal: (!self.is_gateway()).then(|| self.own_removal(before)),
+            tokens,
             end,
         })
     }

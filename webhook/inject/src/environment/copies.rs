@@ -16,11 +16,11 @@ use std::io;
 
 /// Most variables that are copied into the sidecar: an honest pod needs a handful.
 const COPIES_MAX: usize = 100;
-/// Most bytes that they have together, with their names, as JSON.
+/// Most bytes of all copied variables together, with their names, as JSON.
 const COPIES_BYTES_MAX: usize = 64 * 1024;
-/// Most bytes of all variables that depend on the agent container, likewise.
+/// Most bytes of all variables that depend on the agent container, as JSON.
 const VARIABLES_BYTES_MAX: usize = 128 * 1024;
-/// Names of what is referred to begin so.
+/// Prefix of the names under which the sidecar gets variables that a copied value refers to.
 const PREFIX: &str = contract::REFERENCE_VARIABLE_PREFIX;
 
 /// What is collected for the sidecar.

@@ -2,6 +2,7 @@
 
 use crate::Denial;
 use crate::json::{Node, Object};
+use serde_json::Value;
 use std::fmt;
 
 /// A container, with what a decision looks at.
@@ -163,6 +164,27 @@ impl<'a> Privileges<'a> {
             has_windows_options: has_windows_options(context)?,
         })
     }
+}
+
+/// TCP ports on which a container listens: those that it declares, and those that its probes ask.
+pub(super) fn ports(container: Node<'_, '_>) -> Result<Vec<i64>, Denial> {
+    let declared = container.list("ports", |_, port| {
+        let protocol = port.text("protocol")?.unwrap_or_default();
+        let number = port.integer("containerPort")?;
+        Ok(number.filter(|_| ["", "TCP"].contains(&protocol)))
+    })?;
+    let mut ports: Vec<i64> = declared.into_iter().flatten().collect();
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        container.object(probe, |probe| {
+            for action in ["httpGet", "tcpSocket", "grpc"] {
+                // A text is the name of a declared port.
+                let number = probe.object(action, |action| Ok(action.object.get("port").and_then(Value::as_i64)))?;
+                ports.extend(number.flatten());
+            }
+            Ok(())
+        })?;
+    }
+    Ok(ports)
 }
 
 /// Whether a security context says anything for Windows.

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_limit_still_has_to_be_json() {
+    fn beyond_the_limit_the_rest_must_still_be_json() {
         let many = vec!["0"; MOST_VALUES + 1].join(",");
         for rest in ["x]", r#"{"a"}]"#, ""] {
             assert!(

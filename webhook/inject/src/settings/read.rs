@@ -4,7 +4,7 @@ use super::{Problem, SETTINGS, Settings};
 use crate::FederatedToken;
 use crate::forms::{self, Form, TextForm};
 use crate::values::{is_image_pattern, quantity};
-use contract::{HostList, HttpsUrl, OrganizationUrl};
+use contract::{Handoff, HostList, HttpsUrl, OrganizationUrl};
 
 const HOSTS: &str = "host names without scheme and port, separated by commas";
 const IMAGE_PATTERNS: &str = "image references, or beginnings such as registry.example/team/* or registry.example/sidecar:*, \
@@ -58,6 +58,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 "the image that the injected sidecar runs, for instance registry.example/ado-agent-sidecar:0.1.0";
             self.problems.push(Problem::missing("sidecar-image", expected));
         }
+        let allowed_handoffs = self.handoffs("allowed-handoffs");
+        let handoff = self.handoff("handoff", allowed_handoffs.as_deref());
         let sidecar_cpu = self.text("sidecar-cpu", &forms::SIDECAR_CPU);
         let sidecar_memory = self.text("sidecar-memory", &forms::SIDECAR_MEMORY);
         let storage = ("sidecar-ephemeral-storage", &forms::SIDECAR_EPHEMERAL_STORAGE);
@@ -92,6 +94,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         let https_proxy = self.proxy("https-proxy");
         let no_proxy = self.get("no-proxy");
         Some(Settings {
+            handoff: handoff?,
+            allowed_handoffs: allowed_handoffs?,
             sidecar_image: sidecar_image?,
             sidecar_cpu: sidecar_cpu?,
             sidecar_memory: sidecar_memory?,
@@ -210,6 +214,38 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
         let expected = "an https URL whose host is on --allowed-authorities";
         self.wrong(name, &contract::redacted(&value), expected);
+        None
+    }
+
+    /// A list of handoffs. An empty one is wrong, since no pod could be injected.
+    fn handoffs(&mut self, name: &'static str) -> Option<Vec<Handoff>> {
+        let value = self.get(name)?;
+        let handoffs: Option<Vec<_>> = items(&value).map(Handoff::parse).collect();
+        let handoffs = handoffs.filter(|handoffs| !handoffs.is_empty());
+        if handoffs.is_none() {
+            self.wrong(
+                name,
+                &value,
+                "\"token-file\", \"gateway\" or both, separated by a comma",
+            );
+        }
+        handoffs
+    }
+
+    /// The handoff of pods that name none, which has to be one that they may name.
+    fn handoff(&mut self, name: &'static str, allowed: Option<&[Handoff]>) -> Option<Handoff> {
+        if self.get(name).is_none() {
+            let only = allowed.filter(|allowed| !allowed.contains(&Handoff::TokenFile));
+            return Some(
+                only.and_then(|only| only.first().copied())
+                    .unwrap_or(Handoff::TokenFile),
+            );
+        }
+        let handoff = self.value(name, &forms::HANDOFF)?;
+        if allowed?.contains(&handoff) {
+            return Some(handoff);
+        }
+        self.wrong(name, handoff.as_str(), "a handoff that is on --allowed-handoffs");
         None
     }
 

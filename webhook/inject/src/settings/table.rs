@@ -50,6 +50,17 @@ const fn optional(name: &'static str, value: &'static str, help: &'static str) -
 /// The operator's settings, in the order of the reference.
 pub const SETTINGS: &[Setting] = &[
     optional("sidecar-image", "IMAGE", "Image of the sidecar. Required"),
+    optional(
+        "handoff",
+        "HANDOFF",
+        "How agent containers get what they need where the pod does not say: token-file or gateway. Default: token-file where it is allowed",
+    ),
+    setting(
+        "allowed-handoffs",
+        "HANDOFFS",
+        "token-file,gateway",
+        "What a pod may choose for it, separated by commas; gateway alone requires it",
+    ),
     setting(
         "sidecar-cpu",
         "QUANTITY",
@@ -158,7 +169,7 @@ pub const SETTINGS: &[Setting] = &[
     optional(
         "federated-token",
         "CHOICE",
-        "What happens to azwi's federated token in the agent container where the pod does not say: hide or keep. Default: such a pod is denied",
+        "What happens to the federated token of the Azure Workload Identity webhook in the agent container where the pod does not say: hide or keep. Default: such a pod is denied",
     ),
     setting(
         "allow-federated-token",

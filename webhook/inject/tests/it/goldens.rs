@@ -1,4 +1,4 @@
-//! `testdata/`: one folder a case. `UPDATE_GOLDENS=1 cargo test -p inject` writes what is expected anew.
+//! `testdata/`: one folder a case. `UPDATE_GOLDENS=1 cargo test -p inject` rewrites what is expected.
 
 #![expect(clippy::disallowed_methods, reason = "the examples are files")]
 

@@ -1,9 +1,14 @@
 //! What holds for every injected pod.
 
+mod security;
+
 use inject::status::Status;
 use inject::{Injection, Settings};
 use json_patch::{Patch, PatchOperation};
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
+use security::{
+    fits_pod_security_restricted, the_agent_container_has_a_ticket_and_no_token, tokens_go_where_the_operator_says,
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -31,6 +36,9 @@ pub(crate) fn check(pod: &Value, Injection { patch, warnings }: &Injection, sett
     isolation_is_said_in_words_of_the_contract(&patched);
     the_status_can_be_read_back(&patched);
     tokens_go_where_the_operator_says(sidecar, &patched, settings);
+    if status(&patched)["handoff"] == "gateway" {
+        the_agent_container_has_a_ticket_and_no_token(sidecar, &patched);
+    }
     if serde_json::from_value::<Pod>(pod.clone()).is_ok() {
         serde_json::from_value::<Pod>(patched.clone()).expect("the patched pod is still a pod");
     }
@@ -229,52 +237,6 @@ fn has_only_fields_of_the_api(before: &Value, after: &Value) {
     }
 }
 
-/// Pod Security Standards, profile `restricted`, as far as one container and its volumes can break it.
-fn fits_pod_security_restricted(sidecar: &Value, patched: &Value) {
-    let context = &sidecar["securityContext"];
-    assert_eq!(context["allowPrivilegeEscalation"], false);
-    assert_eq!(context["privileged"], false);
-    assert_eq!(context["runAsNonRoot"], true);
-    assert_ne!(context["runAsUser"], 0);
-    assert_eq!(context["readOnlyRootFilesystem"], true);
-    assert_eq!(context["capabilities"], json!({ "drop": ["ALL"] }));
-    assert_eq!(context["seccompProfile"], json!({ "type": "RuntimeDefault" }));
-    assert_eq!(sidecar["resources"]["requests"], sidecar["resources"]["limits"]);
-    let of_the_pod = |list: &str| !members(&patched["spec"]["resources"][list]).is_empty();
-    let pod_has_own = of_the_pod("requests") || of_the_pod("limits");
-    for name in ["cpu", "memory"] {
-        assert_eq!(
-            sidecar["resources"]["limits"].get(name).is_none(),
-            pod_has_own,
-            "{name}"
-        );
-    }
-    assert_eq!(sidecar["restartPolicy"], "Always");
-    for absent in ["ports", "livenessProbe", "readinessProbe", "imagePullPolicy"] {
-        assert_eq!(sidecar.get(absent), None);
-    }
-    let volumes = items(&patched["spec"]["volumes"]);
-    let mounts = items(&sidecar["volumeMounts"]);
-    assert!(!mounts.is_empty());
-    for mount in &mounts {
-        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]);
-        let volume = members(volume.unwrap_or_else(|| panic!("no volume for {mount}")));
-        for kind in volume.keys().filter(|key| *key != "name") {
-            assert!(
-                ["emptyDir", "projected", "configMap"].contains(&kind.as_str()),
-                "{kind}"
-            );
-        }
-    }
-    let no_token = mounts
-        .iter()
-        .find(|mount| mount["mountPath"] == contract::API_TOKEN_DIR);
-    assert_eq!(
-        no_token.map(|mount| &mount["name"]),
-        Some(&json!(contract::NO_API_TOKEN_VOLUME))
-    );
-}
-
 /// No two of ours, or one of ours and one of the pod's, have the same name or place.
 fn names_are_unique(patched: &Value) {
     let unique = |values: Vec<Value>, key: &str, what: &str| {
@@ -305,53 +267,4 @@ fn names_are_unique(patched: &Value) {
         })
     });
     assert!(mounted, "the agent container has the handoff volume, writable");
-}
-
-/// What decides where a token may go is a literal of the operator's, once, whatever the agent container sets; and the
-/// service-account token is mounted into the sidecar only.
-fn tokens_go_where_the_operator_says(sidecar: &Value, patched: &Value, settings: &Settings) {
-    assert_eq!(sidecar.get("envFrom"), None);
-    let env = items(&sidecar["env"]);
-    let entries = |name: &str| {
-        env.iter()
-            .filter(|entry| entry["name"] == name)
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    let literal = |name: &str, value: &str| json!({ "name": name, "value": value });
-    for (name, value) in [
-        (contract::ALLOWED_HOSTS_VARIABLE, settings.allowed_hosts.to_variable()),
-        (
-            contract::ALLOWED_AUTHORITIES_VARIABLE,
-            settings.allowed_authorities.to_variable(),
-        ),
-        (contract::SCOPE_VARIABLE, settings.scope.clone()),
-        (contract::STATE_DIR_VARIABLE, contract::STATE_DIR.to_owned()),
-    ] {
-        assert_eq!(entries(name), [literal(name, &value)]);
-    }
-    let by_azwi = entries(contract::AZWI_IDENTITY_VARIABLE) == [literal(contract::AZWI_IDENTITY_VARIABLE, "true")];
-    for (name, value) in [
-        (contract::AZURE_AUTHORITY_HOST_VARIABLE, settings.authority.as_str()),
-        (contract::AZURE_FEDERATED_TOKEN_FILE_VARIABLE, contract::ASSERTION_FILE),
-    ] {
-        let expected = if by_azwi {
-            Vec::new()
-        } else {
-            vec![literal(name, value)]
-        };
-        assert_eq!(entries(name), expected);
-    }
-    for list in ["initContainers", "containers"] {
-        for container in items(&patched["spec"][list]) {
-            let mounts = items(&container["volumeMounts"]);
-            let has = |volume: &str| mounts.iter().any(|mount| mount["name"] == volume);
-            let is_sidecar = container["name"] == contract::SIDECAR_CONTAINER;
-            let is_agent = list == "containers" && container["name"] == agent_name(patched);
-            assert_eq!(has(contract::ASSERTION_VOLUME), is_sidecar && !by_azwi);
-            assert_eq!(has(contract::STATE_VOLUME), is_sidecar);
-            assert_eq!(has(contract::NO_API_TOKEN_VOLUME), is_sidecar);
-            assert_eq!(has(contract::HANDOFF_VOLUME), is_sidecar || is_agent);
-        }
-    }
 }

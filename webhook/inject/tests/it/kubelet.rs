@@ -148,6 +148,20 @@ fn source() -> impl Strategy<Value = Value> {
         .prop_map(|(prefix, name)| json!({ "prefix": prefix, "configMapRef": { "name": name } }))
 }
 
+/// The pod as the API server makes it of the patch.
+fn patched(pod: &Value) -> Value {
+    let settings = settings_with(&json!({ "url": "https://dev.azure.com/contoso" }));
+    let Decision::Inject(injection) =
+        inject::decide(pod, &CREATE, &account(None).expect("an account"), context(&settings))
+    else {
+        panic!("not injected: {pod}");
+    };
+    let mut patched = pod.clone();
+    let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a patch");
+    json_patch::patch(&mut patched, &patch).expect("it applies");
+    patched
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
     #[test]
@@ -158,14 +172,7 @@ proptest! {
             "metadata": { "labels": { "ado-agent.dev/inject": "true" } },
             "spec": { "containers": [{ "name": "agent", "env": env, "envFrom": sources }] },
         });
-        let settings = settings_with(&json!({ "url": "https://dev.azure.com/contoso" }));
-        let Decision::Inject(injection) = inject::decide(&pod, &CREATE, &account(None).expect("an account"), context(&settings))
-        else {
-            panic!("not injected: {pod}");
-        };
-        let mut patched = pod.clone();
-        let patch: json_patch::Patch = serde_json::from_slice(&injection.patch).expect("a patch");
-        json_patch::patch(&mut patched, &patch).expect("it applies");
+        let patched = patched(&pod);
         let agent = environment(&patched["spec"]["containers"][0]);
         let sidecar = environment(&patched["spec"]["initContainers"][0]);
         for name in sidecar.keys() {
@@ -198,6 +205,36 @@ proptest! {
         for name in contract::PROXY_VARIABLES {
             let found = sidecar.get(*name).cloned().or_else(|| brought(name));
             prop_assert_eq!(found.as_ref(), agent.get(*name), "{}", name);
+        }
+    }
+
+    #[test]
+    fn the_way_to_the_gateway_leads_around_proxies(env in vec(entry(), 0..10), sources in vec(source(), 0..3)) {
+        // What a container refers to is replaced where it is the organization's, and its name is denied where it is ours.
+        let env: Vec<Value> = env.into_iter().filter(|entry| entry["name"] != contract::POD_NAME_VARIABLE).collect();
+        let pod = json!({
+            "metadata": {
+                "labels": { "ado-agent.dev/inject": "true" },
+                "annotations": { "ado-agent.dev/handoff": "gateway" },
+            },
+            "spec": { "containers": [{ "name": "agent", "env": env, "envFrom": sources }] },
+        });
+        let patched = patched(&pod);
+        let before = environment(&pod["spec"]["containers"][0]);
+        let after = environment(&patched["spec"]["containers"][0]);
+        prop_assert_eq!(&after["AZP_URL"], "http://127.0.0.1:7649/organization");
+        prop_assert_eq!(&after["AZP_TOKEN"], contract::TICKET);
+        let has_proxy = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+            .iter()
+            .any(|name| before.get(*name).is_some_and(|proxy| !proxy.is_empty()));
+        for name in ["no_proxy", "NO_PROXY"] {
+            let items = |variables: &Variables| -> Vec<String> {
+                let list = variables.get(name).map(String::as_str).unwrap_or_default();
+                list.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
+            };
+            let (before, after) = (items(&before), items(&after));
+            prop_assert!(before.iter().all(|item| after.contains(item)), "{}: {:?} of {:?}", name, after, before);
+            prop_assert!(!has_proxy || after.iter().any(|item| item == "127.0.0.1"), "{}: {:?}", name, after);
         }
     }
 }

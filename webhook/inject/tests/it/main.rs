@@ -3,6 +3,7 @@
 mod admission;
 mod attack;
 mod case;
+mod decision;
 mod goldens;
 mod invariants;
 mod isolation;

@@ -202,6 +202,22 @@ fn annotations() -> impl Strategy<Value = Value> {
     vec(one, 0..5).prop_map(|list| list.into_iter().map(|(key, value)| (key, json!(value))).collect())
 }
 
+/// What goes with the handoff `gateway`.
+fn gateway() -> impl Strategy<Value = Value> {
+    let one = select(vec![
+        ("ado-agent.dev/gateway-port", "2000"),
+        ("ado-agent.dev/own-exchange", "true"),
+        ("ado-agent.dev/once", "false"),
+        ("ado-agent.dev/token-variables", "A, AZP_TOKEN_FILE"),
+        ("ado-agent.dev/url-variables", "B"),
+    ]);
+    vec(one, 0..3).prop_map(|list| {
+        let handoff = ("ado-agent.dev/handoff", "gateway");
+        let all = list.into_iter().chain([handoff]);
+        all.map(|(key, value)| (key, json!(value))).collect()
+    })
+}
+
 /// A list that may be absent, `null`, empty or full.
 fn list(items: Value) -> impl Strategy<Value = Option<Value>> {
     prop_oneof![
@@ -218,6 +234,7 @@ prop_compose! {
         agent in agent(),
         before in any::<bool>(),
         annotations in option::of(annotations()),
+        gateway in prop_oneof![2 => Just(None), 1 => gateway().prop_map(Some)],
         azwi in any::<bool>(),
         init in list(json!([{ "name": "prepare", "image": "x" }, { "name": "mesh", "image": "y", "restartPolicy": "Always" }])),
         more_volumes in any::<bool>(),
@@ -233,6 +250,9 @@ prop_compose! {
         let mut pod = json!({ "kind": "Pod", "apiVersion": "v1", "metadata": { "generateName": "a-", "labels": labels }, "spec": {} });
         if let Some(annotations) = annotations {
             pod["metadata"]["annotations"] = annotations;
+        }
+        for (key, value) in gateway.as_ref().and_then(Value::as_object).into_iter().flatten() {
+            pod["metadata"]["annotations"][key] = value.clone();
         }
         let spec = &mut pod["spec"];
         let has = |name: &str| agent["volumeMounts"].as_array().into_iter().flatten().any(|mount| mount["name"] == name);

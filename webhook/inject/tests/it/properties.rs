@@ -72,7 +72,7 @@ fn run(strategy: impl Strategy<Value = Value>) -> u32 {
 }
 
 #[test]
-fn valid_pods_are_injected_and_everything_holds() {
+fn valid_pods_are_injected_and_every_invariant_holds() {
     let injected = run(pods::valid_pod());
     assert!(
         injected > 37,
@@ -92,7 +92,7 @@ fn any_json_is_decided() {
 }
 
 #[test]
-fn json_of_odd_spelling_has_a_defined_meaning() {
+fn unusual_json_has_a_defined_meaning() {
     let read = |label: &str, grace: &str| {
         let text = format!(
             r#"{{"metadata":{{"labels":{{"ado-agent.dev/inject":"false",{label}}}}},

@@ -1,6 +1,7 @@
 //! The operator's settings: what they are by default, and that no setting takes what an annotation refuses.
 
 use crate::case::{CREATE, account, context, settings, settings_with};
+use contract::Handoff;
 use inject::{Decision, Problem, RunAsUser, SETTINGS, Settings, variable};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -53,6 +54,12 @@ const TWINS: &[Twin] = &[
         setting: "grace-period",
         good: &["1", "30", "2592000"],
         bad: &["-1", "1h", "1.5", "2592001", "31536000", "99999999999999999999"],
+    },
+    Twin {
+        annotation: contract::HANDOFF_ANNOTATION,
+        setting: "handoff",
+        good: &["token-file", "gateway"],
+        bad: &["Gateway", "credentials", "token-file,gateway"],
     },
     Twin {
         annotation: contract::FEDERATED_TOKEN_ANNOTATION,
@@ -186,6 +193,27 @@ fn the_image_is_the_only_setting_without_which_there_are_none() {
     let shipped = settings();
     assert_eq!(shipped.sidecar_run_as_user, RunAsUser::Id(65532));
     assert_eq!((shipped.url, shipped.pool, shipped.client_id), (None, None, None));
+}
+
+#[test]
+fn the_handoff_of_pods_that_name_none_is_one_that_they_may_name() {
+    let handoff = |handoff: &str, allowed: &str| {
+        Settings::read(|name| match name {
+            "sidecar-image" => Some("sidecar:1".to_owned()),
+            "handoff" => Some(handoff.to_owned()),
+            "allowed-handoffs" => Some(allowed.to_owned()),
+            _ => None,
+        })
+        .map(|settings| settings.handoff)
+        .map_err(|problems| problems.iter().map(|problem| problem.setting).collect::<Vec<_>>())
+    };
+    assert_eq!(handoff("", ""), Ok(Handoff::TokenFile));
+    assert_eq!(handoff("gateway", ""), Ok(Handoff::Gateway));
+    assert_eq!(handoff("", "gateway"), Ok(Handoff::Gateway));
+    assert_eq!(handoff("", "gateway, token-file"), Ok(Handoff::TokenFile));
+    assert_eq!(handoff("token-file", "gateway"), Err(vec!["handoff"]));
+    assert_eq!(handoff("gateway", "env"), Err(vec!["allowed-handoffs"]));
+    assert_eq!(handoff("", ","), Err(vec!["allowed-handoffs"]));
 }
 
 #[test]

@@ -22,6 +22,9 @@ impl AdoError {
     }
 }
 
+/// What is said of a response that is longer than any that is read.
+pub(super) const TOO_LONG: &str = "the response is longer than 16 MiB";
+
 /// Kinds of errors of a request to Azure DevOps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AdoErrorKind {

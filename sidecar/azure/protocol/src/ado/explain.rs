@@ -1,5 +1,6 @@
 //! What an error of Azure DevOps means for a person: what happened, where, and what to do.
 
+use super::operation::{Operation, Right, Subject};
 use super::{AdoError, AdoErrorKind, AdoRequest, Availability};
 use crate::Explanation;
 use contract::AdoReason;
@@ -20,13 +21,30 @@ pub struct AdoContext<'a> {
 impl AdoContext<'_> {
     /// Explains why the request failed.
     pub fn explain(&self, request: &AdoRequest, error: &AdoError) -> Explanation<AdoReason> {
+        let subject = match request {
+            AdoRequest::Tenant | AdoRequest::PoolByName(_) => Subject::Organization,
+            AdoRequest::MayManage(_)
+            | AdoRequest::AgentByName(..)
+            | AdoRequest::Agents(..)
+            | AdoRequest::Agent(..)
+            | AdoRequest::SetAvailability(..)
+            | AdoRequest::Delete(..) => Subject::Pool,
+        };
+        self.explain_action(&self.action(request), subject, Right::PoolAdministrator, error)
+    }
+
+    /// Explains why an operation failed.
+    pub fn explain_operation<O: Operation>(&self, operation: &O, error: &AdoError) -> Explanation<AdoReason> {
+        self.explain_action(&operation.action(), operation.subject(), operation.right(), error)
+    }
+
+    fn explain_action(&self, action: &str, subject: Subject, right: Right, error: &AdoError) -> Explanation<AdoReason> {
         let Self {
             url, pool, client_id, ..
         } = self;
         if let Some(mismatch) = self.tenant_mismatch(error) {
             return mismatch;
         }
-        let action = self.action(request);
         let (reason, what) = match error.kind {
             AdoErrorKind::Unreachable => (
                 AdoReason::AdoUnreachable,
@@ -60,28 +78,33 @@ impl AdoContext<'_> {
                      with access level Basic."
                 ),
             ),
-            AdoErrorKind::NotFound => match request {
-                AdoRequest::Tenant | AdoRequest::PoolByName(_) => (
+            AdoErrorKind::NotFound => match subject {
+                Subject::Organization => (
                     AdoReason::OrganizationMissing,
                     format!("There is no organization at {url}; check the URL (AZP_URL)."),
                 ),
-                AdoRequest::MayManage(_)
-                | AdoRequest::AgentByName(..)
-                | AdoRequest::Agents(..)
-                | AdoRequest::Agent(..)
-                | AdoRequest::SetAvailability(..)
-                | AdoRequest::Delete(..) => {
+                Subject::Pool => {
                     let Explanation { reason, sentence } = self.pool_missing();
                     (reason, sentence)
                 }
             },
-            AdoErrorKind::Forbidden => (
-                AdoReason::RoleMissing,
-                format!(
-                    "The identity (client ID {client_id}) lacks the permission to {action}; give it the role Administrator on \
-                     pool \"{pool}\" at {url}."
-                ),
-            ),
+            AdoErrorKind::Forbidden => {
+                let remedy = match right {
+                    Right::Reader => format!("give it the role Reader on pool \"{pool}\" at {url}"),
+                    Right::PoolAdministrator => format!("give it the role Administrator on pool \"{pool}\" at {url}"),
+                    Right::AllPoolsAdministrator => format!(
+                        "give it the role Administrator of all agent pools at {url} (Organization settings > Agent pools > \
+                         Security)"
+                    ),
+                    Right::CollectionAdministrator => {
+                        format!("make it a member of the group Project Collection Administrators at {url}")
+                    }
+                };
+                (
+                    AdoReason::RoleMissing,
+                    format!("The identity (client ID {client_id}) lacks the permission to {action}; {remedy}."),
+                )
+            }
             AdoErrorKind::JobRunning => (
                 AdoReason::JobStillAssigned,
                 format!(

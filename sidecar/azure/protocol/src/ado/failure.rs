@@ -1,8 +1,8 @@
-//! What the odd answers of Azure DevOps mean.
+//! What the error responses of Azure DevOps mean.
 //!
 //! Its client library picks an exception by `typeKey`, not by status (actions/runner, `WrappedException.cs`), so the type
-//! goes first here, too. A sign-in page instead of JSON is Azure DevOps' way to refuse a token; any other page is
-//! somebody else's.
+//! takes precedence here, too. A sign-in page instead of JSON is how Azure DevOps refuses a token; any other HTML page comes
+//! from a proxy in between.
 
 use super::{AdoError, AdoErrorKind};
 use crate::http::{Keep, Response, excerpt};
@@ -28,7 +28,7 @@ struct Body {
     type_name: Option<String>,
 }
 
-/// An answer whose body has not the shape that it should have.
+/// A response whose body has an unexpected shape.
 pub(super) fn garbled(answer: &Response) -> AdoError {
     AdoError {
         kind: AdoErrorKind::UnexpectedResponse,
@@ -90,7 +90,7 @@ fn kind_of_exception(name: &str) -> Option<AdoErrorKind> {
     }
 }
 
-/// Whether Azure DevOps itself answered, and not something on the way to it.
+/// Whether Azure DevOps itself responded, and not a proxy in between.
 fn is_its_own(answer: &Response) -> bool {
     let signs = [
         "activityid",
@@ -102,8 +102,7 @@ fn is_its_own(answer: &Response) -> bool {
     signs.iter().any(|name| answer.header(name).is_some()) || is_sign_in(answer)
 }
 
-/// Whether this is the page on which a person would sign in. Headers do not tell: something on the way may replace the
-/// body alone.
+/// Whether this is the sign-in page. The headers do not tell, since a proxy may replace only the body.
 fn is_sign_in(answer: &Response) -> bool {
     let text = String::from_utf8_lossy(&answer.beginning);
     text.contains("_signin")
@@ -156,7 +155,7 @@ mod tests {
     const OWN: (&str, &str) = ("x-tfs-processid", "p");
 
     #[test]
-    fn every_odd_answer_has_its_kind() {
+    fn each_error_response_has_its_kind() {
         use AdoErrorKind::{
             Forbidden, IdentityUnknown, NotFound, Refused, Throttled, Unauthorized, Unavailable, UnexpectedResponse,
         };
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_goes_before_the_status() {
+    fn the_exception_type_takes_precedence_over_the_status() {
         use AdoErrorKind::{Forbidden, JobRunning, NotFound};
         let package = "Microsoft.TeamFoundation.DistributedTask.WebApi";
         for (status, name, expected) in [

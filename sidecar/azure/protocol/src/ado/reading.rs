@@ -1,4 +1,4 @@
-//! What Azure DevOps' answers look like, as far as we read them.
+//! Parses the responses of Azure DevOps.
 
 use super::failure::{self, failure, garbled};
 use super::{AdoError, AdoErrorKind, AdoRequest, AdoResponse, Agent, AgentId, PoolId, Shortlist, same_name};
@@ -24,9 +24,9 @@ const AGENT: Keep = Keep::Object(&[
     ("createdOn", Keep::Scalar),
     ("enabled", Keep::Scalar),
     ("status", Keep::Scalar),
-    // Only whether there is one counts.
+    // Only its presence matters.
     ("assignedRequest", NOTHING),
-    // Whoever holds the agent's key chooses how many there are.
+    // An agent may publish any number of them.
     (
         "systemCapabilities",
         Keep::Object(&[(contract::OWNER_VARIABLE, Keep::Foreign)]),
@@ -71,7 +71,7 @@ pub struct AdoReader<'a> {
 }
 
 impl<'a> AdoReader<'a> {
-    /// The head of the response is there; `received` is now, by the client's clock.
+    /// Takes the head of the response; `received` is the client's time.
     pub fn new(request: &'a AdoRequest, status: StatusCode, headers: HeaderMap, received: ServerTime) -> Self {
         let reading = Reading::new(request);
         // Of a success, what was asked for; of anything else, what went wrong.
@@ -95,27 +95,27 @@ impl<'a> AdoReader<'a> {
         self.reader.push(piece, &mut |element| self.reading.element(element))
     }
 
-    /// What the response means, and its head.
+    /// The parsed response, and its head.
     pub fn finish(self) -> (Result<AdoResponse, AdoError>, Response) {
         let response = self.reader.finish();
         (read(self.request, &response, self.reading), response)
     }
 }
 
-/// What the answer to a question is read into while it arrives.
+/// The state of parsing, by request.
 #[derive(Debug)]
 enum Reading {
     /// The pool of this name; the server's own filter may be wider.
     Pool { name: String, found: Option<PoolId> },
     /// A boolean, bare or wrapped as `{"value": …}`.
     Verdict,
-    /// Agents of this name; likewise. With capabilities and assigned requests.
+    /// Agents of this name; the filter may be wider here, too. With capabilities and assigned requests.
     Named { name: String, agents: Vec<Agent> },
-    /// Agents that may be ours. Without these.
+    /// Agents that may be ours, without capabilities and assigned requests.
     Listed(Shortlist),
-    /// One agent. With these.
+    /// One agent, with capabilities and assigned request.
     Agent,
-    /// Only whether it succeeded counts.
+    /// Only success or failure matters.
     Nothing,
 }
 
@@ -137,7 +137,7 @@ impl Reading {
         }
     }
 
-    /// What of the answer is kept.
+    /// What to keep of the body.
     fn keep(&self) -> &'static Keep {
         match self {
             Self::Pool { .. } => &POOLS,
@@ -148,7 +148,7 @@ impl Reading {
         }
     }
 
-    /// Takes an element of a list; false where it has not the right shape.
+    /// Parses an element of a list; false if it has an unexpected shape.
     fn element(&mut self, json: &[u8]) -> bool {
         match self {
             Self::Pool { name, found } => {
@@ -164,21 +164,21 @@ impl Reading {
                     return false;
                 };
                 if agents.len() < NAMESAKES && same_name(&agent.name, name) {
-                    agents.push(agent.read(true));
+                    agents.push(agent.read(Detail::Full));
                 }
             }
             Self::Listed(shortlist) => {
                 let Ok(agent) = serde_json::from_slice::<RawAgent>(json) else {
                     return false;
                 };
-                shortlist.offer(agent.read(false));
+                shortlist.offer(agent.read(Detail::Brief));
             }
             Self::Verdict | Self::Agent | Self::Nothing => {}
         }
         true
     }
 
-    /// What was answered, if it has the right shape.
+    /// The response, if it has the expected shape.
     fn answer(self, answer: &Response) -> Option<AdoResponse> {
         match self {
             Self::Pool { found, .. } => answer.json::<List>().map(|_| AdoResponse::Pool(found)),
@@ -189,19 +189,27 @@ impl Reading {
             },
             Self::Named { agents, .. } => answer.json::<List>().map(|_| AdoResponse::Agents(agents)),
             Self::Listed(shortlist) => answer.json::<List>().map(|_| AdoResponse::Shortlist(shortlist)),
-            Self::Agent => Some(AdoResponse::Agents(vec![answer.json::<RawAgent>()?.read(true)])),
+            Self::Agent => Some(AdoResponse::Agents(vec![answer.json::<RawAgent>()?.read(Detail::Full)])),
             Self::Nothing => Some(AdoResponse::Done),
         }
     }
 }
 
+/// What the request asked for of each agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// Also capabilities and the assigned request.
+    Full,
+    /// Neither.
+    Brief,
+}
+
 impl RawAgent {
-    /// `whole` where capabilities and assigned requests were asked for.
-    fn read(self, whole: bool) -> Agent {
+    fn read(self, detail: Detail) -> Agent {
         let owner = self.system_capabilities.and_then(|mut capabilities| {
             match capabilities.remove(contract::OWNER_VARIABLE)? {
                 Value::String(owner) => Some(owner),
-                // Something stands there, and it is not our marker.
+                // Not a string, so not a marker of ours.
                 Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) | Value::Null => {
                     Some(String::new())
                 }
@@ -213,7 +221,7 @@ impl RawAgent {
             created: self.created_on.as_deref().and_then(ServerTime::rfc3339),
             enabled: self.enabled.unwrap_or(true),
             online: self.status.is_some_and(|status| status.eq_ignore_ascii_case("online")),
-            assigned: whole.then_some(self.assigned_request.is_some()),
+            assigned: (detail == Detail::Full).then_some(self.assigned_request.is_some()),
             owner,
         }
     }
@@ -229,7 +237,7 @@ fn read(question: &AdoRequest, answer: &Response, reading: Reading) -> Result<Ad
         return tenant(answer);
     }
     let changed = matches!(question, AdoRequest::SetAvailability(..) | AdoRequest::Delete(..));
-    // A page is never the answer to a change; no content may be.
+    // An HTML page never confirms a change; an empty body may.
     let fits = answer.is_json() || changed && (answer.status == StatusCode::NO_CONTENT || answer.beginning.is_empty());
     if !is_success(answer.status) || !fits {
         return Err(failure(answer));
@@ -260,123 +268,4 @@ fn tenant(answer: &Response) -> Result<AdoResponse, AdoError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Criteria;
-    use serde_json::json;
-
-    const POOL: PoolId = PoolId(1);
-
-    fn read(question: &AdoRequest, body: &str) -> Option<AdoResponse> {
-        let mut reading = Reading::new(question);
-        let answer = Response::of_json(StatusCode::OK, reading.keep(), body, &mut |element| {
-            reading.element(element)
-        });
-        reading.answer(&answer)
-    }
-
-    #[test]
-    fn a_pool_is_found_by_its_whole_name_whatever_the_case() {
-        let list = json!({"count": 2, "value": [{"id": 1, "name": "linux-2"}, {"id": 2, "name": "Linux"}]}).to_string();
-        assert_eq!(
-            read(&AdoRequest::PoolByName("linux".into()), &list),
-            Some(AdoResponse::Pool(Some(PoolId(2))))
-        );
-        assert_eq!(
-            read(&AdoRequest::PoolByName("linux".into()), r#"{"value": []}"#),
-            Some(AdoResponse::Pool(None))
-        );
-        for odd in [
-            "[]",
-            "{}",
-            r#"{"value": {}}"#,
-            r#"{"value": [{"name": "linux"}]}"#,
-            r#"{"value": [7]}"#,
-        ] {
-            assert_eq!(read(&AdoRequest::PoolByName("linux".into()), odd), None, "{odd}");
-        }
-    }
-
-    #[test]
-    fn a_verdict_is_a_boolean_bare_or_wrapped() {
-        let read = |body| read(&AdoRequest::MayManage(POOL), body);
-        assert_eq!(read("true"), Some(AdoResponse::MayManage(true)));
-        assert_eq!(read(r#"{"value": false}"#), Some(AdoResponse::MayManage(false)));
-        for other in ["null", "\"true\"", "{}", "[true]", "<html>", "truest", ""] {
-            assert_eq!(read(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn an_agent_is_read_with_what_was_asked_for() {
-        let raw = json!({
-            "id": 7, "name": "p-0", "createdOn": "1994-11-06T08:49:37.123Z", "enabled": false, "status": "Online",
-            "assignedRequest": {"requestId": 3, "demands": []}, "systemCapabilities": {"ADO_AGENT_OWNER": "me", "PATH": "/"},
-        });
-        let expected = Agent {
-            id: AgentId(7),
-            name: "p-0".into(),
-            created: Some(ServerTime(784_111_777)),
-            enabled: false,
-            online: true,
-            assigned: Some(true),
-            owner: Some("me".into()),
-        };
-        let one = AdoRequest::Agent(POOL, AgentId(7));
-        assert_eq!(
-            read(&one, &raw.to_string()),
-            Some(AdoResponse::Agents(vec![expected.clone()]))
-        );
-        let by_name = AdoRequest::AgentByName(POOL, "P-0".into());
-        let list = json!({"value": [{"id": 8, "name": "p-00"}, raw]}).to_string();
-        assert_eq!(read(&by_name, &list), Some(AdoResponse::Agents(vec![expected])));
-        assert_eq!(read(&by_name, "[{\"id\": 7}]"), None, "a bare array is not a list");
-        let criteria = Criteria {
-            agent_name: "p-0".into(),
-            pod_name: String::new(),
-            started: None,
-            seen: Vec::new(),
-            most: 3,
-        };
-        let mut shortlist = Shortlist::new(criteria.clone());
-        shortlist.offer(Agent {
-            id: AgentId(7),
-            name: "p-0".into(),
-            created: None,
-            enabled: true,
-            online: false,
-            assigned: None,
-            owner: None,
-        });
-        let listed = read(
-            &AdoRequest::Agents(POOL, criteria),
-            r#"{"value": [{"id": 7, "name": "p-0", "assignedRequest": null}]}"#,
-        );
-        assert_eq!(listed, Some(AdoResponse::Shortlist(shortlist)));
-    }
-
-    #[test]
-    fn a_marker_is_read_among_any_number_of_capabilities_and_may_not_be_hidden_by_its_size() {
-        let one = AdoRequest::Agent(POOL, AgentId(7));
-        let owner = |capabilities: Value| {
-            let raw = json!({"id": 7, "systemCapabilities": capabilities}).to_string();
-            match read(&one, &raw) {
-                Some(AdoResponse::Agents(agents)) => agents[0].owner.clone(),
-                other => panic!("{other:?}"),
-            }
-        };
-        let many = (0..100_000).map(|number| (format!("K{number}"), json!("v")));
-        let many: serde_json::Map<_, _> = many.chain([("ADO_AGENT_OWNER".to_owned(), json!("me"))]).collect();
-        assert_eq!(owner(Value::Object(many)).as_deref(), Some("me"));
-        assert_eq!(
-            owner(json!({"K": "x".repeat(1 << 20), "ADO_AGENT_OWNER": "me"})).as_deref(),
-            Some("me")
-        );
-        // Not as if there were none.
-        for odd in [json!("x".repeat(1 << 20)), json!(7), json!(null), json!({"a": "me"})] {
-            assert_eq!(owner(json!({"ADO_AGENT_OWNER": odd})).as_deref(), Some(""));
-        }
-        assert_eq!(owner(json!({"PATH": "/"})), None);
-        assert_eq!(owner(json!(null)), None);
-    }
-}
+mod tests;

@@ -4,13 +4,14 @@ use super::{AdoRequest, AgentId, Availability, PoolId};
 use http::Method;
 use serde_json::{Value, json};
 
-const VERSION: (&str, &str) = ("api-version", "7.1");
+pub(super) const VERSION: (&str, &str) = ("api-version", "7.1");
 /// The permission "Manage" of a pool, in `…/pools/{id}/permissions/{bits}`.
 const MANAGE: &str = "2";
 const CAPABILITIES: (&str, &str) = ("includeCapabilities", "true");
 const ASSIGNED_REQUEST: (&str, &str) = ("includeAssignedRequest", "true");
 
-/// A request as parts of HTTP, below `{organization}/_apis/distributedtask`.
+/// A request as parts of HTTP, below `{organization}/_apis/distributedtask`, or below `{organization}/_apis` where it is an
+/// operation's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Method.

@@ -1,7 +1,7 @@
 //! The few agents of a long list that may be a pod's.
 //!
 //! A pool may have any number of agents, and the sidecar has 32 MiB of memory. So a list is never held: each of its agents
-//! is offered as it arrives, and only the likeliest stay.
+//! is offered as it arrives, and only the best candidates are kept.
 
 use super::{Agent, AgentId};
 use crate::ServerTime;
@@ -18,7 +18,7 @@ pub struct Criteria {
     pub started: Option<ServerTime>,
     /// Agents that were fetched already and are left out.
     pub seen: Vec<AgentId>,
-    /// How many stay.
+    /// How many to keep.
     pub most: usize,
 }
 
@@ -26,7 +26,7 @@ pub struct Criteria {
 /// our start.
 type Rank = (Reverse<bool>, Reverse<bool>, Reverse<bool>, Option<ServerTime>, AgentId);
 
-/// The likeliest agents, in the order in which they are worth a request each.
+/// The best candidates, in the order in which to request each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortlist {
     criteria: Criteria,
@@ -44,7 +44,7 @@ impl Shortlist {
         }
     }
 
-    /// Takes the agent in, if it may be ours and is likelier than those that are here.
+    /// Keeps the agent if it may be ours and is a better candidate than one that is kept.
     pub fn offer(&mut self, agent: Agent) {
         let Some(rank) = self.criteria.rank(&agent) else {
             return;
@@ -60,12 +60,12 @@ impl Shortlist {
         self.agents.insert(place, (rank, agent));
     }
 
-    /// The agents, the likeliest first.
+    /// The agents, the best candidate first.
     pub fn agents(&self) -> impl Iterator<Item = &Agent> {
         self.agents.iter().map(|(_, agent)| agent)
     }
 
-    /// Whether every agent stayed that may be ours.
+    /// Whether every agent that may be ours was kept.
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_likeliest_stay_whatever_the_order_of_the_list() {
+    fn the_best_candidates_are_kept_in_any_order() {
         let agents = [
             agent(1, "agent-0", 10, true), // our name, from before
             agent(2, "elsewhere", 10, true),

@@ -111,7 +111,7 @@ impl Refusal {
 
 fn binding_refused(server: TokenServer<'_>, answer: &Response) -> String {
     format!(
-        "{server} refuses (403): the ServiceAccount needs a ClusterRole with verb use-managed-identity on resource {{client id}} of \
+        "{server} refuses (403): the ServiceAccount needs a ClusterRole with verb use-managed-identity on resource {{client ID}} of \
          API group cid.wi.aks.azure.com, and a binding to it; it said {}",
         answer.describe()
     )

@@ -1,4 +1,4 @@
-//! What is kept of a response, which may be of any size.
+//! A response of any size, reduced to what is needed of it.
 
 use super::sieve::{Keep, Sieve};
 use crate::ServerTime;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Longest excerpt of a server's own words in a message, in characters.
+/// Longest excerpt of a server's text in a message, in characters.
 const EXCERPT: usize = 300;
 
 /// How much is kept of a body that is not the JSON that was asked for, in bytes: enough to recognize a sign-in page.
@@ -40,7 +40,7 @@ pub(crate) struct Wanted {
 pub enum Flow {
     /// Give the next piece.
     More,
-    /// Nothing is learned from the rest: close the connection.
+    /// The rest is useless: close the connection.
     Enough,
 }
 
@@ -188,7 +188,7 @@ impl Response {
     }
 }
 
-/// A server's own words, on one line and not too long.
+/// A server's text, on one line and shortened.
 pub(crate) fn excerpt(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_what_says_so() {
+    fn a_body_is_json_only_if_its_content_type_says_so() {
         for (kind, json) in [
             ("application/json; charset=utf-8", true),
             ("Application/JSON", true),

@@ -1,28 +1,29 @@
-//! Reads JSON while it arrives, and keeps of it only what was asked for.
+//! Filters JSON while it arrives: keeps the members that were asked for and drops the rest.
 //!
-//! An answer may be of any size: whoever holds an agent's key chooses what it says of itself, and a list is as long as the
-//! pool is large. So no answer is ever held as a whole. A [`Sieve`] looks at every byte once, copies the wanted members into
-//! a small document and forgets the rest; serde reads that document. Parsers that stream either wait for more bytes, which
-//! costs a thread, or keep the string that they are in, which may be the large one.
+//! A response may have any size: an agent publishes whatever capabilities its listener sends, and a list is as long as the pool
+//! is large. So no response is held as a whole. A [`Sieve`] reads every byte once and copies the wanted members into a small
+//! document, which serde parses. Existing streaming parsers either block for more bytes, which costs a thread, or buffer the
+//! current string, which may be the large one.
 //!
-//! **Invariant:** memory is bounded by [`TEXT_LIMIT`] and [`DOCUMENT_LIMIT`], whatever comes. **Invariant:** what is kept is
-//! kept whole. What is left out is not checked: brackets are only counted.
+//! **Invariant:** memory is bounded by [`TEXT_LIMIT`] and [`DOCUMENT_LIMIT`] for any input. **Invariant:** a kept value is
+//! complete. Dropped values are not validated; only their brackets are counted.
 
 use zeroize::Zeroizing;
 
-/// Longest string or number that is kept, in bytes as it is written.
+/// Longest string or number that is kept, in bytes of JSON text.
 const TEXT_LIMIT: usize = 16 * 1024;
-/// Longest document that is kept; of a list, of each of its elements. Only repeated members could make one longer.
+/// Longest document that is kept (for a list: each element). Only repeated members could make one longer.
 const DOCUMENT_LIMIT: usize = 64 * 1024;
-/// Longest key that can be one of ours, in bytes as it is written (each character as `\u0041`).
+/// Longest key that can be a wanted one, in bytes of JSON text (with every character escaped as `\u0041`).
 const KEY_LIMIT: usize = 256;
 
-/// What is kept of a value. A value of another type is kept as `null`, but a scalar as it is.
+/// What to keep of a value. A value of another type is kept as `null`, unless it is a scalar.
 #[derive(Debug)]
-pub(crate) enum Keep {
-    /// A string, a number, a boolean. One that is too long is not what it should be.
+pub enum Keep {
+    /// A string, number or boolean; one that is too long is an error.
     Scalar,
-    /// The same where somebody else chooses it: a string that is too long becomes the empty one, and the rest stays readable.
+    /// The same for a value that third parties choose: a string that is too long is replaced by the empty one, and the rest of
+    /// the document stays readable.
     Foreign,
     /// These members of an object.
     Object(&'static [(&'static str, Self)]),
@@ -30,9 +31,9 @@ pub(crate) enum Keep {
     Each(&'static Self),
 }
 
-/// It is not JSON, too much would have to be kept, or an element was refused.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+/// Not JSON, more to keep than the limits allow, or an element that was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
 
 /// The state between two bytes.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ enum State {
         kept: bool,
         start: usize,
     },
-    /// Inside a value that is left out, so many brackets deep.
+    /// Inside a dropped value, at this depth of brackets.
     Skipping {
         depth: u64,
         text: bool,
@@ -75,11 +76,11 @@ enum State {
 
 /// A document that is being read.
 #[derive(Debug)]
-pub(crate) struct Sieve {
+pub struct Sieve {
     state: State,
     /// The kept containers that are open, and where the current element of each array begins.
     open: Vec<(&'static Keep, usize)>,
-    /// What of the next value is kept.
+    /// What to keep of the next value.
     keep: Option<&'static Keep>,
     key: Vec<u8>,
     /// It may hold a token.
@@ -87,7 +88,8 @@ pub(crate) struct Sieve {
 }
 
 impl Sieve {
-    pub(crate) fn new(keep: &'static Keep) -> Self {
+    /// Keeps this of the document.
+    pub fn new(keep: &'static Keep) -> Self {
         Self {
             state: State::Value { or_end: false },
             open: Vec::new(),
@@ -97,11 +99,14 @@ impl Sieve {
         }
     }
 
-    /// Reads on. `element` is given the elements of kept arrays, and refuses one by returning false.
-    pub(crate) fn push(&mut self, bytes: &[u8], element: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Malformed> {
+    /// Reads the next bytes. `element` gets the elements of kept arrays, and rejects one by returning false.
+    ///
+    /// # Errors
+    /// See [`Malformed`].
+    pub fn push(&mut self, bytes: &[u8], element: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Malformed> {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
-            // Runs of uninteresting bytes are taken at once; anything else, byte by byte.
+            // Runs of dropped bytes are skipped at once; everything else goes byte by byte.
             let run = self.run(rest);
             if run > 0 {
                 rest = &rest[run..];
@@ -114,8 +119,11 @@ impl Sieve {
         Ok(())
     }
 
-    /// What was kept, once everything was read.
-    pub(crate) fn finish(mut self) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+    /// The kept document, after the last byte.
+    ///
+    /// # Errors
+    /// The document is not complete.
+    pub fn finish(mut self) -> Result<Zeroizing<Vec<u8>>, Malformed> {
         if let State::InLiteral { .. } = self.state
             && self.open.is_empty()
         {
@@ -134,7 +142,7 @@ impl Sieve {
         }
     }
 
-    /// How many bytes can be left out without a look at each.
+    /// How many bytes can be skipped without changing the state.
     fn run(&self, bytes: &[u8]) -> usize {
         let mut bytes = bytes.iter();
         let all = bytes.len();
@@ -152,7 +160,7 @@ impl Sieve {
         run.unwrap_or(all)
     }
 
-    /// Takes one byte; false where it has to be looked at again, in the next state.
+    /// Processes one byte; false if it has to be processed again in the new state.
     fn step(&mut self, byte: u8, element: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, Malformed> {
         match &mut self.state {
             State::Value { or_end: true } if byte == b']' => self.close(byte, element)?,
@@ -205,7 +213,7 @@ impl Sieve {
                         text: true,
                         escaped,
                     };
-                    // The end of the string is looked at again, as the end of one that is left out.
+                    // The closing quote is processed again, as the end of a dropped string.
                     return Ok(!ends);
                 }
                 self.document.push(byte);
@@ -247,7 +255,7 @@ impl Sieve {
         Ok(true)
     }
 
-    /// What of the member is kept whose key was just read.
+    /// What to keep of the member whose key was just read.
     fn wanted(&self) -> Option<&'static Keep> {
         let Some((Keep::Object(members), _)) = self.open.last() else {
             return None;

@@ -4,11 +4,11 @@ use super::{Container, Happening, Pod};
 use crate::steps::marker;
 use crate::world::ado::Keeper;
 use crate::world::plan::{Naming, OnTerm};
-use lifecycle::Event;
+use lifecycle::{Event, Jobs};
 
 impl Pod {
     pub(super) fn start_agent(&mut self) {
-        if self.leaving.is_some() || matches!(self.agent, Container::Running { .. }) {
+        if self.terminating.is_some() || matches!(self.agent, Container::Running { .. }) {
             return;
         }
         self.incarnation += 1;
@@ -20,16 +20,15 @@ impl Pod {
     }
 
     pub(super) fn register(&mut self) {
+        if self.plan.gateway.is_some() {
+            return self.ask_to_register();
+        }
         let image = self.plan.image;
         let may = self.file.is_some_and(|token| self.token_is_good(Some(token)));
         if !may || self.ado_fault().is_some() {
             return self.agent_ends();
         }
-        let name = match image.naming {
-            Naming::Expected => "agent-0".to_owned(),
-            Naming::Akin => "pool-agent-0-abc".to_owned(),
-            Naming::Invented => "wonderful-tesla".to_owned(),
-        };
+        let name = self.agent_name();
         let owner = (!image.scrubs).then(|| marker("uid-0").to_string());
         let taken = self.ado.agents.values().any(|agent| agent.name == name && agent.online);
         if taken {
@@ -38,17 +37,27 @@ impl Pod {
         let id = self.ado.register(&name, owner, Keeper::Pod, self.now);
         self.ado.agents.get_mut(&id).expect("just registered").online = true;
         self.registrations += 1;
-        if self.leaving.is_some() && self.registrations == 1 {
-            // Every look of at most 36 s finds it, and every second one where it took over an agent from before, or
+        if self.terminating.is_some() && self.registrations == 1 {
+            // Every lookup within 36 s finds it, and every second one where it took over an agent from before, or
             // invented its name. A restarted kubelet makes the sidecar begin again.
-            let by_every_look = image.naming == Naming::Expected && !self.plan.left_over;
+            let by_every_lookup = image.naming == Naming::Expected && !self.plan.leftover;
             let again = if self.plan.kubelet_restart.is_some() { 80_000 } else { 0 };
-            let timeout = again + if by_every_look { 40_000 } else { 80_000 };
+            let timeout = again + if by_every_lookup { 40_000 } else { 80_000 };
             self.after(timeout, Happening::OutOfService(id));
         }
         self.agent = Container::Running { registered: Some(id) };
         if image.deletes_file && self.file.take().is_some() {
             self.after(1, Happening::ToSidecar(self.run, Event::TokenFileRemoved));
+        }
+    }
+
+    pub(super) fn agent_name(&self) -> String {
+        match self.plan.image.naming {
+            Naming::Expected => "agent-0".to_owned(),
+            Naming::Akin => "pool-agent-0-abc".to_owned(),
+            // The gateway removes the one before; without it several would stay, of which one is provably ours.
+            Naming::Invented if self.plan.gateway.is_some() => format!("wonderful-tesla-{}", self.incarnation),
+            Naming::Invented => "wonderful-tesla".to_owned(),
         }
     }
 
@@ -64,6 +73,7 @@ impl Pod {
             self.job_started = self.now;
             let length = self.plan.jobs[index].1 * 1000;
             self.after(length, Happening::JobEnds(self.incarnation, id, index));
+            self.job_assigned(id, index);
         }
     }
 
@@ -73,7 +83,8 @@ impl Pod {
         {
             agent.job = None;
             self.job_ended = self.now;
-            if self.plan.image.once {
+            self.tell_job_ended(id);
+            if self.plan.image.once || self.plan.gateway == Some(Jobs::One) {
                 self.script_ends();
             }
         }
@@ -122,6 +133,7 @@ impl Pod {
     pub(super) fn script_ends(&mut self) {
         if let (OnTerm::End { removes: true, .. }, Container::Running { registered: Some(id) }) =
             (self.plan.image.on_term, self.agent)
+            && !self.removes_through_the_gateway(id)
         {
             let may = self.file.is_some_and(|token| self.token_is_good(Some(token))) && self.ado_fault().is_none();
             let agent = self.ado.agents.get(&id);
@@ -135,6 +147,7 @@ impl Pod {
     /// The process of the agent is gone: its session ends, its job keeps the lock for ten minutes.
     pub(super) fn agent_dies(&mut self) {
         self.hook = None;
+        self.listener_dies();
         if let Container::Running { registered: Some(id) } = self.agent
             && let Some(agent) = self.ado.agents.get_mut(&id)
             && agent.keeper == Keeper::Pod
@@ -150,13 +163,13 @@ impl Pod {
 
     pub(super) fn agent_ends(&mut self) {
         self.agent_dies();
-        if self.leaving.is_some() {
+        if self.terminating.is_some() {
             self.after(200, Happening::TerminateSidecar(self.run));
         } else if self.plan.restarts {
             self.after(10_000, Happening::StartAgent);
         } else {
-            // The pod is complete: the sidecar gets the whole grace. One that is just being restarted does not come back.
-            self.leaving = Some(self.now);
+            // The pod is complete: the sidecar gets the whole grace period. One that is just being restarted does not come back.
+            self.terminating = Some(self.now);
             self.sidecar_lost = self.sidecar.is_none() || self.terminated.is_some();
             self.tell(Event::PreStop);
             self.after(100, Happening::TerminateSidecar(self.run));

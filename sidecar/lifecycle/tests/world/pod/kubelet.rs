@@ -1,19 +1,19 @@
-//! The end of the pod: deletion, hooks, the grace.
+//! The end of the pod: deletion, hooks, the grace period.
 
 use super::{Container, Happening, Pod};
 use crate::steps::marker;
 use crate::world::ado::Keeper;
 use crate::world::plan::End;
 use contract::Drain;
-use lifecycle::Event;
+use lifecycle::{Event, Jobs};
 
 impl Pod {
     pub(super) fn delete_pod(&mut self) {
-        if self.leaving.is_some() {
+        if self.terminating.is_some() {
             return;
         }
         self.check_enabled();
-        self.leaving = Some(self.now);
+        self.terminating = Some(self.now);
         self.sidecar_lost = self.sidecar.is_none() || self.terminated.is_some();
         // On a busy node the sidecar's hook comes late, and the other one does not wait for it.
         let late = if self.plan.end == End::Forced {
@@ -47,25 +47,25 @@ impl Pod {
         }
     }
 
-    /// An agent that registered while the pod was leaving gets no more jobs.
+    /// An agent that registered while the pod was terminating gets no more jobs.
     pub(super) fn check_out_of_service(&mut self, id: i64) {
         let is_there = self.sidecar.is_some() && self.terminated.is_none() && !self.sidecar_lost;
         let may_get_jobs = self.ado.agents.get(&id).is_some_and(|agent| agent.enabled);
         if self.is_fair() && is_there && self.is_provable(id) && may_get_jobs {
             self.violations.push(format!(
-                "{}: agent {id} came after the pod began to leave and is still in service",
+                "{}: agent {id} came after the pod began to terminate and is still in service",
                 self.now
             ));
         }
     }
 
     /// Whether an answer can show that this agent is ours. One that a successor took over, or whose marker a job changed,
-    /// is not; without a marker, one that took over an agent from before is nobody's.
+    /// is not; without a marker, one that took over an agent from before belongs to no pod.
     pub(super) fn is_provable(&self, id: i64) -> bool {
         self.ado.agents.get(&id).is_some_and(|agent| {
             let is_marked = match &agent.owner {
                 Some(owner) => *owner == marker("uid-0").to_string(),
-                None => !self.plan.left_over,
+                None => !self.plan.leftover,
             };
             agent.keeper == Keeper::Pod && is_marked
         })
@@ -83,7 +83,8 @@ impl Pod {
         }
         for id in self.ado.ours() {
             let agent = &self.ado.agents[&id];
-            if !agent.enabled && agent.disabled_by_person.is_none() {
+            // One that has had its only job stays out of service.
+            if !agent.enabled && agent.disabled_by_person.is_none() && self.plan.gateway != Some(Jobs::One) {
                 self.violations
                     .push(format!("{}: agent {id} was left disabled", self.now));
             }
@@ -97,13 +98,13 @@ impl Pod {
         self.terminate_sidecar();
     }
 
-    /// The whole grace begins again; the agent gets no second SIGTERM.
+    /// The whole grace period begins again; the agent gets no second SIGTERM.
     pub(super) fn kubelet_restart(&mut self) {
-        if self.leaving.is_none() || self.terminated.is_some() || self.plan.end != End::Deleted {
+        if self.terminating.is_none() || self.terminated.is_some() || self.plan.end != End::Deleted {
             return;
         }
         self.grace += 1;
-        self.leaving = Some(self.now);
+        self.terminating = Some(self.now);
         self.tell(Event::PreStop);
         if self.hook.is_some() {
             self.start_hook();

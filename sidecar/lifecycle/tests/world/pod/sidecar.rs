@@ -10,7 +10,7 @@ use std::time::Duration;
 
 impl Pod {
     pub(super) fn start_sidecar(&mut self) {
-        if self.sidecar.is_some() || self.leaving.is_some() {
+        if self.sidecar.is_some() || self.terminating.is_some() {
             return;
         }
         self.run += 1;
@@ -26,6 +26,7 @@ impl Pod {
             self.time(),
         ));
         self.drain();
+        self.listener_comes_back();
     }
 
     pub(super) fn tell(&mut self, event: Event) {
@@ -108,7 +109,12 @@ impl Pod {
                     self.admitted_at = Some(self.now);
                     self.after(900, Happening::StartAgent);
                 }
-                if self.file.is_none() && status.agent_may_start && self.run == 1 && self.registrations == 0 {
+                if self.plan.gateway.is_none()
+                    && self.file.is_none()
+                    && status.agent_may_start
+                    && self.run == 1
+                    && self.registrations == 0
+                {
                     self.violations
                         .push(format!("{}: the agent may start without a token file", self.now));
                 }
@@ -116,6 +122,8 @@ impl Pod {
             }
             Command::Persist(snapshot) => self.snapshot = Some(snapshot),
             Command::Note { .. } => {}
+            Command::OpenGate(gate) => self.open_gate(gate),
+            Command::AnswerRegistration { number, answer } => self.answer_registration(number, answer),
             Command::Exit(outcome) => self.sidecar_ended(outcome),
         }
     }
@@ -183,6 +191,7 @@ impl Pod {
         if let Container::Running { registered: Some(id) } = self.agent
             && before.contains(&id)
             && !self.ado.agents.contains_key(&id)
+            && self.plan.gateway.is_none()
             && self.plan.image.ends_when_removed
         {
             self.after(3_000, Happening::AgentEnds(self.incarnation));
@@ -196,7 +205,7 @@ impl Pod {
             since_term: self.terminated.map_or(0, |at| self.now - at),
             outcome,
             at: self.now,
-            agent_lives: self.leaving.is_none() || self.sidecar_lost,
+            agent_lives: self.terminating.is_none() || self.sidecar_lost,
             ours,
             busy,
             since_job: self.now - self.job_ended,
@@ -206,7 +215,8 @@ impl Pod {
                 .push(format!("{}: it ended by itself before SIGTERM", self.now));
         }
         self.sidecar = None;
-        if self.leaving.is_none() {
+        self.gateway_is_gone();
+        if self.terminating.is_none() {
             self.after(1_000, Happening::StartSidecar);
         }
     }
@@ -214,21 +224,23 @@ impl Pod {
     pub(super) fn lose_sidecar(&mut self, restart_after: u64) {
         if self.sidecar.take().is_some() {
             self.run += 1;
-            if self.leaving.is_none() {
+            self.gateway_is_gone();
+            if self.terminating.is_none() {
                 self.after(restart_after, Happening::StartSidecar);
             } else {
                 self.sidecar_lost = true;
             }
         } else if self.exits.last().is_none_or(|exit| exit.agent_lives) {
-            self.sidecar_lost |= self.leaving.is_some();
+            self.sidecar_lost |= self.terminating.is_some();
         }
     }
 
-    /// Its image is edited in place: it is told to end while the pod lives.
+    /// Its image is edited in place: it gets SIGTERM while the pod keeps running.
     pub(super) fn edit_sidecar(&mut self) {
-        if self.leaving.is_some() || self.sidecar.is_none() {
+        if self.terminating.is_some() || self.sidecar.is_none() {
             return;
         }
+        self.gateway.was_edited = true;
         self.tell(Event::PreStop);
         self.after(100, Happening::TerminateSidecar(self.run));
     }
@@ -239,8 +251,8 @@ impl Pod {
         }
         self.terminated = Some(self.now);
         // An edit just before the pod's deletion: SIGTERM comes before its turn, and no other sidecar comes after.
-        self.sidecar_lost |= self.leaving.is_some() && matches!(self.agent, Container::Running { .. });
-        let begun = self.leaving.unwrap_or(self.now);
+        self.sidecar_lost |= self.terminating.is_some() && matches!(self.agent, Container::Running { .. });
+        let begun = self.terminating.unwrap_or(self.now);
         let kill = (self.now + 2_000).max(begun + self.real_grace * 1000);
         self.kill = Some(kill);
         self.after(kill - self.now, Happening::KillSidecar(self.run));
@@ -251,7 +263,7 @@ impl Pod {
         if self.kill != Some(self.now) || self.sidecar.is_none() {
             return;
         }
-        // The end of a grace that is shorter than the pod says comes as a surprise.
+        // The end of a grace period that is shorter than the pod says comes as a surprise.
         if !self.is_cut_short {
             self.violations
                 .push(format!("{}: it was killed, for it had not ended", self.now));

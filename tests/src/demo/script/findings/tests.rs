@@ -31,7 +31,8 @@ fn all_well() -> Observed {
         idle: Some(Idle {
             result: Some("succeeded".to_owned()),
             secrets: Vec::new(),
-            own_removal: OwnRemoval::WithANewToken,
+            own_removal: Some(OwnRemoval::WithANewToken),
+            tokens: Vec::new(),
             end: end(),
         }),
         busy: Some(Busy {
@@ -139,10 +140,10 @@ fn each_weakness_gives_its_own_sentence() {
             seen.idle.as_mut().unwrap().secrets.push("PAT".to_owned());
         }),
         (Kind::Note, "token that it had kept", |seen| {
-            seen.idle.as_mut().unwrap().own_removal = OwnRemoval::WithAnOldToken;
+            seen.idle.as_mut().unwrap().own_removal = Some(OwnRemoval::WithAnOldToken);
         }),
         (Kind::Note, "the sidecar does", |seen| {
-            seen.idle.as_mut().unwrap().own_removal = OwnRemoval::None
+            seen.idle.as_mut().unwrap().own_removal = Some(OwnRemoval::None)
         }),
         (Kind::Bad, "until SIGKILL", |seen| {
             seen.early.as_mut().unwrap().end.killed = true

@@ -98,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_keeps_what_a_tree_would(value in any_json(), list in any::<bool>(), pretty in any::<bool>(), piece in 1_usize..70) {
+    fn it_keeps_what_a_full_parser_would(value in any_json(), list in any::<bool>(), pretty in any::<bool>(), piece in 1_usize..70) {
         let value = if list { json!({"count": 1, "value": [value], "x": 2}) } else { value };
         let text = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) }.expect("JSON");
         // Numbers may lose a digit on the way to the text.
@@ -142,7 +142,7 @@ fn a_key_may_be_escaped_and_may_be_any_length() {
 }
 
 #[test]
-fn what_is_no_json_is_malformed() {
+fn invalid_json_is_malformed() {
     for text in [
         "",
         " ",
@@ -185,7 +185,7 @@ fn peak(keep: &'static Keep, begin: &str, filler: &[u8], times: usize) -> usize 
 }
 
 #[test]
-fn no_answer_makes_it_hold_more_than_a_few_texts() {
+fn memory_is_bounded_for_any_response() {
     let brackets = vec![b'['; 4096];
     let braces = "{\"a\":".repeat(1000);
     let letters = vec![b'x'; 4096];

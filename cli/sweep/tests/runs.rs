@@ -1,0 +1,6 @@
+//! Single runs.
+
+mod bounds;
+mod rules;
+mod scene;
+mod strangers;

@@ -1,0 +1,6 @@
+//! The gateway's judgment.
+
+mod passing;
+mod pod;
+mod property;
+mod table;
