@@ -7,7 +7,7 @@ use tests::demo::stage::{AGENT, Stage};
 use tests::kubelet::{Pod, What};
 
 /// Longer than anything that is waited for takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The kubelet's first restart pause in these tests; the real one is 10 s.
 pub(crate) const BACK_OFF: Duration = Duration::from_millis(200);
 

@@ -15,7 +15,7 @@ use tests::programs::program;
 
 pub(crate) const NAMESPACE: &str = "agents";
 /// Longer than anything takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The ledger's ConfigMaps.
 const SHARDS: usize = 4;
 
