@@ -1,13 +1,14 @@
 //! One connection: what it is doing, since when, and the deadline of that.
 
 use std::future::{Future, pending, poll_fn};
+use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::metrics::Closed;
@@ -193,25 +194,50 @@ impl Client {
         }
     }
 
-    /// Performs the TLS handshake. Its first step, the key exchange and the signature, costs more than everything after it,
-    /// including a review; so the connections of one address take that step one after the other, and other tasks run in between.
-    /// `begin` may already take it: rustls does when it is given its configuration.
-    pub(crate) async fn handshake<H: Future>(&self, begin: impl FnOnce() -> H) -> H::Output {
-        // The semaphore is never closed; if it were, the handshake would only be less fair.
-        let permit = self.address.handshakes.acquire().await.ok();
-        if self.is_evicted() {
-            // The one that is evicted is the one that has waited longest, so its turn comes just then. It is closed elsewhere.
-            drop(permit);
-            return pending().await;
-        }
-        let mut handshake = pin!(begin());
-        let first = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context))).await;
+    /// Performs the TLS handshake: reads the client's first message, and answers it. The answer, a key exchange and a signature,
+    /// costs more than everything after it, including a review; so the connections of one address take that step one after the
+    /// other, and other tasks run in between. `answer` may already take it: rustls does when it is given its configuration.
+    pub(crate) async fn handshake<M, R, H, S>(
+        &self,
+        read: impl FnOnce() -> R,
+        answer: impl FnOnce(M) -> H,
+    ) -> io::Result<S>
+    where
+        R: Future<Output = io::Result<M>>,
+        H: Future<Output = io::Result<S>>,
+    {
+        let mut turn = self.turn().await;
+        let mut reading = pin!(read());
+        let message = match poll_once(reading.as_mut()).await {
+            Poll::Ready(message) => message?,
+            Poll::Pending => {
+                // Whoever sends it in pieces does not keep the turn meanwhile.
+                drop(turn);
+                let message = reading.await?;
+                turn = self.turn().await;
+                message
+            }
+        };
+        let mut handshake = pin!(answer(message));
+        let first = poll_once(handshake.as_mut()).await;
         tokio::task::yield_now().await;
-        drop(permit);
+        drop(turn);
         match first {
-            Poll::Ready(output) => output,
+            Poll::Ready(stream) => stream,
             Poll::Pending => handshake.await,
         }
+    }
+
+    /// Waits for its turn among the connections of its address.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed; if it were, the handshake would only be less fair.
+        let turn = self.address.handshakes.acquire().await.ok();
+        if self.is_evicted() {
+            // The one that is evicted is the one that has waited longest, so its turn comes just then. It is closed elsewhere.
+            drop(turn);
+            return pending().await;
+        }
+        turn
     }
 
     /// Waits until the connection is to be closed gracefully.
@@ -255,6 +281,11 @@ impl Client {
             Activity::LookingUp | Activity::Working => None,
         }
     }
+}
+
+/// Polls a future once.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 /// A request from its head to the last byte of its response, when the connection becomes idle.

@@ -45,22 +45,27 @@ pub(crate) struct Service {
 impl Service {
     /// Serves one connection until the client closes it, a deadline passes, it is evicted or the server closes.
     pub(crate) async fn serve(&self, stream: TcpStream, member: &Member) {
-        let _ = stream.set_nodelay(true);
         let client = member.client();
         let is_established = AtomicBool::new(self.tls.is_none());
         let serving = async {
             let Some(tls) = &self.tls else {
+                let _ = stream.set_nodelay(true);
                 client.open();
                 return self.requests(stream, client).await;
             };
             let handshake = async {
-                let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-                client.handshake(|| hello.into_stream(Arc::clone(tls))).await
+                // Whoever sends nothing takes no turn, and has no buffers.
+                stream.readable().await?;
+                let hello = || LazyConfigAcceptor::new(Acceptor::default(), stream);
+                client
+                    .handshake(hello, |hello| hello.into_stream(Arc::clone(tls)))
+                    .await
             };
             match handshake.await {
                 Ok(mut stream) => {
                     is_established.store(true, Ordering::Relaxed);
                     client.open();
+                    let _ = stream.get_ref().0.set_nodelay(true);
                     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
                     self.requests(stream, client).await
                 }

@@ -83,10 +83,10 @@ impl Connections {
     }
 
     /// Registers a new connection. At the limit another one is closed for it; `None` if all of them are being answered.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Member> {
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, victims: &mut Victims) -> Option<Member> {
         let mut open = self.open();
         if open.clients.len() - open.evicted >= self.limit {
-            let Some(victim) = victim(&open, Instant::now(), |_| true) else {
+            let Some(victim) = victims.next(&open) else {
                 self.metrics.closed(self.port, Closed::NoRoom);
                 return None;
             };
@@ -110,27 +110,40 @@ impl Connections {
             let (activity, since) = client.activity();
             client.is_charged() && (activity == Activity::LookingUp || now.saturating_duration_since(since) >= YOUNG)
         };
-        if let Some(client) = victim(&open, now, makes_us_wait) {
+        if let Some(client) = victims(&open, now, makes_us_wait).next() {
             open.evict(&client);
         }
     }
 }
 
-/// The connection to close: of the address with the most connections first, so that one client cannot displace another by
-/// reconnecting; then by activity, then the one in it for longest.
-fn victim(open: &Open, now: Instant, is_candidate: impl Fn(&Client) -> bool) -> Option<Arc<Client>> {
+/// Whom to close for the connections of one batch. They are looked for once, when the first of the batch needs room.
+#[derive(Default)]
+pub(crate) struct Victims(Option<std::vec::IntoIter<Arc<Client>>>);
+
+impl Victims {
+    fn next(&mut self, open: &Open) -> Option<Arc<Client>> {
+        let now = Instant::now();
+        self.0.get_or_insert_with(|| victims(open, now, |_| true)).next()
+    }
+}
+
+/// Connections that may be closed, in this order: those of the address with the most connections first, so that one client cannot
+/// displace another by reconnecting; then by activity, then the one in it for longest.
+fn victims(open: &Open, now: Instant, is_candidate: impl Fn(&Client) -> bool) -> std::vec::IntoIter<Arc<Client>> {
     let candidates = open
         .clients
         .values()
         .filter(|client| !client.is_evicted() && is_candidate(client));
-    candidates
+    let mut ranked: Vec<_> = candidates
         .filter_map(|client| {
             let (activity, since) = client.activity();
             let rank = rank(activity, now.saturating_duration_since(since))?;
             Some(((Reverse(client.address.connections()), rank, since), client))
         })
-        .min_by_key(|(key, _)| *key)
-        .map(|(_, client)| Arc::clone(client))
+        .collect();
+    ranked.sort_by_key(|(key, _)| *key);
+    let in_order: Vec<_> = ranked.into_iter().map(|(_, client)| Arc::clone(client)).collect();
+    in_order.into_iter()
 }
 
 /// The lowest rank is closed first; `None`: never, since the wait is not the client's fault.
@@ -184,7 +197,8 @@ impl Drop for Member {
 mod tests {
     use super::*;
     use crate::client::HANDSHAKES;
-    use std::future::{Future, Ready, poll_fn};
+    use std::future::{Future, Ready, poll_fn, ready};
+    use std::io;
     use std::pin::pin;
     use std::task::Poll;
 
@@ -197,7 +211,7 @@ mod tests {
             let (_, client) = open.add(IpAddr::from([10, 0, 0, *address]));
             client.set_since(*activity, now - Duration::from_millis(*lasts));
         }
-        let found = victim(&open, now, |_| true);
+        let found = victims(&open, now, |_| true).next();
         let expected = expected.map(|id| &open.clients[&id]);
         assert_eq!(found.as_ref().map(Arc::as_ptr), expected.map(Arc::as_ptr));
     }
@@ -236,11 +250,11 @@ mod tests {
             let steps = Arc::clone(&steps);
             tokio::spawn(async move {
                 // The expensive step happens before there is a future to poll.
-                let begin = || {
+                let answer = |()| {
                     steps.lock().unwrap().push(address);
-                    std::future::ready(())
+                    ready(Ok(()))
                 };
-                client.handshake(begin).await;
+                client.handshake(|| ready(Ok(())), answer).await.unwrap();
             })
         };
         let mut tasks: Vec<_> = (0..HANDSHAKES + 2).map(|_| handshake(1)).collect();
@@ -257,10 +271,44 @@ mod tests {
         let mut open = Open::default();
         let [evicted, other] = [(); 2].map(|()| open.add(IpAddr::from([10, 0, 0, 1])).1);
         open.evict(&evicted);
-        let mut handshake = pin!(evicted.handshake(|| -> Ready<()> { panic!("the expensive step is taken") }));
+        let read = || -> Ready<io::Result<()>> { panic!("its message is read") };
+        let mut handshake = pin!(evicted.handshake(read, |()| ready(Ok(()))));
         let waits = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context).is_pending())).await;
         assert!(waits);
-        other.handshake(|| std::future::ready(())).await;
+        other.handshake(|| ready(Ok(())), |()| ready(Ok(()))).await.unwrap();
+    }
+
+    /// The turn is for the expensive step, also where the message before it came in pieces.
+    #[tokio::test]
+    async fn a_message_in_pieces_neither_keeps_the_turn_nor_passes_it_by() {
+        let mut open = Open::default();
+        let [slow, other] = [(); 2].map(|()| open.add(IpAddr::from([10, 0, 0, 1])).1);
+        let rest = tokio::sync::Notify::new();
+        let steps = Mutex::new(Vec::new());
+        let step = |name| steps.lock().unwrap().push(name);
+        let message = || async {
+            rest.notified().await;
+            Ok(())
+        };
+        let slow_answer = |()| async {
+            step("slow");
+            Ok(())
+        };
+        let mut slowly = pin!(slow.handshake(message, slow_answer));
+        let waits = poll_fn(|context| Poll::Ready(slowly.as_mut().poll(context).is_pending())).await;
+        assert!(waits);
+        let other_answer = |()| async {
+            step("other");
+            // The rest arrives while another one has the turn.
+            rest.notify_one();
+            let waits = poll_fn(|context| Poll::Ready(slowly.as_mut().poll(context).is_pending())).await;
+            assert!(waits);
+            step("other's end");
+            Ok(())
+        };
+        other.handshake(|| ready(Ok(())), other_answer).await.unwrap();
+        slowly.await.unwrap();
+        assert_eq!(*steps.lock().unwrap(), ["other", "other's end", "slow"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::connection::Service;
-use crate::connections::{Connections, Member};
+use crate::connections::{Connections, Member, Victims};
 use crate::memory;
 use crate::metrics::Closed;
 
@@ -101,9 +101,13 @@ pub(crate) async fn run(service: Service, connections: Arc<Connections>, listene
             accepted = listener.accept() => accepted,
         };
         let mut next = Some(accepted);
+        let mut victims = Victims::default();
         while let Some(accepted) = next {
             match accepted {
-                Ok((stream, address)) => batch.extend(connections.admit(address.ip()).map(|member| (stream, member))),
+                Ok((stream, address)) => {
+                    let member = connections.admit(address.ip(), &mut victims);
+                    batch.extend(member.map(|member| (stream, member)));
+                }
                 Err(error) => {
                     // For instance EMFILE: a moment later a descriptor may be free.
                     tracing::error!("a connection could not be accepted: {error}");
