@@ -1,14 +1,20 @@
 //! Pods: the token out, label and annotations in.
 
+mod members;
+mod token;
+
+pub(super) use self::members::items;
+use self::members::set;
+use self::token::{take_out, volumes};
 use super::secrets::Sources;
 use super::{Choices, Holder, recipes};
 use crate::manifest::workload::Workload;
 use contract::{
     AGENT_CONTAINER_ANNOTATION, AGENT_CONTAINER_NAMES, AZWI_USE_LABEL, FEDERATED_TOKEN_ANNOTATION, HANDOFF_ANNOTATION,
-    Handoff, INJECT_LABEL, ONCE_ANNOTATION, PLACEHOLDER_ANNOTATION, POOL_ANNOTATION, TOKEN_FILE_VARIABLES,
-    TOKEN_VARIABLES_ANNOTATION, URL_ANNOTATION, URL_VARIABLES_ANNOTATION,
+    Handoff, INJECT_LABEL, ONCE_ANNOTATION, PLACEHOLDER_ANNOTATION, POOL_ANNOTATION, TOKEN_VARIABLES_ANNOTATION,
+    URL_ANNOTATION, URL_VARIABLES_ANNOTATION,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// What was done to a pod.
 pub(super) struct Done {
@@ -229,116 +235,6 @@ fn named(template: &mut Value, agent: &Value, names: &[String], handoff: Handoff
     }
 }
 
-/// Takes variables, sources and mounts out of a container.
-fn take_out(container: &mut Value, namespace: &str, sources: &Sources, choices: &Choices, done: &mut Done) {
-    let mut files = Vec::new();
-    let name = container["name"].as_str().unwrap_or_default().to_owned();
-    let Some(container) = container.as_object_mut() else {
-        return;
-    };
-    retain(container, "env", |entry| {
-        let name = entry["name"].as_str().unwrap_or_default();
-        if !recipes::is_token(name, choices) {
-            return true;
-        }
-        done.holders.extend(holder(entry, namespace));
-        if TOKEN_FILE_VARIABLES.contains(&name) {
-            files.extend(entry["value"].as_str().map(str::to_owned));
-        } else if entry["value"].as_str().is_some_and(|value| !value.is_empty()) {
-            done.notes.push(format!(
-                "the token stood in the manifest itself ({name}): whoever can read the manifest or its history has it, so revoke it"
-            ));
-        }
-        false
-    });
-    for source in container.get("envFrom").into_iter().flat_map(items) {
-        done.holders.extend(sources.tokens_of(source, namespace, choices));
-    }
-    let held = |source: &Value| done.holders.iter().any(|holder| is_source(source, namespace, holder));
-    let mut optional = Vec::new();
-    retain(container, "envFrom", |source| {
-        match sources.keys_of(source, namespace) {
-            Some(keys) => {
-                let prefix = source["prefix"].as_str().unwrap_or_default();
-                let is_token = |key: &String| {
-                    recipes::is_token(&format!("{prefix}{key}"), choices)
-                        || done
-                            .holders
-                            .iter()
-                            .any(|holder| is_source(source, namespace, holder) && holder.key.as_ref() == Some(key))
-                };
-                keys.is_empty() || !keys.iter().all(is_token)
-            }
-            None => {
-                optional.extend(held(source).then(|| source.clone()));
-                true
-            }
-        }
-    });
-    for source in items_mut(container, "envFrom") {
-        if optional.contains(source) {
-            source["secretRef"]["optional"] = json!(true);
-        } else if source.get("secretRef").is_some() && sources.keys_of(source, namespace).is_none() {
-            done.holders.extend(unknown(source, namespace));
-        }
-    }
-    let refers =
-        |text: &str| text.contains("$(AZP_TOKEN)") || text.contains("$AZP_TOKEN") || text.contains("${AZP_TOKEN");
-    let commands = ["command", "args"].iter().filter_map(|key| container.get(*key));
-    if commands.flat_map(items).filter_map(Value::as_str).any(refers) {
-        done.notes.push(format!(
-            "container {name} names AZP_TOKEN in its command: with the gateway that is the ticket; with token-file read AZP_TOKEN_FILE instead"
-        ));
-    }
-    retain(container, "volumeMounts", |mount| {
-        let path = mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/');
-        let holds = |file: &String| {
-            file.as_str() == path
-                || file
-                    .strip_prefix(path)
-                    .is_some_and(|rest| !path.is_empty() && rest.starts_with('/'))
-        };
-        !files.iter().any(holds)
-    });
-}
-
-/// Takes out volumes of Secrets that nobody mounts any more.
-fn volumes(template: &mut Value, namespace: &str, done: &mut Done) {
-    let spec = &template["spec"];
-    let containers = LISTS.iter().flat_map(|list| items(&spec[*list]));
-    let mounted: Vec<String> = containers
-        .flat_map(|container| items(&container["volumeMounts"]).chain(items(&container["volumeDevices"])))
-        .filter_map(|mount| mount["name"].as_str().map(str::to_owned))
-        .collect();
-    let Some(spec) = template["spec"].as_object_mut() else {
-        return;
-    };
-    retain(spec, "volumes", |volume| {
-        let is_mounted = mounted.iter().any(|name| volume["name"] == name.as_str());
-        let secret = &volume["secret"];
-        let provider = &volume["csi"]["volumeAttributes"]["secretProviderClass"];
-        if is_mounted || (secret.is_null() && provider.is_null()) {
-            return true;
-        }
-        if let Some(name) = secret["secretName"].as_str() {
-            let keys: Vec<Option<String>> = match secret["items"].as_array() {
-                Some(items) => items
-                    .iter()
-                    .map(|item| item["key"].as_str().map(str::to_owned))
-                    .collect(),
-                None => vec![None],
-            };
-            done.holders.extend(keys.into_iter().map(|key| Holder {
-                kind: "Secret",
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-                key,
-            }));
-        }
-        false
-    });
-}
-
 /// The ServiceAccount of the pods, of their own at last.
 fn account(template: &mut Value) -> String {
     let spec = &mut template["spec"];
@@ -357,64 +253,4 @@ fn account(template: &mut Value) -> String {
         }
         ACCOUNT.to_owned()
     })
-}
-
-/// What an entry of `env` takes its value from.
-fn holder(entry: &Value, namespace: &str) -> Option<Holder> {
-    let from = &entry["valueFrom"];
-    [("Secret", "secretKeyRef"), ("ConfigMap", "configMapKeyRef")]
-        .into_iter()
-        .find_map(|(kind, reference)| {
-            Some(Holder {
-                kind,
-                namespace: namespace.to_owned(),
-                name: from[reference]["name"].as_str()?.to_owned(),
-                key: from[reference]["key"].as_str().map(str::to_owned),
-            })
-        })
-}
-
-fn unknown(source: &Value, namespace: &str) -> Option<Holder> {
-    Some(Holder {
-        kind: "Secret",
-        namespace: namespace.to_owned(),
-        name: source["secretRef"]["name"].as_str()?.to_owned(),
-        key: None,
-    })
-}
-
-fn is_source(source: &Value, namespace: &str, holder: &Holder) -> bool {
-    let reference = if holder.kind == "Secret" {
-        "secretRef"
-    } else {
-        "configMapRef"
-    };
-    holder.namespace == namespace && source[reference]["name"] == holder.name.as_str()
-}
-
-fn set(members: &mut Value, key: &str, value: &str) {
-    if !members.is_object() {
-        *members = json!({});
-    }
-    members[key] = json!(value);
-}
-
-/// Keeps the items that are wanted, and no empty list where something was taken out.
-fn retain(members: &mut Map<String, Value>, key: &str, wanted: impl FnMut(&Value) -> bool) {
-    let Some(list) = members.get_mut(key).and_then(Value::as_array_mut) else {
-        return;
-    };
-    let before = list.len();
-    list.retain(wanted);
-    if list.is_empty() && before > 0 {
-        members.remove(key);
-    }
-}
-
-pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
-fn items_mut<'a>(members: &'a mut Map<String, Value>, key: &str) -> impl Iterator<Item = &'a mut Value> {
-    members.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
 }

@@ -1,6 +1,7 @@
 //! A fleet, simulated: pods come, end gracefully or not, agents are left behind, and whoever sweeps meets every misfortune at random
 //! times. Whatever happens, no agent is removed that is not a dead pod's; in the end no agent is left that could be known.
 
+mod agent;
 mod fleet;
 mod keeper;
 mod scenario;

@@ -13,6 +13,7 @@ use contract::{AZWI_CLIENT_ID_ANNOTATION, GRACE_SECONDS_ANNOTATION, SIDECAR_CONT
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use watch::{Seen, text_of, watch};
 
@@ -140,8 +141,12 @@ impl Life {
 
     /// Waits until `look` sees something.
     pub(crate) async fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
+        self.until_within(LIMIT, what, look).await
+    }
+
+    async fn until_within<T>(&self, limit: Duration, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
         let what = format!("pod {}: {what}", self.name);
-        let result = self.case.wait(&what, LIMIT, || async { Ok(look(self)) }).await;
+        let result = self.case.wait(&what, limit, || async { Ok(look(self)) }).await;
         result.with_context(|| self.explain())
     }
 
@@ -207,7 +212,12 @@ impl Life {
 
     /// Waits until the pod is over and its sidecar has ended, and answers how that went.
     pub(crate) async fn ended(&self) -> Result<Ending> {
-        self.until("it has ended", Self::ending).await
+        self.ended_within(LIMIT).await
+    }
+
+    /// The same for a pod that may take longer.
+    pub(crate) async fn ended_within(&self, limit: Duration) -> Result<Ending> {
+        self.until_within(limit, "it has ended", Self::ending).await
     }
 
     /// The sidecar must have removed its agent, with one request that succeeded, and it must be gone.

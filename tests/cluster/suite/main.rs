@@ -143,6 +143,7 @@ const TESTS: &[Test] = &[
     test!(Alone keep::an_agent_that_is_left_behind_is_removed_counted_and_told),
     test!(Alone plug::a_fixed_seed_leaves_no_agent_behind),
     test!(Alone plug::a_random_seed_leaves_no_agent_behind),
+    test!(Alone plug::losses::fewer_agents_and_jobs_are_lost_with_the_sidecar),
     // Last: the controllers need a while to be rid of its pods.
     test!(Alone burst::a_thousand_pods_are_admitted_without_a_failed_call),
 ];

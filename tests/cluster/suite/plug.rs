@@ -8,6 +8,7 @@ mod blows;
 mod dice;
 mod in_a_row;
 mod keep;
+pub(crate) mod losses;
 
 use crate::case::{Case, LIMIT, container_status};
 use crate::life::{Life, with_grace};

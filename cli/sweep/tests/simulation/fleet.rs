@@ -1,5 +1,6 @@
 //! What is true: pods, their agents, and what the API server and Azure DevOps show of them.
 
+use super::agent::SimAgent;
 use super::scenario::{BEGIN, Dice, LONGEST_LIFE, Misfortune, Scenario, Trouble};
 use azure_protocol::{AgentId, PoolId, ServerTime};
 use contract::{Foreign, Marker};
@@ -13,6 +14,7 @@ const CLUSTER: &str = "c";
 /// An agent without a process is offline after this time, and loses its job after that.
 const SESSION: i64 = 300;
 const LOCK: i64 = 600;
+
 #[derive(Debug, Clone)]
 struct SimPod {
     pod: Pod,
@@ -23,17 +25,6 @@ struct SimPod {
     /// Whether the API server shows it.
     shown: bool,
     is_started: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct SimAgent {
-    pub(super) listed: Listed,
-    /// Number of its pod; `None`: a foreign one.
-    pod: Option<usize>,
-    busy_until: i64,
-    offline_at: i64,
-    /// From when on to when it is offline though its pod lives.
-    blip: (i64, i64),
 }
 
 /// Everything.
@@ -333,17 +324,6 @@ impl Fleet {
             }
         }
         Ok(())
-    }
-}
-
-impl SimAgent {
-    fn advance(&mut self, now: i64) {
-        let online = now < self.offline_at && !(self.blip.0..self.blip.1).contains(&now);
-        if online != self.listed.online {
-            self.listed.online = online;
-            self.listed.status_changed = Some(ServerTime(now));
-        }
-        self.listed.busy = now < self.busy_until;
     }
 }
 
