@@ -283,31 +283,33 @@ mod tests {
     async fn a_message_in_pieces_neither_keeps_the_turn_nor_passes_it_by() {
         let mut open = Open::default();
         let [slow, other] = [(); 2].map(|()| open.add(IpAddr::from([10, 0, 0, 1])).1);
-        let rest = tokio::sync::Notify::new();
-        let steps = Mutex::new(Vec::new());
-        let step = |name| steps.lock().unwrap().push(name);
-        let message = || async {
-            rest.notified().await;
-            Ok(())
-        };
-        let slow_answer = |()| async {
-            step("slow");
-            Ok(())
-        };
-        let mut slowly = pin!(slow.handshake(message, slow_answer));
-        let waits = poll_fn(|context| Poll::Ready(slowly.as_mut().poll(context).is_pending())).await;
-        assert!(waits);
-        let other_answer = |()| async {
-            step("other");
+        let rest = Arc::new(tokio::sync::Notify::new());
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let slowly = tokio::spawn({
+            let (rest, steps) = (Arc::clone(&rest), Arc::clone(&steps));
+            async move {
+                let message = || async {
+                    rest.notified().await;
+                    Ok(())
+                };
+                let answer = |()| {
+                    steps.lock().unwrap().push("slow");
+                    ready(Ok(()))
+                };
+                slow.handshake(message, answer).await
+            }
+        });
+        tokio::task::yield_now().await;
+        let answer = |()| async {
+            steps.lock().unwrap().push("other");
             // The rest arrives while another one has the turn.
             rest.notify_one();
-            let waits = poll_fn(|context| Poll::Ready(slowly.as_mut().poll(context).is_pending())).await;
-            assert!(waits);
-            step("other's end");
+            tokio::task::yield_now().await;
+            steps.lock().unwrap().push("other's end");
             Ok(())
         };
-        other.handshake(|| ready(Ok(())), other_answer).await.unwrap();
-        slowly.await.unwrap();
+        other.handshake(|| ready(Ok(())), answer).await.unwrap();
+        slowly.await.unwrap().unwrap();
         assert_eq!(*steps.lock().unwrap(), ["other", "other's end", "slow"]);
     }
 

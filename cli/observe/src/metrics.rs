@@ -7,9 +7,9 @@ use crate::family::{
     BUILD, CLASH, ERRORS, Family, JOB_RESULTS, JOB_SECONDS, JOBS, LISTED, LOST, ORPHANS, POD, PROBLEM_PODS,
     REGISTRATIONS, REMOVALS, REQUESTS, THROTTLED, WORKERS,
 };
-use crate::fleet::{Listing, Owner, Pool};
+use crate::fleet::{Listing, Pool};
 use crate::jobs::{Change, Pools};
-use crate::words::{JobResult, JobState, OrphanState, Remover, SweepOutcome, WorkerState};
+use crate::words::{JobResult, JobState, OrphanState, Remover, SweepOutcome};
 use contract::{OutcomeReason, Reason};
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::prometheus_text;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::family::{Kind, families};
-use crate::fleet::Agent;
+use crate::fleet::{Agent, Owner};
 use crate::jobs::Job;
 use azure_protocol::{AgentId, ServerTime};
 
