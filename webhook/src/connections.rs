@@ -116,14 +116,19 @@ impl Connections {
     }
 }
 
-/// Whom to close for the connections of one batch. They are looked for once, when the first of the batch needs room.
+/// Whom to close for the connections of one batch: looked for when the first of the batch needs room, and again only when another
+/// address has the most connections by then, which those of the batch count for.
 #[derive(Default)]
-pub(crate) struct Victims(Option<std::vec::IntoIter<Arc<Client>>>);
+pub(crate) struct Victims(std::vec::IntoIter<Arc<Client>>);
 
 impl Victims {
     fn next(&mut self, open: &Open) -> Option<Arc<Client>> {
-        let now = Instant::now();
-        self.0.get_or_insert_with(|| victims(open, now, |_| true)).next()
+        let most = open.addresses.values().map(|address| address.connections()).max();
+        let is_next = |client: &Arc<Client>| !client.is_evicted() && Some(client.address.connections()) == most;
+        self.0.next().filter(is_next).or_else(|| {
+            self.0 = victims(open, Instant::now(), |_| true);
+            self.0.next()
+        })
     }
 }
 
@@ -228,6 +233,45 @@ mod tests {
         check(&[(1, LookingUp, 4000), (1, Working, 5000)], Some(0));
         check(&[(1, Answering, 500), (1, Working, 5000)], None);
         check(&[], None);
+    }
+
+    /// Connections of these addresses come in one batch, and one of those that are open is closed for each. How many each address has
+    /// left of the open ones, by the last byte.
+    fn left_after_a_batch(old: &[(u8, usize)], batch: &[u8]) -> BTreeMap<u8, usize> {
+        let mut open = Open::default();
+        let mut clients = Vec::new();
+        for (address, count) in old {
+            for _ in 0..*count {
+                let client = open.add(IpAddr::from([10, 0, 0, *address])).1;
+                client.set(Activity::Idle);
+                clients.push((*address, client));
+            }
+        }
+        let mut victims = Victims::default();
+        for address in batch {
+            let victim = victims.next(&open).unwrap();
+            open.evict(&victim);
+            open.add(IpAddr::from([10, 0, 0, *address]));
+        }
+        let mut left = BTreeMap::new();
+        for (address, client) in clients {
+            *left.entry(address).or_default() += usize::from(!client.is_evicted());
+        }
+        left
+    }
+
+    #[test]
+    fn a_batch_closes_its_own_address_before_those_with_few_connections() {
+        let all_of_the_first = left_after_a_batch(&[(1, 20), (2, 3)], &[1; 48]);
+        assert_eq!(all_of_the_first, BTreeMap::from([(1, 0), (2, 3)]));
+        let by_many = left_after_a_batch(&[(1, 20), (2, 3)], &[4, 5, 6, 7]);
+        assert_eq!(by_many, BTreeMap::from([(1, 16), (2, 3)]));
+    }
+
+    #[test]
+    fn an_address_that_gets_the_most_connections_within_a_batch_closes_its_own_from_then_on() {
+        let left = left_after_a_batch(&[(1, 20), (2, 18)], &[2; 10]);
+        assert_eq!(left, BTreeMap::from([(1, 17), (2, 11)]));
     }
 
     #[test]
