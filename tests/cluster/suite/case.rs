@@ -140,6 +140,22 @@ impl Case {
         Ok(identity)
     }
 
+    /// Gives the identity a personal access token, in the Secret that pods without us read it from.
+    pub(crate) fn add_access_token(&self) -> Result<()> {
+        let token = "a-personal-access-token-of-the-suite";
+        let world = &self.suite.world;
+        world
+            .ado
+            .add_personal_access_token(&world.settings.organization, token, &self.identity);
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": AGENT},
+            "stringData": {"token": token},
+        }))
+        .map(drop)
+    }
+
     /// The identity trusts this ServiceAccount of the namespace.
     pub(crate) fn trust(&self, account: &str) -> Result<()> {
         let credential = FederatedCredential::for_service_account(&issuer(), &self.namespace, account);

@@ -15,7 +15,7 @@ use crate::life::{Life, with_grace};
 use crate::suite::say;
 use crate::workload::{agent, annotate, template};
 use anyhow::{Result, ensure};
-use azure_emulators::ado::{AgentView, JobSpec, JobState};
+use azure_emulators::ado::{AgentView, JobSpec, JobState, JobView};
 use blows::Blow;
 use contract::{HANDOFF_ANNOTATION, Handoff, OWNER_VARIABLE, SIDECAR_CONTAINER};
 use dice::Dice;
@@ -248,7 +248,7 @@ impl Pull {
             let (pods, agents, jobs) = kinds.entry(kind).or_default();
             *pods += 1;
             *agents += usize::from(left.contains(&victim.life.name));
-            *jobs += self.lost(&victim.life.name).len();
+            *jobs += lost(&self.case, &victim.life.name).len();
         }
         for (kind, (pods, agents, jobs)) in kinds {
             say(&format!(
@@ -257,19 +257,9 @@ impl Pull {
         }
     }
 
-    /// Jobs that an agent had accepted and that did not succeed.
-    fn lost(&self, agent: &str) -> Vec<azure_emulators::ado::JobView> {
-        let mut jobs = self.case.pool.jobs();
-        jobs.retain(|job| {
-            job.agent.as_deref() == Some(agent)
-                && (job.state != JobState::Finished || job.result.as_deref() != Some("succeeded"))
-        });
-        jobs
-    }
-
     fn nothing_lost(&self) -> Result<()> {
         for victim in self.victims.iter().filter(|victim| victim.violence.is_empty()) {
-            let lost = self.lost(&victim.life.name);
+            let lost = lost(&self.case, &victim.life.name);
             ensure!(
                 lost.is_empty(),
                 "jobs were lost with a pod that ended gracefully: {lost:#?}\n{}",
@@ -311,6 +301,16 @@ impl Pull {
         );
         Ok(())
     }
+}
+
+/// Jobs that an agent had accepted and that did not succeed.
+fn lost(case: &Case, agent: &str) -> Vec<JobView> {
+    let mut jobs = case.pool.jobs();
+    jobs.retain(|job| {
+        job.agent.as_deref() == Some(agent)
+            && (job.state != JobState::Finished || job.result.as_deref() != Some("succeeded"))
+    });
+    jobs
 }
 
 /// The pod is gone, or all its containers have ended.

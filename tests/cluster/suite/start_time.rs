@@ -3,9 +3,9 @@
 //! the latter is what ours does; the rest is what the kubelet takes for any. A sidecar that does nothing and has a `postStart`
 //! hook instead of the startup probe shows what ours could save at most if it held the agent back by itself.
 
-use crate::case::{AGENT, Case, LIMIT};
+use crate::case::{Case, LIMIT};
 use crate::suite::say;
-use crate::workload::{agent, pod, template};
+use crate::workload::{agent, pod, template, with_access_token};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -20,22 +20,9 @@ const GOAL: Duration = Duration::from_secs(5);
 /// In turn, since one minute of a machine is not like the next. Pods stay until all have started, so that no removal
 /// disturbs a start.
 pub(crate) async fn an_agent_is_online_soon_after_its_pod_is_created(case: Case) -> Result<()> {
-    let token = "a-personal-access-token-of-the-suite";
-    let organization = &case.suite.world.settings.organization;
-    let ado = &case.suite.world.ado;
-    ado.add_personal_access_token(organization, token, &case.identity);
-    case.apply(&json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": AGENT},
-        "stringData": {"token": token},
-    }))?;
+    case.add_access_token()?;
     let injected = template("gen3");
-    let mut bare = template("gen3");
-    bare["metadata"]["labels"]["ado-agent.dev/inject"] = json!("false");
-    agent(&mut bare)["env"] =
-        json!([{"name": "AZP_TOKEN", "valueFrom": {"secretKeyRef": {"name": AGENT, "key": "token"}}}]);
-
+    let bare = with_access_token(template("gen3"));
     let idle = with_idle_sidecar(&bare, HeldBy::StartupProbe);
     let hooked = with_idle_sidecar(&bare, HeldBy::PostStart);
 

@@ -41,6 +41,17 @@ pub(crate) fn agent(template: &mut Value) -> &mut Value {
     &mut template["spec"]["containers"][0]
 }
 
+/// The template as it would be without us: not injected, with the personal access token of [`Case::add_access_token`] from its
+/// Secret.
+///
+/// [`Case::add_access_token`]: crate::case::Case::add_access_token
+pub(crate) fn with_access_token(mut template: Value) -> Value {
+    template["metadata"]["labels"]["ado-agent.dev/inject"] = json!("false");
+    agent(&mut template)["env"] =
+        json!([{"name": "AZP_TOKEN", "valueFrom": {"secretKeyRef": {"name": AGENT, "key": "token"}}}]);
+    template
+}
+
 /// A Deployment.
 pub(crate) fn deployment(name: &str, replicas: u32, template: &Value) -> Value {
     json!({

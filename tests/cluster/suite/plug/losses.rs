@@ -6,13 +6,14 @@
 //! personal access token from a Secret and Kubernetes' default grace of 30 seconds, which the jobs outlast.
 
 use super::keep::Keep;
-use crate::case::{AGENT, Case, LIMIT};
+use super::lost;
+use crate::case::{Case, LIMIT};
 use crate::life::Life;
 use crate::suite::say;
-use crate::workload::{CONTAINER, agent, template};
+use crate::workload::{CONTAINER, template, with_access_token};
 use anyhow::{Context, Result, ensure};
-use azure_emulators::ado::{JobSpec, JobState};
-use serde_json::{Value, json};
+use azure_emulators::ado::JobSpec;
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -79,16 +80,8 @@ pub(crate) async fn fewer_agents_and_jobs_are_lost_with_the_sidecar(case: Case) 
         Err(_) => AT_ONCE,
     };
     case.leaves_agents();
-    let token = "a-personal-access-token-of-the-suite";
-    let organization = &case.suite.world.settings.organization;
+    case.add_access_token()?;
     let ado = &case.suite.world.ado;
-    ado.add_personal_access_token(organization, token, &case.identity);
-    case.apply(&json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": AGENT},
-        "stringData": {"token": token},
-    }))?;
     let mut rows = Vec::new();
     for work in [Work::Idle, Work::Busy] {
         for death in [Death::Deleted, Death::ForceDeleted, Death::AgentKilled] {
@@ -162,10 +155,7 @@ impl Pod {
     }
 
     fn is_lost(&self) -> bool {
-        self.life.case.pool.jobs().iter().any(|job| {
-            job.agent.as_ref() == Some(&self.life.name)
-                && (job.state != JobState::Finished || job.result.as_deref() != Some("succeeded"))
-        })
+        !lost(&self.life.case, &self.life.name).is_empty()
     }
 }
 
@@ -216,13 +206,10 @@ async fn die(case: &Case, rows: &[Row], work: Work, round: usize, at_once: usize
 }
 
 fn template_of(script: &str, pods: Pods) -> Value {
-    let mut template = template(script);
-    if pods == Pods::WithoutUs {
-        template["metadata"]["labels"]["ado-agent.dev/inject"] = json!("false");
-        agent(&mut template)["env"] =
-            json!([{"name": "AZP_TOKEN", "valueFrom": {"secretKeyRef": {"name": AGENT, "key": "token"}}}]);
+    match pods {
+        Pods::WithUs => template(script),
+        Pods::WithoutUs => with_access_token(template(script)),
     }
-    template
 }
 
 /// In pods of a thousand.
