@@ -198,10 +198,13 @@ async fn die(case: &Case, rows: &[Row], work: Work, round: usize, at_once: usize
         pod.end().await?;
     }
     // Nobody ends the job of an agent that was killed; its sidecar waits for the lock, which nobody renews.
-    case.suite.world.ado.clock().advance(LOCK);
+    let clock = case.suite.world.ado.clock();
+    clock.advance(LOCK);
     for pod in all.iter_mut().filter(is_killed) {
         pod.end().await?;
     }
+    // Azure DevOps refuses the assertions of agents that come while its clock is ahead.
+    clock.set_skew_millis(0);
     Ok(all)
 }
 
