@@ -13,6 +13,8 @@ use std::time::Duration;
 /// The others need it, so it is set back first.
 const API_SERVER: &str = "kube-apiserver";
 const KUBELET: &str = "kubelet";
+/// Its flags that name what signs the tokens it accepts. The first issuer's tokens are its own.
+const ACCEPTED: [&str; 2] = ["--service-account-key-file=", "--service-account-issuer="];
 
 /// What kubectl is told to ask whether the API server is ready.
 const READY: [&str; 3] = ["get", "--raw", "/readyz"];
@@ -113,12 +115,16 @@ impl Node {
         self.services().iter_mut().try_for_each(Service::check)
     }
 
-    /// Starts those again that have ended or run with another command line than this.
+    /// Starts those again that have ended or run with another command line than this. What the API server accepts it accepts from
+    /// then on: pods that have started meanwhile hold tokens of the other key for up to an hour.
     pub fn set_back(&self, programs: &[Program]) -> Result<()> {
         let mut programs = programs.to_vec();
         programs.sort_by_key(|program| program.name != API_SERVER);
-        for program in programs {
+        for mut program in programs {
             let (current, keeper) = self.service(&program.name)?;
+            if program.name == API_SERVER {
+                accept_also(&mut program.arguments, &current.arguments);
+            }
             if self.keeps(&program.name, keeper) && current == program {
                 continue;
             }
@@ -143,5 +149,49 @@ impl Node {
         let service = format!("--server=https://{FIRST_SERVICE_ADDRESS}");
         let ask = [&READY[..], &[service.as_str(), "--request-timeout=5s"]].concat();
         self.wait_for("the API server's Service", LIMIT, &ask)
+    }
+}
+
+/// Adds what the API server accepts now.
+fn accept_also(arguments: &mut Vec<String>, now: &[String]) {
+    let accepted = |flag: &&String| ACCEPTED.iter().any(|prefix| flag.starts_with(prefix));
+    for flag in now.iter().filter(accepted) {
+        if !arguments.contains(flag) {
+            arguments.push(flag.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::accept_also;
+
+    #[test]
+    fn what_is_accepted_now_is_accepted_after_what_was() {
+        let flags = |flags: &[&str]| -> Vec<String> { flags.iter().map(|flag| (*flag).to_owned()).collect() };
+        let mut before = flags(&[
+            "--service-account-issuer=https://a",
+            "--service-account-key-file=/1",
+            "--service-account-signing-key-file=/1",
+        ]);
+        let now = flags(&[
+            "--service-account-issuer=https://b",
+            "--service-account-issuer=https://a",
+            "--service-account-key-file=/1",
+            "--service-account-signing-key-file=/2",
+            "--service-account-key-file=/2",
+            "--v=4",
+        ]);
+        let expected = flags(&[
+            "--service-account-issuer=https://a",
+            "--service-account-key-file=/1",
+            "--service-account-signing-key-file=/1",
+            "--service-account-issuer=https://b",
+            "--service-account-key-file=/2",
+        ]);
+        accept_also(&mut before, &now);
+        assert_eq!(before, expected);
+        accept_also(&mut before, &now);
+        assert_eq!(before, expected, "once");
     }
 }
