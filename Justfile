@@ -12,7 +12,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p cluster --test suite -p tests --test clients -- -D warnings
+    cargo clippy -p cluster --test suite --test promtool -p tests --test clients --test site -- -D warnings
     cargo deny check bans licenses sources
 
 # all tests

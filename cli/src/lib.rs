@@ -18,6 +18,8 @@ pub mod ledger_store;
 pub mod manifest;
 pub mod migrate;
 pub mod network;
+#[cfg(test)]
+mod offline_agent;
 pub mod organization;
 pub mod output;
 pub mod problem;

@@ -156,6 +156,7 @@ pub(super) async fn keep(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offline_agent::offline_agent;
 
     fn agent(id: i64, name: &str, system: &[(&str, &str)], user: &[(&str, &str)]) -> TaskAgent {
         let texts = |pairs: &[(&str, &str)]| {
@@ -165,18 +166,11 @@ mod tests {
                 .collect()
         };
         TaskAgent {
-            id: AgentId(id),
-            name: name.to_owned(),
             version: Some("4.1.0".to_owned()),
             os: Some("Linux".to_owned()),
-            enabled: true,
-            online: false,
-            created: None,
-            status_changed: None,
-            assigned: None,
-            last_completed: None,
             system_capabilities: texts(system),
             user_capabilities: texts(user),
+            ..offline_agent(id, name)
         }
     }
 

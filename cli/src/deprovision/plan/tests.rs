@@ -1,7 +1,7 @@
 use super::*;
+use crate::offline_agent::offline_agent;
 use crate::provision::principal::{Ids, Who};
-use azure_protocol::{AgentId, License, PoolId};
-use std::collections::BTreeMap;
+use azure_protocol::{License, PoolId};
 
 fn principal() -> Principal {
     Principal {
@@ -41,18 +41,8 @@ fn the_user() -> ServicePrincipal {
 
 fn agent(os: &str) -> TaskAgent {
     TaskAgent {
-        id: AgentId(3),
-        name: "a".to_owned(),
-        version: None,
         os: Some(os.to_owned()),
-        enabled: true,
-        online: false,
-        created: None,
-        status_changed: None,
-        assigned: None,
-        last_completed: None,
-        system_capabilities: BTreeMap::new(),
-        user_capabilities: BTreeMap::new(),
+        ..offline_agent(3, "a")
     }
 }
 

@@ -1,8 +1,8 @@
 use super::*;
+use crate::offline_agent::offline_agent;
 use crate::problem::Level;
 use crate::provision::az::Origin;
 use crate::provision::principal::{Ids, Who};
-use azure_protocol::AgentId;
 
 fn principal(who: Who) -> Principal {
     Principal {
@@ -175,18 +175,11 @@ fn a_role_is_given_and_never_made_smaller() {
 
 fn agent(os: &str, capabilities: &[(&str, &str)]) -> TaskAgent {
     TaskAgent {
-        id: AgentId(3),
-        name: "placeholder".to_owned(),
         version: Some("4.1.0".to_owned()),
         os: Some(os.to_owned()),
-        enabled: true,
-        online: false,
-        created: None,
-        status_changed: None,
-        assigned: None,
-        last_completed: None,
         system_capabilities: texts(capabilities),
         user_capabilities: texts(&[("mine", "1")]),
+        ..offline_agent(3, "placeholder")
     }
 }
 

@@ -1,5 +1,6 @@
 use super::super::{Pool, Probe};
 use super::*;
+use crate::offline_agent::offline_agent;
 use azure_protocol::{AgentId, JobRequest};
 
 fn pod(name: &str, reason: &str) -> AgentPod {
@@ -31,18 +32,10 @@ fn agent(name: &str, busy: bool) -> TaskAgent {
         pipeline: Some("web".into()),
     };
     TaskAgent {
-        id: AgentId(3),
-        name: name.into(),
-        version: None,
-        os: None,
-        enabled: true,
         online: true,
-        created: None,
-        status_changed: None,
         assigned: busy.then(|| job.clone()),
         last_completed: Some(job),
-        system_capabilities: Default::default(),
-        user_capabilities: Default::default(),
+        ..offline_agent(3, name)
     }
 }
 
