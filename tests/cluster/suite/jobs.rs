@@ -116,8 +116,9 @@ pub(crate) async fn a_job_completes_within_three_seconds_of_its_agents_end(case:
     wait_for_job(&case, "control", "Complete").await?;
     let pod = case.pods().await?.remove(0);
     let without = since_the_end(&case, pod["metadata"]["name"].as_str().unwrap_or_default())?;
-    // Where Kubernetes itself is slow, it is not for us to be fast.
-    let limit = (without + 2000).max(3000);
+    // The kubelet looks once a second at what has ended. With a sidecar it has to look twice, and its two looks may come late where
+    // that of the Job without was at once; half a second is ours.
+    let limit = (without + 2500).max(3000);
     for script in ["gen3", "gen0b"] {
         let mut template = once(script);
         agent(&mut template)["command"] = timed("/azp/start.sh --once");
