@@ -112,13 +112,18 @@ pub(crate) async fn a_job_completes_within_three_seconds_of_its_agents_end(case:
     let mut control = template("gen3");
     control["metadata"]["labels"][INJECT_LABEL] = json!("false");
     agent(&mut control)["command"] = timed("true");
-    case.apply(&job("control", &control))?;
-    wait_for_job(&case, "control", "Complete").await?;
-    let pod = case.pods().await?.remove(0);
-    let without = since_the_end(&case, pod["metadata"]["name"].as_str().unwrap_or_default())?;
-    // The kubelet looks once a second at what has ended. With a sidecar it has to look twice, and its two looks may come late where
-    // that of the Job without was at once; half a second is ours.
-    let limit = (without + 2500).max(3000);
+    // The kubelet looks once a second at what has ended, at once or a second late: the slowest of some is what Kubernetes takes.
+    let mut without = 0;
+    for name in ["control-1", "control-2", "control-3"] {
+        case.apply(&job(name, &control))?;
+        wait_for_job(&case, name, "Complete").await?;
+        let pods = case.pods().await?;
+        let mut names = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str());
+        let pod = names.find(|pod| pod.starts_with(name));
+        without = without.max(since_the_end(&case, pod.context("the Job has a pod")?)?);
+    }
+    // Where Kubernetes itself is slow, it is not for us to be fast.
+    let limit = (without + 2000).max(3000);
     for script in ["gen3", "gen0b"] {
         let mut template = once(script);
         agent(&mut template)["command"] = timed("/azp/start.sh --once");

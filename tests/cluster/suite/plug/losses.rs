@@ -19,9 +19,7 @@ use std::time::Duration;
 
 /// Start scripts: one that replaces its shell and never removes its agent, one that tries once, Microsoft's of today.
 const SCRIPTS: [&str; 3] = ["gen0", "gen1", "gen3"];
-/// Pods of each kind at a time: two processors have room for no more, of which each sidecar requests a tenth of one.
-const AT_ONCE: usize = 1;
-/// Pods of each kind.
+/// Pods of each kind, one of each at a time: two processors have room for no more, of which each sidecar requests a tenth of one.
 const COUNT: usize = 2;
 /// How long a job takes, from before its pod's death on.
 const JOB_SECONDS: f64 = 45.0;
@@ -97,13 +95,11 @@ pub(crate) async fn fewer_agents_and_jobs_are_lost_with_the_sidecar(case: Case) 
         }
     }
     let mut keep = Keep::start(&case)?;
-    let rounds = count.div_ceil(AT_ONCE);
     let mut over = Vec::new();
-    for round in 0..rounds {
-        let at_once = AT_ONCE.min(count - round * AT_ONCE);
+    for round in 0..count {
         for work in [Work::Idle, Work::Busy] {
-            say(&format!("losses: round {} of {rounds}, {work:?}", round + 1));
-            over.extend(die(&case, &rows, work, round, at_once).await?);
+            say(&format!("losses: round {} of {count}, {work:?}", round + 1));
+            over.extend(die(&case, &rows, work, round).await?);
         }
     }
     for pod in &over {
@@ -162,19 +158,17 @@ impl Pod {
 }
 
 /// Pods of all kinds come, work, and die.
-async fn die(case: &Case, rows: &[Row], work: Work, round: usize, at_once: usize) -> Result<Vec<Pod>> {
+async fn die(case: &Case, rows: &[Row], work: Work, round: usize) -> Result<Vec<Pod>> {
     let mut all = Vec::new();
     for (number, row) in rows.iter().enumerate().filter(|(_, row)| row.work == work) {
         for (pods, kind) in [(Pods::WithUs, "with"), (Pods::WithoutUs, "without")] {
-            for copy in 0..at_once {
-                let name = format!("{kind}-{number}-{round}-{copy}");
-                all.push(Pod {
-                    life: Life::begin(case, &name, &template_of(row.script, pods))?,
-                    pods,
-                    row: number,
-                    was_left: false,
-                });
-            }
+            let name = format!("{kind}-{number}-{round}");
+            all.push(Pod {
+                life: Life::begin(case, &name, &template_of(row.script, pods))?,
+                pods,
+                row: number,
+                was_left: false,
+            });
         }
     }
     for pod in &all {
