@@ -26,7 +26,7 @@ pub(crate) async fn answer(
     cluster: Arc<ClusterFacts>,
     client: &Client,
     deadline: Instant,
-) -> Result<String, Response> {
+) -> Result<Vec<u8>, Response> {
     let mut review = Review {
         shared: Arc::clone(shared),
         cluster,
@@ -39,7 +39,7 @@ pub(crate) async fn answer(
         let step;
         (review, step) = review.step(account, deadline).await?;
         let key = match step {
-            Step::Answered(text) => return Ok(text),
+            Step::Answered(json) => return Ok(json),
             Step::NeedsAccount(key) => key,
         };
         client.set(Activity::LookingUp);
@@ -59,7 +59,7 @@ struct Review {
 }
 
 enum Step {
-    Answered(String),
+    Answered(Vec<u8>),
     NeedsAccount(Key),
 }
 
@@ -112,7 +112,7 @@ impl Review {
     }
 
     /// Counts and logs the decision; returns the response.
-    fn conclude(&self, incoming: &Incoming, decision: &Decision) -> String {
+    fn conclude(&self, incoming: &Incoming, decision: &Decision) -> Vec<u8> {
         let answer = incoming.answer(decision);
         let took = self.started.elapsed();
         let subject = incoming.subject();

@@ -32,11 +32,9 @@ impl Received {
         &self.bytes
     }
 
-    /// Whether parsing takes long enough to be worth another thread: the body is large or has many JSON values. Every value but
-    /// the first follows one of these bytes, and counting them takes less than a microsecond.
+    /// Whether parsing takes long enough to be worth another thread: the body is large or has many JSON values.
     pub(crate) fn is_costly(&self) -> bool {
-        let values = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
-        self.bytes.len() > SMALL_BODY || values(&self.bytes) > FEW_VALUES
+        self.bytes.len() > SMALL_BODY || inject::review::most_values(&self.bytes) > FEW_VALUES
     }
 
     /// Grows the buffer for `more` bytes. A large buffer is charged to the budget before it is allocated; the old charge is

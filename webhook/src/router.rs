@@ -107,9 +107,9 @@ async fn mutate(
 ) -> Response {
     let deadline = Instant::now() + timeout(request.uri());
     match answer(&shared, &in_request, request, deadline).await {
-        Ok((text, charge)) => {
+        Ok((json, charge)) => {
             let answer = Bytes::from_owner(Answer {
-                text,
+                json,
                 _charge: charge,
                 _in_request: in_request,
             });
@@ -121,14 +121,14 @@ async fn mutate(
 
 /// A response body, and what is released when its last byte has been written.
 struct Answer {
-    text: String,
+    json: Vec<u8>,
     _charge: Option<Charge>,
     _in_request: Arc<InRequest>,
 }
 
 impl AsRef<[u8]> for Answer {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.json
     }
 }
 
@@ -137,7 +137,7 @@ async fn answer(
     in_request: &InRequest,
     request: Request,
     deadline: Instant,
-) -> Result<(String, Option<Charge>), Response> {
+) -> Result<(Vec<u8>, Option<Charge>), Response> {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
         let expected = "expected Content-Type: application/json".to_owned();
@@ -150,13 +150,13 @@ async fn answer(
         // Not a decision: the webhook configuration's failurePolicy decides what becomes of the pod.
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {problem}\n")).into_response()
     })?;
-    let text = admission::answer(shared, body, cluster, client, deadline).await?;
+    let json = admission::answer(shared, body, cluster, client, deadline).await?;
     // The body has been freed; nearly every response fits into a connection's own memory.
-    let charge = match text.capacity() {
+    let charge = match json.capacity() {
         0..=SMALL_BODY => None,
         large => Some(shared.budget.charge(large, client).await.ok_or_else(busy)?),
     };
-    Ok((text, charge))
+    Ok((json, charge))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

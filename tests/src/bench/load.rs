@@ -82,6 +82,16 @@ impl Target {
         Ok(connections)
     }
 
+    /// One answer, which is checked in full.
+    ///
+    /// # Errors
+    /// No connection, or another answer.
+    pub(super) async fn answer(&self) -> anyhow::Result<Bytes> {
+        let answer = Connection::open(self.clone()).await?.post().await?;
+        self.check(&answer)?;
+        Ok(answer)
+    }
+
     fn check(&self, answer: &[u8]) -> anyhow::Result<()> {
         let answer: Value = serde_json::from_slice(answer)?;
         let response = &answer["response"];

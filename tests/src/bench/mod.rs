@@ -13,6 +13,7 @@ pub mod load;
 pub mod machine;
 pub mod memory;
 pub mod neighbor;
+pub mod older;
 pub mod pod;
 pub mod process;
 pub mod report;

@@ -18,7 +18,7 @@ use super::Effort;
 use super::load::{Expected, Target};
 use super::process::Process;
 use super::report::{Row, mebibytes, median, microseconds, times};
-use super::reviews::{self, CONNECTIONS, Figure, Subject};
+use super::reviews::{self, CONNECTIONS, FIGURES, Subject, ratio};
 use crate::apiserver::ApiServer;
 use crate::apiserver::webhook::{Webhook, service_name, write_pair};
 use azure_emulators::world::TENANT;
@@ -72,20 +72,11 @@ fn rows(subjects: &[Subject; 2]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, connections) in CONNECTIONS.into_iter().enumerate() {
         let tail_goal = (connections > 1).then_some(TAIL_GOAL);
-        let figures: [(&str, Figure, Option<f64>); 3] = [
-            ("p50", |measured| measured.p50.clone(), None),
-            ("p99", |measured| measured.p99.clone(), tail_goal),
-            (
-                "processor time",
-                |measured| vec![measured.processor()],
-                Some(PROCESSOR_GOAL),
-            ),
-        ];
-        for (figure, of, goal) in figures {
+        let goals = [None, tail_goal, Some(PROCESSOR_GOAL)];
+        for ((figure, of), goal) in FIGURES.into_iter().zip(goals) {
             let [ours, theirs] = subjects.each_ref().map(|subject| of(&subject.measured[index]));
-            let ratio = median(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs));
             let name = format!("{}: {figure} / azwi", reviews::at(connections));
-            let mut row = Row::new(name, times(ratio))
+            let mut row = Row::new(name, times(ratio(&ours, &theirs)))
                 .part("webhook", microseconds(median(ours)))
                 .part("azwi", microseconds(median(theirs)));
             if let Some(goal) = goal {

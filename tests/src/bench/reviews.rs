@@ -109,8 +109,19 @@ pub fn process(webhook: &Webhook) -> anyhow::Result<Process> {
     Ok(Process(webhook.id().context("the webhook has ended")?))
 }
 
-/// A figure of [`Measured`], one a round or one for all.
+/// A figure of [`Measured`], one a round or one for all, in seconds.
 pub(super) type Figure = fn(&Measured) -> Vec<f64>;
+
+pub(super) const FIGURES: [(&str, Figure); 3] = [
+    ("p50", |measured| measured.p50.clone()),
+    ("p99", |measured| measured.p99.clone()),
+    ("processor time", |measured| vec![measured.processor()]),
+];
+
+/// How many times another server's figure one server's is: the median of the rounds.
+pub(super) fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs))
+}
 
 /// A server under measurement, and what was measured, by number of connections.
 pub(super) struct Subject {
@@ -237,20 +248,17 @@ pub(super) fn at(connections: usize) -> String {
 fn rows(subjects: &[Subject; 3]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, connections) in CONNECTIONS.into_iter().enumerate() {
-        let figures: [(&str, Figure); 3] = [
-            ("p50", |measured| measured.p50.clone()),
-            ("p99", |measured| measured.p99.clone()),
-            ("processor time", |measured| vec![measured.processor()]),
-        ];
-        for (figure, of) in figures {
+        for (figure, of) in FIGURES {
             let [webhook, floor, logging] = subjects.each_ref().map(|subject| of(&subject.measured[index]));
-            let ratio = median(webhook.iter().zip(&floor).map(|(webhook, floor)| webhook / floor));
             rows.push(
-                Row::new(format!("{}: {figure} / floor", at(connections)), times(ratio))
-                    .goal(GOAL)
-                    .part("webhook", microseconds(median(webhook)))
-                    .part("floor", microseconds(median(floor)))
-                    .part("floor that logs", microseconds(median(logging))),
+                Row::new(
+                    format!("{}: {figure} / floor", at(connections)),
+                    times(ratio(&webhook, &floor)),
+                )
+                .goal(GOAL)
+                .part("webhook", microseconds(median(webhook)))
+                .part("floor", microseconds(median(floor)))
+                .part("floor that logs", microseconds(median(logging))),
             );
         }
     }

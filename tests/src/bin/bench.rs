@@ -10,7 +10,7 @@ use tests::bench::floor::Log;
 use tests::bench::machine::{Machine, load};
 use tests::bench::report::{Row, table};
 use tests::bench::{
-    Effort, attack, attack_sidecar, floor, gateway, memory, neighbor, reviews, round_trip, sidecar, sizes,
+    Effort, attack, attack_sidecar, floor, gateway, memory, neighbor, older, reviews, round_trip, sidecar, sizes,
 };
 use tests::programs::program;
 
@@ -47,6 +47,14 @@ enum Role {
         /// Program of the Azure Workload Identity webhook
         #[arg(value_parser = attack::existing)]
         azwi: PathBuf,
+    },
+    /// The webhook beside another build of it, for instance of an older commit: both are called in turn, and the ratio counts
+    Older {
+        #[command(flatten)]
+        how: How,
+        /// Program of the other webhook
+        #[arg(value_parser = attack::existing)]
+        webhook: PathBuf,
     },
     /// The webhook under attack, in the memory limit of the Deployment, while an honest client goes on asking. Needs root for
     /// the limit, which is a control group
@@ -121,6 +129,10 @@ fn main() -> anyhow::Result<()> {
         Some(Role::Neighbor { how, azwi }) => {
             program("ado-agent-webhook")?;
             runtime()?.block_on(how.tell(async |effort| neighbor::measure(effort, &azwi).await))
+        }
+        Some(Role::Older { how, webhook }) => {
+            program("ado-agent-webhook")?;
+            runtime()?.block_on(how.tell(async |effort| older::measure(effort, &webhook).await))
         }
         Some(Role::Attack {
             how,

@@ -46,6 +46,29 @@ impl EnvVar<'_> {
             Self::Copy(entry) => entry.get("name").and_then(Value::as_str).unwrap_or_default(),
         }
     }
+
+    /// How long it is, in bytes: about its JSON form, without the time to write that. Copies have a limit of their own, and
+    /// count as nothing here.
+    pub(crate) fn bytes(&self) -> usize {
+        const REFERENCE: &str = r#"{"name":"","valueFrom":{"configMapKeyRef":{"name":"","key":"","optional":true}}}"#;
+        match self {
+            Self::Value { name, value } => name.len() + value.len(),
+            Self::Reference { name, value_from } => REFERENCE.len() + name.len() + value_from.bytes(),
+            Self::Copy(_) => 0,
+        }
+    }
+}
+
+impl EnvVarSource<'_> {
+    /// Bytes of its texts.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Field { field_path } => field_path.len(),
+            Self::ConfigMap(KeySelector { name, key, .. }) | Self::Secret(KeySelector { name, key, .. }) => {
+                name.len() + key.len()
+            }
+        }
+    }
 }
 
 /// A variable with exactly this value.

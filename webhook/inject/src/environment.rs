@@ -139,9 +139,10 @@ impl<'a> Environment<'a> {
     /// contract has for them.
     pub(crate) fn brought(&self, name: &'a str) -> impl Iterator<Item = EnvVar<'a>> {
         let prefix = contract::ENV_FROM_VARIABLE_PREFIX;
-        self.sources
-            .iter()
-            .filter_map(move |source| source.reference(name, format!("{prefix}{}_{name}", source.index).into()))
+        self.sources.iter().filter_map(move |source| {
+            let target = [prefix, &source.index.to_string(), "_", name].concat();
+            source.reference(name, target.into())
+        })
     }
 
     /// How many objects `envFrom` takes variables from.
@@ -162,7 +163,10 @@ impl<'a> Environment<'a> {
     pub(crate) fn numbered_references(&self, name: &'a str, target: &str) -> Vec<EnvVar<'a>> {
         self.sources
             .iter()
-            .filter_map(|source| source.reference(name, format!("{target}_{}", source.index).into()))
+            .filter_map(|source| {
+                let target = [target, "_", &source.index.to_string()].concat();
+                source.reference(name, target.into())
+            })
             .collect()
     }
 }

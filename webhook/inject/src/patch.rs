@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Most patches are a little smaller.
-const USUAL_BYTES: usize = 8 * 1024;
+const USUAL_BYTES: usize = 12 * 1024;
 
 /// The patch for the pod that the plan was made for, as its JSON text.
 pub(crate) fn patch(plan: &Plan<'_>, pod: &Value) -> Vec<u8> {
@@ -139,7 +139,7 @@ fn pointer(path: &[&str]) -> String {
     let mut pointer = String::new();
     for token in path {
         pointer.push('/');
-        if token.contains(['~', '/']) {
+        if token.bytes().any(|byte| matches!(byte, b'~' | b'/')) {
             pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
         } else {
             pointer.push_str(token);

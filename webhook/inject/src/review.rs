@@ -94,6 +94,31 @@ pub struct Incoming {
     request: AdmissionRequest,
 }
 
+/// How many JSON values a text has at most: every value but the first follows `,`, `[` or `{`. That is all that is known of a
+/// text before it is parsed, and takes a fraction of the time.
+pub fn most_values(text: &[u8]) -> usize {
+    // Eight bytes at a time: the programs are built for size, so the compiler does not do it.
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const LOW_BITS: u64 = 0x7f * ONES;
+    // 1 in each byte that is equal, 0 in the others: the sum has the high bit of every byte that has another bit, and carries
+    // nothing into the next one.
+    let equal = |word: u64, byte: u8| {
+        let difference = word ^ (u64::from(byte) * ONES);
+        !(((difference & LOW_BITS) + LOW_BITS) | difference | LOW_BITS) >> 7
+    };
+    // `[` is `{` without one bit.
+    let found = |word: u64| equal(word, b',') + equal(word | (u64::from(b'[' ^ b'{') * ONES), b'{');
+    let (words, rest) = text.as_chunks();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let count = |words: &[[u8; 8]]| {
+        let sums: u64 = words.iter().map(|word| found(u64::from_ne_bytes(*word))).sum();
+        sums.to_ne_bytes().map(usize::from).iter().sum::<usize>()
+    };
+    // Of so many words no sum is larger than a byte.
+    1 + count(&[last]) + words.chunks(usize::from(u8::MAX)).map(count).sum::<usize>()
+}
+
 impl Incoming {
     /// Reads a review.
     ///
@@ -164,7 +189,7 @@ impl Incoming {
     }
 
     /// The answer, as JSON.
-    pub fn answer(&self, decision: &Decision) -> String {
+    pub fn answer(&self, decision: &Decision) -> Vec<u8> {
         answer::write(self, decision)
     }
 }
@@ -174,12 +199,32 @@ mod tests {
     use super::*;
     use crate::{Denial, Injection};
     use contract::{DenyReason, SkipReason};
+    use proptest::collection;
+    use proptest::prelude::{Just, any, prop_assert_eq, prop_oneof, proptest};
     use serde_json::json;
 
     fn review(request: &Value) -> Vec<u8> {
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
             .to_string()
             .into_bytes()
+    }
+
+    proptest! {
+        /// Whatever bytes: those that matter are frequent, and so are their neighbors by one bit.
+        #[test]
+        fn values_are_counted_as_byte_by_byte(
+            text in collection::vec(prop_oneof![Just(b','), Just(b'['), Just(b'{'), any::<u8>()], 0..60)
+        ) {
+            let found = text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+            prop_assert_eq!(most_values(&text), 1 + found);
+        }
+    }
+
+    #[test]
+    fn many_values_are_counted_too() {
+        for length in [2039, 2040, 2041, 5000] {
+            assert_eq!(most_values(&vec![b'{'; length]), 1 + length);
+        }
     }
 
     #[test]
@@ -197,7 +242,7 @@ mod tests {
         let answer = Incoming::parse(body)
             .unwrap()
             .answer(&Decision::skip(SkipReason::OptedOut));
-        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
         assert_eq!(answer["response"]["uid"], "u");
         assert_eq!(answer["response"].get("patch"), None);
@@ -224,7 +269,7 @@ mod tests {
             patch: b"[]".to_vec(),
             warnings: vec!["w".to_owned()],
         };
-        let answer: Value = serde_json::from_str(&incoming.answer(&Decision::Inject(injection))).unwrap();
+        let answer: Value = serde_json::from_slice(&incoming.answer(&Decision::Inject(injection))).unwrap();
         assert_eq!(answer["response"]["patch"], "W10=");
         assert_eq!(answer["response"]["patchType"], "JSONPatch");
         assert_eq!(answer["response"]["warnings"], json!(["w"]));
@@ -238,7 +283,7 @@ mod tests {
             (DenyReason::MalformedPod, 422, "Invalid"),
         ] {
             let decision = Decision::Deny(Denial::new(reason, "what is wrong"));
-            let answer: Value = serde_json::from_str(&incoming.answer(&decision)).unwrap();
+            let answer: Value = serde_json::from_slice(&incoming.answer(&decision)).unwrap();
             let message = format!("{reason}: what is wrong");
             assert_eq!(
                 answer["response"]["status"],

@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         return Corpus::Reject;
     };
     let decision = fuzz::decide_review(&review);
-    let answer: Value = serde_json::from_str(&review.answer(&decision)).expect("the answer is JSON");
+    let answer: Value = serde_json::from_slice(&review.answer(&decision)).expect("the answer is JSON");
     assert_eq!(answer["response"]["uid"], review.uid());
     assert_eq!(answer["response"]["allowed"], !matches!(decision, Decision::Deny(_)));
     if let Decision::Inject(_) = decision {

@@ -8,7 +8,7 @@ use contract::DenyReason;
 use serde::Serialize;
 
 /// The answer to a review as JSON.
-pub(super) fn write(incoming: &Incoming, decision: &Decision) -> String {
+pub(super) fn write(incoming: &Incoming, decision: &Decision) -> Vec<u8> {
     let message;
     let status = match decision {
         Decision::Inject(_) | Decision::Skip { .. } => None,
@@ -31,7 +31,7 @@ pub(super) fn write(incoming: &Incoming, decision: &Decision) -> String {
             },
         },
     };
-    let mut answer = serde_json::to_string(&answer).expect("strings, numbers and lists always serialize");
+    let mut answer = serde_json::to_vec(&answer).expect("strings, numbers and lists always serialize");
     if let Decision::Inject(injection) = decision {
         add_patch(&mut answer, &injection.patch);
     }
@@ -93,11 +93,16 @@ impl<'a> Status<'a> {
 
 /// Adds the patch to the end of the response, which is the end of the answer. A patch is nearly all of an answer and has no
 /// character that JSON escapes, so it is written as it is and not scanned.
-fn add_patch(answer: &mut String, patch: &[u8]) {
-    let ends = "}}";
-    answer.truncate(answer.len() - ends.len());
-    answer.push_str(r#","patchType":"JSONPatch","patch":""#);
-    STANDARD.encode_string(patch, answer);
-    answer.push('"');
-    answer.push_str(ends);
+fn add_patch(answer: &mut Vec<u8>, patch: &[u8]) {
+    let (before, after) = (br#","patchType":"JSONPatch","patch":""#, br#""}}"#);
+    let length = base64::encoded_len(patch.len(), true).expect("a patch is shorter than half of the memory");
+    answer.truncate(answer.len() - "}}".len());
+    answer.reserve_exact(before.len() + length + after.len());
+    answer.extend_from_slice(before);
+    let start = answer.len();
+    answer.resize(start + length, 0);
+    STANDARD
+        .encode_slice(patch, &mut answer[start..])
+        .expect("the space is as long as what is written");
+    answer.extend_from_slice(after);
 }
