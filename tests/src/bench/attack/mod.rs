@@ -183,9 +183,12 @@ impl Bench<'_> {
         command
     }
 
-    /// Attackers are a process of their own, of low priority: elsewhere they would have processors of their own, too.
+    /// Attackers are a process of their own that gets what the others leave of the processors (`SCHED_IDLE`, sched(7)):
+    /// elsewhere they would have processors of their own, and neither the webhook nor the honest client would wait for one.
     async fn attack(&self, name: &str, webhook: &Webhook) -> anyhow::Result<(Child, Lines<BufReader<ChildStdout>>)> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new("chrt")
+            .args(["--idle", "0"])
+            .arg(std::env::current_exe()?)
             .args([COMMAND, name])
             .arg(webhook.tls_address().to_string())
             .arg(webhook.plain_address().to_string())
@@ -193,7 +196,8 @@ impl Bench<'_> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            .spawn()?;
+            .spawn()
+            .context("chrt (of util-linux) cannot be started")?;
         let mut stdin = child.stdin.take().context("the standard input was piped")?;
         stdin.write_all(self.api.authority().pem().as_bytes()).await?;
         drop(stdin);
@@ -256,7 +260,6 @@ impl Run {
 /// # Errors
 /// There is no such attack.
 pub async fn attack(name: &str, tls: SocketAddr, plain: SocketAddr, lasts: Duration) -> anyhow::Result<Done> {
-    let _ = rustix::process::nice(10);
     let ca = std::io::read_to_string(std::io::stdin())?;
     let victim = Victim::new(tls, plain, &ca)?;
     let attack = kinds::all()?.into_iter().find(|attack| attack.name == name);
