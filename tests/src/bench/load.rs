@@ -74,10 +74,7 @@ impl Target {
     pub async fn connect(&self, number: usize) -> anyhow::Result<Vec<Connection>> {
         let mut connections = Vec::new();
         for _ in 0..number {
-            let mut connection = Connection::open(self.clone()).await?;
-            let answer = connection.post().await?;
-            self.check(&answer)?;
-            connections.push(connection);
+            connections.push(self.ask().await?.0);
         }
         Ok(connections)
     }
@@ -87,9 +84,14 @@ impl Target {
     /// # Errors
     /// No connection, or another answer.
     pub(super) async fn answer(&self) -> anyhow::Result<Bytes> {
-        let answer = Connection::open(self.clone()).await?.post().await?;
+        Ok(self.ask().await?.1)
+    }
+
+    async fn ask(&self) -> anyhow::Result<(Connection, Bytes)> {
+        let mut connection = Connection::open(self.clone()).await?;
+        let answer = connection.post().await?;
         self.check(&answer)?;
-        Ok(answer)
+        Ok((connection, answer))
     }
 
     fn check(&self, answer: &[u8]) -> anyhow::Result<()> {

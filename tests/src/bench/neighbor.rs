@@ -72,6 +72,7 @@ fn rows(subjects: &[Subject; 2]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, connections) in CONNECTIONS.into_iter().enumerate() {
         let tail_goal = (connections > 1).then_some(TAIL_GOAL);
+        // In the order of the figures.
         let goals = [None, tail_goal, Some(PROCESSOR_GOAL)];
         for ((figure, of), goal) in FIGURES.into_iter().zip(goals) {
             let [ours, theirs] = subjects.each_ref().map(|subject| of(&subject.measured[index]));

@@ -47,27 +47,23 @@ impl EnvVar<'_> {
         }
     }
 
-    /// How long it is, in bytes: about its JSON form, without the time to write that. Copies have a limit of their own, and
-    /// count as nothing here.
-    pub(crate) fn bytes(&self) -> usize {
-        const REFERENCE: &str = r#"{"name":"","valueFrom":{"configMapKeyRef":{"name":"","key":"","optional":true}}}"#;
-        match self {
-            Self::Value { name, value } => name.len() + value.len(),
-            Self::Reference { name, value_from } => REFERENCE.len() + name.len() + value_from.bytes(),
-            Self::Copy(_) => 0,
-        }
-    }
-}
-
-impl EnvVarSource<'_> {
-    /// Bytes of its texts.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Field { field_path } => field_path.len(),
-            Self::ConfigMap(KeySelector { name, key, .. }) | Self::Secret(KeySelector { name, key, .. }) => {
-                name.len() + key.len()
-            }
-        }
+    /// At least as many bytes as its JSON form and a comma have, known without writing them; nothing for a copy.
+    pub(crate) fn json_bytes_bound(&self) -> usize {
+        /// The longest of the forms around the texts.
+        const AROUND: &str = r#"{"name":"","valueFrom":{"configMapKeyRef":{"name":"","key":"","optional":false}}},"#;
+        /// JSON writes a control character as `\u0000`.
+        const LONGEST_ESCAPE: usize = 6;
+        let texts: [&str; 3] = match self {
+            Self::Value { name, value } => [name, value, ""],
+            Self::Reference { name, value_from } => match value_from {
+                EnvVarSource::Field { field_path } => [name, field_path, ""],
+                EnvVarSource::ConfigMap(selector) | EnvVarSource::Secret(selector) => {
+                    [name, selector.name, selector.key]
+                }
+            },
+            Self::Copy(_) => return 0,
+        };
+        AROUND.len() + LONGEST_ESCAPE * texts.map(str::len).iter().sum::<usize>()
     }
 }
 

@@ -15,9 +15,6 @@ use crate::unknown_keys::UnknownKeys;
 use crate::{Context, Denial, advice, azwi, isolation, sidecar};
 use serde::{Serialize, Serializer};
 
-/// Most sidecars have fewer variables.
-const USUAL_VARIABLES: usize = 48;
-
 /// What will be added to the pod, before it is a patch.
 pub(crate) struct Plan<'a> {
     pub(crate) annotations: Annotations,
@@ -76,8 +73,7 @@ impl<'a> Plan<'a> {
         let grace = Grace::find(&pod, agent.name, &overrides, settings)?;
         let unknown = UnknownKeys::find(&pod);
 
-        let mut env = Vec::with_capacity(USUAL_VARIABLES);
-        env.extend_from_slice(&owner);
+        let mut env = owner.to_vec();
         env.extend(sidecar::identity(identity, settings));
         env.extend(sidecar::variables(
             &overrides,

@@ -18,7 +18,7 @@ pub(crate) struct Proxies<'a> {
 /// Finds them.
 pub(crate) fn find<'a>(environment: &Environment<'a>, settings: &'a Settings) -> Proxies<'a> {
     let mut copies = Vec::new();
-    let mut variables = Vec::with_capacity(contract::PROXY_VARIABLES.len());
+    let mut variables = Vec::new();
     for name in contract::PROXY_VARIABLES {
         match environment.positions(name).next_back() {
             Some(index) => copies.push((index, *name)),

@@ -189,3 +189,22 @@ fn long_copies_are_refused() {
         "more than 64 KiB",
     );
 }
+
+#[test]
+fn no_variable_is_longer_than_its_bound() {
+    let nasty = "\u{1}\"\\é".repeat(3);
+    let raw = json!({
+        "name": "agent",
+        "envFrom": [{"configMapRef": {"name": "azp"}}, {"secretRef": {"name": "azp"}}],
+    });
+    let environment = environment(&raw);
+    let mut variables = environment.numbered_references("AZP_URL", "ADO_AGENT_URL_FROM");
+    variables.push(crate::env_var::literal("A", ""));
+    variables.push(crate::env_var::literal(&nasty, "\u{1}".repeat(20)));
+    variables.push(crate::env_var::field("A", "metadata.name"));
+    assert_eq!(variables.len(), 5);
+    for variable in variables {
+        let length = json_bytes(&variable, usize::MAX).unwrap() + ",".len();
+        assert!(length <= variable.json_bytes_bound(), "{variable:?}");
+    }
+}
